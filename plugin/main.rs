@@ -1,0 +1,3 @@
+//! `kubectl image-cloner`: arguments, prompts, progress and printing.
+
+fn main() {}

@@ -1,0 +1,106 @@
+//! What became of each image and each workload of a run, as values.
+//!
+//! Decides nothing but the exit code. Made by [`crate::execute`], shown by [`crate::report`].
+
+use crate::reference::{Digest, Reference};
+use crate::workload::WorkloadId;
+
+/// A failure as people read it: what was being done to what, the cause, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Lower case, one line: `copying nginx:1.25 to …: the cause`.
+    pub message: String,
+    /// Commands or facts that help, without the `hint:` in front.
+    pub hints: Vec<String>,
+}
+
+/// What is known of an image before anything is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The digest that would be copied.
+    pub digest: Digest,
+    /// Bytes of all its manifests, configs and layers; none where that was not asked.
+    pub size: Option<u64>,
+    /// Whether the target's tag already has this digest.
+    pub present: bool,
+    /// The digest that the source's tag has now, where what runs is another one.
+    pub moved: Option<Digest>,
+}
+
+/// How the copying of one image ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageState {
+    /// Bytes were carried, blobs mounted, or only a manifest pushed.
+    Copied {
+        /// Bytes of blobs that were carried over the network.
+        bytes: u64,
+    },
+    /// The target had it already, complete.
+    Present,
+    /// It is not known complete in the target.
+    Failed(Failure),
+}
+
+/// One image of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageOutcome {
+    /// Where it came from.
+    pub source: Reference,
+    /// Where it went.
+    pub target: Reference,
+    /// Its digest, where it was learnt.
+    pub digest: Option<Digest>,
+    /// How it ended.
+    pub state: ImageState,
+    /// Things worth saying that are no failure, such as a tag that was kept under a second name.
+    pub notes: Vec<String>,
+}
+
+/// How one workload ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkloadState {
+    /// Its images were changed to the copies.
+    Repointed {
+        /// What the rollout came to, where it was waited for: `3/3 ready`.
+        rollout: Option<String>,
+    },
+    /// Its images were changed back.
+    Restored {
+        /// What the rollout came to, where it was waited for.
+        rollout: Option<String>,
+    },
+    /// Its images were copied and it was left as it is, for this reason.
+    CopiedOnly(String),
+    /// There was nothing to change.
+    Unchanged,
+    /// It was not touched, for this reason.
+    Skipped(String),
+    /// It should have been changed and was not, or was changed and did not become ready.
+    Failed(Failure),
+}
+
+/// One workload of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadOutcome {
+    /// Which workload.
+    pub workload: WorkloadId,
+    /// How it ended.
+    pub state: WorkloadState,
+    /// Things worth saying that are no failure: a slot left alone, a shared note.
+    pub notes: Vec<String>,
+}
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The run's short id, as it stands in the records.
+    pub run: String,
+    /// Every image that was to be copied.
+    pub images: Vec<ImageOutcome>,
+    /// Every selected workload.
+    pub workloads: Vec<WorkloadOutcome>,
+    /// How long it took.
+    pub took: std::time::Duration,
+    /// Whether it was cut short by an interrupt.
+    pub interrupted: bool,
+}

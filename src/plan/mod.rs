@@ -1,0 +1,147 @@
+//! The plan: workloads and policy → copies, repoints, skips.
+//!
+//! Decides for every selected workload what will happen to it and why. Pure: never asks a registry or
+//! the API server; what it must know of them comes in [`Observed`] and [`Policy`].
+
+mod clone;
+mod restore;
+
+pub use clone::{clone, replan};
+pub use restore::restore;
+
+use crate::reference::{Digest, Reference};
+use crate::target::TargetRegistry;
+use crate::workload::{SlotKey, Workload, WorkloadId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A workload and what is known of its surroundings.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The snapshot.
+    pub workload: Workload,
+    /// Digests that its pods run, by slot; empty where no pod says.
+    pub running: BTreeMap<SlotKey, BTreeSet<Digest>>,
+    /// `imagePullSecrets` of its ServiceAccount, in order.
+    pub account_pull_secrets: Vec<String>,
+    /// Whether a pull secret of the workload or its ServiceAccount already has credentials for the target.
+    pub has_pull_credentials: bool,
+    /// Named as TYPE/NAME, which is consent; else it came by a broad selection.
+    pub named: bool,
+    /// Its namespace opted out.
+    pub namespace_opted_out: bool,
+}
+
+/// What the user wants, settled before planning.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// This run's short id.
+    pub run: String,
+    /// Where copies go.
+    pub target: TargetRegistry,
+    /// Namespaces never touched by a broad selection.
+    pub skip_namespaces: BTreeSet<String>,
+    /// `--copy-only`: copy and repoint nothing.
+    pub copy_only: bool,
+    /// How the nodes will get at the copies.
+    pub pull: PullAccess,
+}
+
+/// How the nodes will get at the copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullAccess {
+    /// The target serves them to anybody, or pull secrets are the user's own business (`--pull-secret none`).
+    Open,
+    /// This pull secret is added to workloads that have none for the target.
+    Secret(String),
+    /// Credentials are needed and none may be shared: workloads without their own are not repointed, for
+    /// this reason.
+    Missing(String),
+}
+
+/// One image to copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// Where it comes from.
+    pub source: Reference,
+    /// Where it goes.
+    pub target: Reference,
+    /// Digests that pods run under this source; copied when they agree.
+    pub running: BTreeSet<Digest>,
+    /// The workloads that asked for it; its source must be readable with the credentials of each one's
+    /// namespace.
+    pub users: Vec<WorkloadId>,
+}
+
+/// One slot's change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotChange {
+    /// Which slot.
+    pub slot: SlotKey,
+    /// The image text it must have now.
+    pub from: String,
+    /// The image text it gets.
+    pub to: String,
+}
+
+/// The one write to a workload: all slots, pull secrets and annotations together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repoint {
+    /// Image changes; never empty.
+    pub slots: Vec<SlotChange>,
+    /// The whole new list of pull secret names; `Some(None)` removes the field; `None` leaves it alone.
+    pub pull_secrets: Option<Option<Vec<String>>>,
+    /// The pull secret of ours that must exist in the namespace before the patch.
+    pub needs_pull_secret: Option<String>,
+    /// Annotations to set (`Some`) or remove (`None`).
+    pub annotations: BTreeMap<&'static str, Option<String>>,
+}
+
+/// What will happen to one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Its images change.
+    Repoint(Repoint),
+    /// Its images are copied, it is left as it is, for this reason.
+    CopyOnly(String),
+    /// Every slot is as it should be already.
+    Unchanged,
+    /// It is not touched, for this reason.
+    Skip(String),
+}
+
+/// One selected workload of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// The snapshot the decision was made on.
+    pub workload: Workload,
+    /// What will happen to it.
+    pub decision: Decision,
+    /// Sources that must be complete in the target before it is repointed.
+    pub needs: BTreeSet<Reference>,
+    /// Slots left alone and why, and other things worth saying.
+    pub notes: Vec<String>,
+}
+
+/// What a run will do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Images to copy, sorted by source.
+    pub copies: Vec<Copy>,
+    /// Every selected workload, in the order observed.
+    pub workloads: Vec<Planned>,
+}
+
+/// Why there can be no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Two sources would share one target.
+    #[error("{first} and {second} would both be copied to {target}")]
+    Collision {
+        /// One source.
+        first: String,
+        /// The other.
+        second: String,
+        /// Their common target.
+        target: String,
+    },
+}

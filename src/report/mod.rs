@@ -1,0 +1,1 @@
+//! Plans and outcomes as tables, JSON, YAML.

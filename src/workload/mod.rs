@@ -1,0 +1,140 @@
+//! A workload's snapshot: its slots, pull secrets, record and owners.
+//!
+//! The one place that knows where each kind keeps its pod template, and who owns an object. Reads
+//! objects as JSON values; never talks to the API server and never decides what happens to a workload
+//! (that is [`crate::plan`]).
+
+mod kind;
+mod owner;
+mod record;
+
+pub use kind::Kind;
+pub use owner::{Controller, Owner};
+pub use record::{ORIGINALS, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord};
+
+use std::fmt;
+
+/// Which workload: kind, namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadId {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// As kubectl prints it: `deployment.apps/nginx`, `pod/debug`.
+impl fmt::Display for WorkloadId {
+    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        todo!()
+    }
+}
+
+/// Which list of the pod template a slot is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SlotList {
+    /// `containers`.
+    Containers,
+    /// `initContainers`.
+    InitContainers,
+    /// `ephemeralContainers`: seen, never changed.
+    EphemeralContainers,
+    /// `volumes[].image.reference`.
+    ImageVolumes,
+}
+
+/// Names one image field of a workload, `containers/nginx`, independent of its position.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotKey {
+    /// Which list it is in.
+    pub list: SlotList,
+    /// The container's or volume's name.
+    pub name: String,
+}
+
+impl fmt::Display for SlotKey {
+    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        todo!()
+    }
+}
+
+/// One image field of a workload, as observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub key: SlotKey,
+    /// Its position in its list, at the time of the snapshot.
+    pub index: usize,
+    /// The image text.
+    pub image: String,
+    /// `imagePullPolicy: Never`: the node is expected to have the image.
+    pub never_pulled: bool,
+}
+
+/// A workload as observed at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// Which workload.
+    pub id: WorkloadId,
+    /// Every image field, in the order of the template; init containers after containers.
+    pub slots: Vec<Slot>,
+    /// Names in the template's `imagePullSecrets`; none when the field is absent.
+    pub pull_secrets: Option<Vec<String>>,
+    /// The ServiceAccount its pods run as.
+    pub service_account: String,
+    /// `priorityClassName` of the template, if any.
+    pub priority_class: Option<String>,
+    /// The record of an earlier repoint, if it is there and can be read.
+    pub record: Option<Record>,
+    /// The record annotation's exact text, for the compare-and-set.
+    pub record_text: Option<String>,
+    /// The text of the `image-cloner.io/restored` annotation.
+    pub restored: Option<String>,
+    /// Whether the object has any annotation at all (a patch must know).
+    pub has_annotations: bool,
+    /// `image-cloner.io/skip: "true"`, as annotation or label.
+    pub opted_out: bool,
+    /// The ownerReference with `controller: true`.
+    pub controller: Option<Controller>,
+    /// Who else claims the image fields or the object.
+    pub owner: Option<Owner>,
+    /// A `Recreate` Deployment: a repoint means downtime.
+    pub recreates: bool,
+    /// `matchLabels` of the selector, or the pod's own identity; how its pods are found.
+    pub pod_selector: Option<String>,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+}
+
+impl Workload {
+    /// Reads a workload from an object of this kind.
+    ///
+    /// # Errors
+    /// When the object has no name or no pod template where the kind keeps it.
+    pub fn from_object(_kind: &Kind, _object: &serde_json::Value) -> Result<Self, String> {
+        todo!()
+    }
+
+    /// The slot of this name.
+    pub fn slot(&self, key: &SlotKey) -> Option<&Slot> {
+        self.slots.iter().find(|slot| &slot.key == key)
+    }
+
+    /// Whether its pod template can be changed and what then happens.
+    pub fn mutability(&self) -> Mutability {
+        todo!()
+    }
+}
+
+/// What a change of the pod template leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mutability {
+    /// The controller replaces the pods.
+    RollsOut,
+    /// It takes effect later, for the reason given: the next scheduled Job, `OnDelete`, a ReplicaSet's next pod.
+    TakesEffectLater(&'static str),
+    /// The API refuses the change, or it would kill what runs: images are copied only, for this reason.
+    Immutable(&'static str),
+}

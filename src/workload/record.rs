@@ -1,0 +1,43 @@
+//! The record: what was there before a repoint, kept in an annotation of the workload.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The annotation that holds the record.
+pub const ORIGINALS: &str = "image-cloner.io/originals";
+/// The annotation that a restore leaves: a hash of the images.
+pub const RESTORED: &str = "image-cloner.io/restored";
+/// The annotation or label that keeps image-cloner away from a workload or namespace.
+pub const SKIP: &str = "image-cloner.io/skip";
+
+/// What was there before a repoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The run that wrote it last.
+    pub run: String,
+    /// Slot name (`containers/nginx`) → its images.
+    pub slots: BTreeMap<String, SlotRecord>,
+    /// What was done to `imagePullSecrets`, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_secrets: Option<PullSecretRecord>,
+}
+
+/// One slot's images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRecord {
+    /// The exact text before the repoint.
+    pub original: String,
+    /// The exact text after it.
+    pub target: String,
+}
+
+/// What was done to `imagePullSecrets`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullSecretRecord {
+    /// Names that were appended, in order.
+    pub added: Vec<String>,
+    /// Whether the field was absent before.
+    pub was_absent: bool,
+}
