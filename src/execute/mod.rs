@@ -1,1 +1,54 @@
-//! Carries out a plan.
+//! Carries out a plan: copies, then repoints, and tells an observer of both.
+//!
+//! Decides the order (a workload is written when all of its images are known complete in the target) and
+//! what a failure stops (its own image or workload, nothing else). Never decides what is to be done (that
+//! is [`crate::plan`]) and never prints.
+
+mod images;
+mod workloads;
+
+pub use images::Images;
+pub use workloads::{CloneTerms, PullSecret, Run};
+
+use crate::outcome::{ImageOutcome, WorkloadOutcome};
+use crate::reference::Reference;
+use crate::workload::WorkloadId;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What happens while a plan is carried out.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// An image is being looked at or copied.
+    ImageStarted(&'a Reference),
+    /// So many more bytes of this image have to be carried.
+    Expected(&'a Reference, u64),
+    /// So many more bytes of this image were carried.
+    Carried(&'a Reference, u64),
+    /// A registry asked for a pause.
+    Waiting(&'a Reference, &'a str, Duration),
+    /// An image is done, one way or the other.
+    ImageFinished(&'a ImageOutcome),
+    /// A workload was written and its rollout is being followed.
+    RollingOut(&'a WorkloadId),
+    /// A workload is done, one way or the other.
+    WorkloadFinished(&'a WorkloadOutcome),
+}
+
+/// Told of events as they happen; called from many tasks, must be quick.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn notice(&self, event: &Event<'_>);
+}
+
+/// What holds for a whole run, whatever it does.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Follow each rollout for so long.
+    pub wait: Option<Duration>,
+    /// Write nothing to a registry and let the server store nothing.
+    pub dry_run: bool,
+    /// Cancelled when the run is to end early: nothing new is begun, what is half done is abandoned where
+    /// that is safe.
+    pub stop: CancellationToken,
+}
