@@ -53,8 +53,8 @@ bed_ports_free() {
 
 # The contract with the tests: NAME='value' lines to be sourced.
 bed_write_env() {
-	local node=$1 gateway=
-	[ "$node" = 0 ] || gateway=$GATEWAY
+	local node=$1 from_pods=
+	[ "$node" = 0 ] || from_pods=$GATEWAY
 	cat >"$BED_DIR/config.yaml" <<-END
 		registries:
 		  docker.io: {endpoint: "http://127.0.0.1:$PORT_DOCKER_IO"}
@@ -70,7 +70,7 @@ bed_write_env() {
 		export TESTBED_KUBE_VERSION='$KUBE_VERSION_RUNNING'
 		export TESTBED_NODE='$node'
 		export TESTBED_NODE_NAME='$NODE_NAME'
-		export TESTBED_GATEWAY='$gateway'
+		export TESTBED_GATEWAY='$from_pods'
 		export TESTBED_CONFIG='$BED_DIR/config.yaml'
 		export TESTBED_DOCKER_IO='127.0.0.1:$PORT_DOCKER_IO'
 		export TESTBED_DOCKER_IO_LOG='$(access_log docker-io)'

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What every part of the test bed shares: settings derived from --dir and
 # --offset, messages, processes by recorded id, bounded waiting.
 # Sourced by up.sh and down.sh. Never ends a process whose command line does

@@ -25,7 +25,7 @@ certificate() {
 
 certificates() {
 	local pki=$BED_DIR/pki
-	mkdir -p -m 700 "$pki"
+	mkdir -m 700 "$pki"
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -keyout "$pki/ca.key" \
 		-subj /CN=testbed-ca -out "$pki/ca.crt" -addext basicConstraints=critical,CA:true \
 		-addext keyUsage=critical,keyCertSign,cRLSign 2>>"$BED_LOGS/openssl.log"
@@ -109,6 +109,7 @@ manager_start() {
 		--cert-dir "$pki/own" --leader-elect=false --use-service-account-credentials=true \
 		--root-ca-file "$pki/ca.crt" --service-account-private-key-file "$pki/service-account.key" \
 		--cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \
+		--flex-volume-plugin-dir "$BED_DIR/volume-plugins" \
 		--kube-api-qps 200 --kube-api-burst 400 --profiling=false "${old[@]}"
 }
 
@@ -123,7 +124,7 @@ scheduler_start() {
 
 control_plane_start() {
 	KUBE_MINOR=$(kube_minor)
-	mkdir -p -m 700 "$BED_DIR/etcd"
+	mkdir -m 700 "$BED_DIR/etcd"
 	certificates
 	kubeconfig admin "$BED_DIR/kubeconfig"
 	kubeconfig manager "$BED_DIR/manager.kubeconfig"

@@ -4,7 +4,7 @@
 # installed), unpacked, packed by pack.py and kept in the cache; then pushed
 # into the source registries at each `up`. Also the pause image of the node.
 
-IMAGES_VERSION=1 # raise when pack.py or the recipe below changes what comes out
+IMAGES_VERSION=2 # raise when pack.py or the recipe below changes what comes out
 
 images_dir() { echo "$(cache_dir)/images-$IMAGES_VERSION"; }
 
@@ -30,10 +30,10 @@ fetch_packages() {
 	libraries=$(apt-cache "${options[@]}" depends nginx |
 		sed -n 's/^ *|\?Depends: \(lib[^ ]*\|zlib1g\)$/\1/p' | grep -v libnginx)
 	# shellcheck disable=SC2086
-	(cd "$state/download" && apt-get -qq "${options[@]}" download nginx nginx-common busybox-static $libraries) || return 1
+	(cd "$state/download" && apt-get -qq "${options[@]}" download nginx nginx-common busybox $libraries) || return 1
 	for deb in "$state"/download/*.deb; do
 		case ${deb##*/} in
-		busybox-static_*) dpkg-deb -x "$deb" "$root/busybox" ;;
+		busybox_*) dpkg-deb -x "$deb" "$root/busybox" ;;
 		libc6_*) dpkg-deb -x "$deb" "$root/libc" ;;
 		*) dpkg-deb -x "$deb" "$root/nginx" ;;
 		esac

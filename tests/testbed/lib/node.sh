@@ -95,6 +95,8 @@ node_containerd_config() {
 		state = "$BED_DIR/node/containerd-state"
 		[grpc]
 		  address = "$BED_RUN/containerd.sock"
+		[plugins."io.containerd.internal.v1.opt"]
+		  path = "$BED_DIR/node/opt"
 		[plugins."io.containerd.grpc.v1.cri"]
 		  sandbox_image = "$SANDBOX_IMAGE"
 		  restrict_oom_score_adj = true
@@ -165,7 +167,7 @@ cgroups_make() {
 			fi
 		done
 		if [ -f "$root/cgroup.subtree_control" ]; then
-			for file in $(cat "$root/cgroup.controllers"); do
+			tr ' ' '\n' <"$root/cgroup.controllers" | while read -r file; do
 				echo "+$file" >"$root/cgroup.subtree_control" 2>/dev/null || true
 			done
 		fi

@@ -216,10 +216,13 @@ class Store:
         return digest
 
 
-def base_layer(roots, arch, with_libc):
-    """The shell, a few files each system has, and the C library if wanted."""
+def base_layer(roots, arch):
+    """The C library, a shell, and a few files each system has: one layer that
+    all images share, in whatever repository they are."""
     layer = Layer()
     root = os.path.join(roots, f"root-{arch}")
+    names = ("ld-linux", "libc.so", "libm.so", "libdl.so", "libpthread.so", "librt.so", "libresolv.so", "libnss_")
+    layer.tree(os.path.join(root, "libc"), lambda path: os.path.basename(path).startswith(names) and ".so" in path)
     for place in ("bin/busybox", "usr/bin/busybox"):
         if os.path.exists(os.path.join(root, "busybox", place)):
             with open(os.path.join(root, "busybox", place), "rb") as source:
@@ -231,9 +234,6 @@ def base_layer(roots, arch, with_libc):
     layer.file("etc/os-release", 'ID=image-cloner-testbed\nPRETTY_NAME="image-cloner test bed"\n')
     layer.folder("tmp", 0o1777)
     layer.folder("root", 0o700)
-    if with_libc:
-        names = ("ld-linux", "libc.so", "libm.so", "libdl.so", "libpthread.so", "librt.so", "libnss_files", "libnss_dns", "libresolv")
-        layer.tree(os.path.join(root, "libc"), lambda path: os.path.basename(path).startswith(names) and ".so" in path)
     return layer
 
 
@@ -247,16 +247,16 @@ def nginx_layers(roots, arch, version):
     site = Layer()
     site.file("etc/nginx/nginx.conf", NGINX_CONF)
     site.file("usr/share/nginx/html/index.html", f"<h1>Welcome to nginx {version}</h1>\n")
-    return [base_layer(roots, arch, True), program, site]
+    return [base_layer(roots, arch), program, site]
 
 
 def sleeper_layers(roots, arch, name):
-    """A base that all share, and one layer of the image's own."""
+    """The base, and one layer of the image's own."""
     own = Layer()
     own.file("etc/image", name + "\n")
     # Bytes that do not shrink, so that the layer has a size worth copying.
     own.file("usr/share/filler", b"".join(hashlib.sha512(f"{name} {i}".encode()).digest() for i in range(4096)))
-    return [base_layer(roots, arch, False), own]
+    return [base_layer(roots, arch), own]
 
 
 def pack(roots, out):

@@ -34,7 +34,7 @@ install_packages() {
 	[ -n "$APT_UPDATED" ] || apt_quiet update || say "apt-get update failed; going on with the lists there are"
 	APT_UPDATED=1
 	# Keep the packages' services from starting while they are installed.
-	local policy=/usr/sbin/policy-rc.d made= failed=
+	local policy=/usr/sbin/policy-rc.d made='' failed=''
 	if [ ! -e "$policy" ]; then
 		printf '#!/bin/sh\nexit 101\n' >"$policy"
 		chmod 755 "$policy"
