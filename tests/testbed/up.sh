@@ -36,7 +36,7 @@ done
 offset=$((10#$offset))
 dir=$(realpath -m "${dir:-$(default_dir "$offset")}")
 [[ $dir =~ ^[A-Za-z0-9/_.+-]+$ ]] || die "--dir $dir: only letters, digits and /_.+- can be dealt with"
-[ ${#dir} -le 80 ] || die "--dir $dir is too long for sockets in it"
+[ ${#dir} -le 75 ] || die "--dir $dir is too long for sockets in it"
 
 bed_settings "$dir" "$offset"
 if bed_is_marked; then
@@ -73,10 +73,13 @@ if [ "$node" = 1 ] && ! node_possible; then
 fi
 [ "$node" = 0 ] || packages_node
 images_ready
-registries_start
-images_push
 [ "$node" = 0 ] || network_start
 control_plane_start
 [ "$node" = 0 ] || node_start
+registries_start
+images_push
+control_plane_finish
+[ "$node" = 0 ] || node_await
+control_plane_await
 bed_write_env "$node"
 say "up; for its environment: . $BED_DIR/env"

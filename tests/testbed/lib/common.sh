@@ -77,12 +77,15 @@ is_ours() {
 }
 
 # start NAME COMMAND…: in a session of its own, output to logs/NAME.log, pid
-# recorded. Every command names a file below BED_DIR in its arguments.
+# recorded. Every command names a file below BED_DIR in its arguments. Of the
+# environment nothing is passed on: no proxy, no cloud's credentials or metadata
+# service, no settings of another registry.
 start() {
 	local name=$1
 	shift
 	: >"$BED_LOGS/$name.log"
-	setsid "$@" </dev/null >>"${START_STDOUT:-$BED_LOGS/$name.log}" 2>>"$BED_LOGS/$name.log" &
+	env -i PATH="$PATH:/usr/sbin:/sbin" HOME="$BED_DIR" AWS_EC2_METADATA_DISABLED=true \
+		setsid "$@" </dev/null >>"${START_STDOUT:-$BED_LOGS/$name.log}" 2>>"$BED_LOGS/$name.log" &
 	echo $! >"$BED_RUN/$name.pid"
 }
 

@@ -133,6 +133,10 @@ control_plane_start() {
 	etcd_start
 	wait_for 20 etcd etcd port_taken "$PORT_ETCD"
 	apiserver_start
+}
+
+# The rest, once the apiserver answers.
+control_plane_finish() {
 	wait_for 60 apiserver "the apiserver" kubectl_bed get --raw /readyz
 	KUBE_VERSION_RUNNING=$("$KUBE_BIN/kube-apiserver" --version | sed 's/.* //')
 	say "the apiserver ($KUBE_VERSION_RUNNING) is ready at https://127.0.0.1:$PORT_API"
@@ -146,9 +150,12 @@ control_plane_start() {
 	else
 		say "no kube-scheduler in $KUBE_BIN: pods will not be placed"
 	fi
-	if [ -x "$KUBE_BIN/kube-controller-manager" ]; then
-		wait_for 30 manager "the default ServiceAccount" kubectl_bed get -n default serviceaccount default
-	fi
+}
+
+# Pods can be made in the namespace default.
+control_plane_await() {
+	[ -x "$KUBE_BIN/kube-controller-manager" ] || return 0
+	wait_for 30 manager "the default ServiceAccount" kubectl_bed get -n default serviceaccount default
 }
 
 control_plane_stop() {

@@ -16,6 +16,9 @@ network_rules() {
 	for ((port = PORT_TARGET; port <= PORT_REGISTRY_LAST; port++)); do
 		echo "nat PREROUTING -i $BRIDGE -d $GATEWAY -p tcp --dport $port $tag -j DNAT --to-destination 127.0.0.1:$port"
 	done
+	# For machines whose own rules let in or forward nothing unasked.
+	echo "filter INPUT -i $BRIDGE -m conntrack --ctstate DNAT $tag -j ACCEPT"
+	echo "filter FORWARD -i $BRIDGE -o $BRIDGE $tag -j ACCEPT"
 	echo "filter FORWARD -i $BRIDGE ! -o $BRIDGE $tag -j DROP"
 	echo "filter FORWARD -o $BRIDGE ! -i $BRIDGE $tag -j DROP"
 }

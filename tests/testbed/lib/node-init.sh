@@ -11,13 +11,17 @@ socket=$3
 shift 3
 
 mount --make-rshared /
-for path in "$node"/hidden/*/*/* "$node"/hidden/run/*; do
-	mount --bind "$path" "${path#"$node/hidden"}"
-done
+while read -r path; do
+	mount --bind "$node/hidden$path" "$path"
+done <"$node/hidden.list"
+# By these the kubelet would know a cloud's machine and ask its metadata service.
+if [ -d /sys/devices/virtual/dmi/id ]; then
+	mount -t tmpfs -o ro none /sys/devices/virtual/dmi/id
+fi
 
 containerd --config "$node/containerd.toml" --address "$socket" >>"$logs/containerd.log" 2>&1 &
 while [ ! -e "$node/go" ]; do
 	sleep 0.1
 done
-PATH=$PATH:/usr/sbin:/sbin "$@" >>"$logs/kubelet.log" 2>&1 &
+"$@" >>"$logs/kubelet.log" 2>&1 &
 wait -n

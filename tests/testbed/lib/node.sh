@@ -26,6 +26,10 @@ node_start() {
 	node_kubelet_config >"$node/kubelet.yaml"
 	cgroups_make
 	: >"$node/made"
+	printf '%s\n' "${NODE_HIDDEN[@]}" >"$node/hidden.list"
+	mkdir -p "$node/hidden/run/containerd"
+	# Where the kubelet's cAdvisor looks; it waits five seconds for it.
+	ln -s "$BED_RUN/containerd.sock" "$node/hidden/run/containerd/containerd.sock"
 	for path in "${NODE_HIDDEN[@]}"; do
 		mkdir -p "$node/hidden$path"
 		if [ ! -d "$path" ]; then
@@ -44,8 +48,7 @@ node_start() {
 	wait_for 30 node containerd ctr -a "$BED_RUN/containerd.sock" version
 	ctr -a "$BED_RUN/containerd.sock" -n k8s.io images import "$(images_dir)/pause.tar" >>"$BED_LOGS/containerd.log" 2>&1 ||
 		die_with_log "containerd did not take the pause image" "$BED_LOGS/containerd.log"
-	touch "$node/go" # the kubelet may start
-	node_await
+	touch "$node/go" # the kubelet may start; it needs five seconds before it asks the apiserver
 }
 
 node_await() {
