@@ -86,7 +86,7 @@ Look around:  . $bed/env
               export PATH=$(printf %q "${CARGO_TARGET_DIR:-$root/target}/release"):\$PATH
               export IMAGE_CLONER_CONFIG=\$TESTBED_CONFIG
               kubectl get pods -A
-              kubectl image-cloner status -n $namespace
+              kubectl image-cloner restore deploy/nginx -n $namespace
 Only kubectl: export KUBECONFIG=$KUBECONFIG
 End it:       $0 down
 END
