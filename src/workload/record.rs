@@ -1,6 +1,7 @@
 //! The record: what was there before a repoint, kept in an annotation of the workload.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The annotation that holds the record.
@@ -36,8 +37,30 @@ pub struct SlotRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PullSecretRecord {
-    /// Names that were appended, in order.
+    /// Names that were appended, in order: the ServiceAccount's where the list was empty, then ours.
     pub added: Vec<String>,
     /// Whether the field was absent before.
     pub was_absent: bool,
+}
+
+impl Record {
+    /// The annotation's text; the same for equal records.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("strings and maps of strings always serialise")
+    }
+}
+
+/// A hash of images by slot name, as the restored annotation holds it: 16 hexadecimal digits.
+///
+/// Takes them sorted, so that a reordered template is no change.
+pub(crate) fn images_hash<'a>(images: &BTreeMap<String, &'a str>) -> String {
+    let mut hasher = Sha256::new();
+    for (slot, image) in images {
+        // names and images hold no control characters, so these separate them without ambiguity
+        hasher.update(format!("{slot}\t{image}\n"));
+    }
+    hasher.finalize()[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

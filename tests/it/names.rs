@@ -62,6 +62,27 @@ fn target() -> impl Strategy<Value = TargetRegistry> {
     })
 }
 
+/// Other references that a reader of a target's path might take it for.
+fn other_readings(path: &str) -> Vec<Reference> {
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let texts = [
+        path.to_owned(),
+        path.replacen("docker.io/", "", 1),
+        format!("docker.io/{path}"),
+        format!("docker.io/library/{path}"),
+        format!("docker.io/{}", path.replacen("library/", "", 1)),
+        format!("{}/{rest}", first.replacen("__", ":", 1)),
+        format!("{}/{rest}", first.replacen('-', ":", 1)),
+        format!("{}/{rest}", first.replacen(['-', '_'], ".", 1)),
+        path.replacen('-', "/", 1),
+        path.replacen('/', "-", 1),
+    ];
+    texts
+        .iter()
+        .filter_map(|text| Reference::parse(text).ok())
+        .collect()
+}
+
 proptest! {
     #[test]
     fn print_and_parse_are_inverse(reference in reference()) {
@@ -94,9 +115,24 @@ proptest! {
     }
 
     #[test]
+    fn no_reading_of_a_target_leads_to_another_source(target in target(), source in reference()) {
+        prop_assume!(!target.holds(&source));
+        let name = target.name(&source).unwrap();
+        let base = target.prefix().map(|prefix| format!("{prefix}/")).unwrap_or_default();
+        let path = name.repository().strip_prefix(&base).unwrap();
+        for other in other_readings(path) {
+            let other = other.with(source.tag(), source.digest());
+            if other != source && !target.holds(&other) {
+                prop_assert_ne!(&target.name(&other).unwrap(), &name, "{} too", other);
+            }
+        }
+    }
+
+    #[test]
     fn every_target_parses_under_the_oci_grammar(target in target(), source in reference()) {
         let name = target.name(&source).unwrap();
         prop_assert_eq!(&Reference::parse(&name.to_string()).unwrap(), &name);
+        prop_assert_eq!(name.registry(), target.host());
         prop_assert_eq!(name.tag(), source.tag());
         prop_assert_eq!(name.digest(), source.digest());
         // a second opinion
