@@ -3,15 +3,13 @@
 //! Decides what kubectl would decide from the same flags and files. Never writes a kubeconfig.
 
 use super::error::{auth_reason, innermost};
+use super::kubeconfig::{self, invalid, one_of};
 use super::{ConnectFlags, Error};
 use http::Uri;
 use kube::Config;
 use kube::config::{
-    AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo,
-    NamedCluster, NamedContext,
+    AuthInfo, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 
 /// A settled connection: where to and as whom.
 pub(super) struct Connection {
@@ -26,7 +24,8 @@ pub(super) async fn connect(flags: &ConnectFlags) -> Result<Connection, Error> {
     if flags.impersonate.is_none() && !flags.impersonate_groups.is_empty() {
         return Err(invalid("--as-group needs --as", None));
     }
-    let files = kubeconfig(flags.kubeconfig.as_deref(), std::env::var_os("KUBECONFIG"))?;
+    let variable = std::env::var_os("KUBECONFIG");
+    let files = kubeconfig::read(flags.kubeconfig.as_deref(), variable.as_deref())?;
     let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let (context, mut config) = if in_pod && says_nothing(&files, flags) {
         ("in-cluster".to_owned(), in_cluster(flags)?)
@@ -46,7 +45,11 @@ pub(super) async fn connect(flags: &ConnectFlags) -> Result<Connection, Error> {
     }
     Ok(Connection {
         namespace: config.default_namespace.clone(),
-        server: config.cluster_url.to_string().trim_end_matches('/').to_owned(),
+        server: config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned(),
         client: client(config, &context).await?,
         context,
     })
@@ -61,9 +64,14 @@ async fn client(config: Config, context: &str) -> Result<kube::Client, Error> {
             kube::Client::try_from(config)
         }
     });
-    let built = built.await.map_err(|error| Error::Failed(error.to_string()))?;
+    let built = built
+        .await
+        .map_err(|error| Error::Failed(error.to_string()))?;
     built.map_err(|error| Error::Unreachable {
-        message: format!("connecting with context {context:?}: {}", client_reason(&error)),
+        message: format!(
+            "connecting with context {context:?}: {}",
+            client_reason(&error)
+        ),
         hint: None,
     })
 }
@@ -73,42 +81,6 @@ fn client_reason(error: &kube::Error) -> String {
         kube::Error::Auth(error) => auth_reason(error),
         other => innermost(other),
     }
-}
-
-/// Reads the files that kubectl would read. A file named by `--kubeconfig` must exist; those of
-/// `KUBECONFIG` and the default one may be missing.
-fn kubeconfig(explicit: Option<&Path>, variable: Option<OsString>) -> Result<Kubeconfig, Error> {
-    if let Some(path) = explicit {
-        return read(path);
-    }
-    let listed: Vec<PathBuf> = variable
-        .iter()
-        .flat_map(std::env::split_paths)
-        .filter(|path| !path.as_os_str().is_empty())
-        .collect();
-    let paths = if listed.is_empty() {
-        let home = directories::BaseDirs::new();
-        home.iter()
-            .map(|dirs| dirs.home_dir().join(".kube").join("config"))
-            .collect()
-    } else {
-        listed
-    };
-    let mut merged = Kubeconfig::default();
-    for path in paths.iter().filter(|path| path.exists()) {
-        let next = read(path)?;
-        merged = merged.merge(next).map_err(|error| {
-            invalid(format!("reading {}: {}", path.display(), innermost(&error)), None)
-        })?;
-    }
-    Ok(merged)
-}
-
-fn read(path: &Path) -> Result<Kubeconfig, Error> {
-    Kubeconfig::read_from(path).map_err(|error| {
-        let reason = innermost(&error);
-        invalid(format!("reading kubeconfig {}: {reason}", path.display()), None)
-    })
 }
 
 /// Whether neither files nor flags say where the API server is.
@@ -122,7 +94,10 @@ fn says_nothing(files: &Kubeconfig, flags: &ConnectFlags) -> bool {
 
 fn in_cluster(flags: &ConnectFlags) -> Result<Config, Error> {
     let mut config = Config::incluster().map_err(|error| Error::Unreachable {
-        message: format!("connecting as this pod's service account: {}", innermost(&error)),
+        message: format!(
+            "connecting as this pod's service account: {}",
+            innermost(&error)
+        ),
         hint: Some("a kubeconfig file or --server names another way".to_owned()),
     })?;
     override_identity(&mut config.auth_info, flags);
@@ -130,17 +105,17 @@ fn in_cluster(flags: &ConnectFlags) -> Result<Config, Error> {
     Ok(config)
 }
 
-async fn from_files(
-    files: Kubeconfig,
-    flags: &ConnectFlags,
-) -> Result<(String, Config), Error> {
-    let name = flags.context.clone().or_else(|| files.current_context.clone());
+async fn from_files(files: Kubeconfig, flags: &ConnectFlags) -> Result<(String, Config), Error> {
+    let name = flags
+        .context
+        .clone()
+        .or_else(|| files.current_context.clone());
     let name = name.filter(|name| !name.is_empty());
     let context = match &name {
-        Some(name) => find_context(&files, name)?,
+        Some(name) => kubeconfig::find_context(&files, name)?,
         None => Context::default(),
     };
-    let (cluster_name, mut cluster) = find_cluster(&files, &context, flags)?;
+    let (cluster_name, mut cluster) = kubeconfig::find_cluster(&files, &context, flags)?;
     if let Some(server) = &flags.server {
         cluster.server = Some(with_scheme(server));
     }
@@ -148,7 +123,7 @@ async fn from_files(
         return Err(no_server(&files, name.as_deref()));
     }
     let user = flags.user.clone().or_else(|| context.user.clone());
-    let mut auth_info = find_user(&files, user.as_deref(), flags.user.is_some())?;
+    let mut auth_info = kubeconfig::find_user(&files, user.as_deref(), flags.user.is_some())?;
     override_identity(&mut auth_info, flags);
 
     let proxy = cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty());
@@ -179,61 +154,13 @@ async fn from_files(
     };
     let config = Config::from_custom_kubeconfig(settled, &KubeConfigOptions::default()).await;
     let mut config = config.map_err(|error| {
-        invalid(format!("connecting with context {shown:?}: {}", innermost(&error)), None)
+        invalid(
+            format!("connecting with context {shown:?}: {}", innermost(&error)),
+            None,
+        )
     })?;
     config.proxy_url = proxy_url(proxy.as_deref(), &config.cluster_url)?;
     Ok((shown, config))
-}
-
-fn find_context(files: &Kubeconfig, name: &str) -> Result<Context, Error> {
-    let found = files.contexts.iter().find(|context| context.name == name);
-    found
-        .and_then(|context| context.context.clone())
-        .ok_or_else(|| {
-            let names = files.contexts.iter().map(|context| context.name.as_str());
-            invalid(
-                format!("context {name:?} does not exist"),
-                one_of("contexts", names.collect()),
-            )
-        })
-}
-
-/// The cluster of `--cluster`, else of the context. As with kubectl, `--server` alone is enough.
-fn find_cluster(
-    files: &Kubeconfig,
-    context: &Context,
-    flags: &ConnectFlags,
-) -> Result<(String, ClusterEntry), Error> {
-    let name = flags.cluster.as_deref().unwrap_or(&context.cluster);
-    let found = files.clusters.iter().find(|cluster| cluster.name == name);
-    match found.and_then(|cluster| cluster.cluster.clone()) {
-        Some(cluster) => Ok((name.to_owned(), cluster)),
-        None if !name.is_empty() && (flags.cluster.is_some() || flags.server.is_none()) => {
-            let names = files.clusters.iter().map(|cluster| cluster.name.as_str());
-            Err(invalid(
-                format!("cluster {name:?} does not exist"),
-                one_of("clusters", names.collect()),
-            ))
-        }
-        None => Ok(("default".to_owned(), ClusterEntry::default())),
-    }
-}
-
-/// The user's credentials. One that a context names and no file has is nobody, as with kubectl; one that
-/// `--user` names must exist.
-fn find_user(files: &Kubeconfig, name: Option<&str>, named: bool) -> Result<AuthInfo, Error> {
-    let name = name.unwrap_or_default();
-    let found = files.auth_infos.iter().find(|user| user.name == name);
-    match found.and_then(|user| user.auth_info.clone()) {
-        None if named => {
-            let names = files.auth_infos.iter().map(|user| user.name.as_str());
-            Err(invalid(
-                format!("user {name:?} does not exist"),
-                one_of("users", names.collect()),
-            ))
-        }
-        found => Ok(found.unwrap_or_default()),
-    }
 }
 
 /// `--token`, `--as` and `--as-group` over what the files say. A token takes the place of every other
@@ -262,7 +189,10 @@ fn proxy_url(configured: Option<&str>, server: &Uri) -> Result<Option<Uri>, Erro
     let parse = |proxy: &str| {
         proxy.parse::<Uri>().map(Some).map_err(|error| {
             // the text may hold credentials
-            invalid(format!("the proxy URL for {server} is wrong: {error}"), None)
+            invalid(
+                format!("the proxy URL for {server} is wrong: {error}"),
+                None,
+            )
         })
     };
     if let Some(proxy) = configured {
@@ -303,7 +233,10 @@ fn with_scheme(server: &str) -> String {
 
 fn no_server(files: &Kubeconfig, context: Option<&str>) -> Error {
     match context {
-        Some(context) => invalid(format!("context {context:?} names no cluster with a server"), None),
+        Some(context) => invalid(
+            format!("context {context:?} names no cluster with a server"),
+            None,
+        ),
         None if files.contexts.is_empty() => invalid(
             "no cluster is configured: there is no kubeconfig file, and this is not a pod",
             Some("set KUBECONFIG, or give --kubeconfig FILE or --server URL".to_owned()),
@@ -318,15 +251,6 @@ fn no_server(files: &Kubeconfig, context: Option<&str>) -> Error {
     }
 }
 
-/// Names a few of what there is.
-fn one_of(what: &str, mut names: Vec<&str>) -> Option<String> {
-    names.sort_unstable();
-    let rest = names.len().saturating_sub(8);
-    names.truncate(8);
-    let more = if rest > 0 { format!(", and {rest} more") } else { String::new() };
-    (!names.is_empty()).then(|| format!("{what}: {}{more}", names.join(", ")))
-}
-
 /// Whether a text can be a namespace's name, and so a part of a URL.
 pub(super) fn is_dns_label(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -336,17 +260,9 @@ pub(super) fn is_dns_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-fn invalid(message: impl Into<String>, hint: Option<String>) -> Error {
-    Error::Invalid {
-        message: message.into(),
-        hint,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     const ONE: &str = "apiVersion: v1
 kind: Config
@@ -359,41 +275,10 @@ clusters:
 users:
 - {name: u1, user: {username: jane, password: hunter2}}
 ";
-    const TWO: &str = "apiVersion: v1
-kind: Config
-current-context: two
-contexts:
-- {name: two, context: {cluster: c2}}
-clusters:
-- {name: c2, cluster: {server: 'https://10.0.0.2:6443'}}
-";
-
-    fn files(text: &str) -> Kubeconfig {
-        Kubeconfig::from_yaml(text).unwrap()
-    }
 
     async fn settle(flags: ConnectFlags) -> Result<(String, Config), String> {
-        let settled = from_files(files(ONE), &flags).await;
+        let settled = from_files(Kubeconfig::from_yaml(ONE).unwrap(), &flags).await;
         settled.map_err(|error| format!("{error}; {}", error.hint().unwrap_or("no hint")))
-    }
-
-    #[test]
-    fn missing_files_of_the_variable_are_skipped_and_the_first_one_wins() {
-        let dir = tempfile::tempdir().unwrap();
-        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-        fs::write(&one, ONE).unwrap();
-        fs::write(&two, TWO).unwrap();
-        let list = std::env::join_paths([dir.path().join("missing"), two, one]).unwrap();
-        let merged = kubeconfig(None, Some(list)).unwrap();
-        assert_eq!(merged.current_context.as_deref(), Some("two"));
-        assert_eq!(merged.contexts.len(), 3);
-    }
-
-    #[test]
-    fn a_missing_file_of_the_flag_is_an_error_that_names_it() {
-        let error = kubeconfig(Some(Path::new("/nowhere/config")), None).unwrap_err();
-        let text = error.to_string();
-        assert!(text.starts_with("reading kubeconfig /nowhere/config: "), "{text}");
     }
 
     #[tokio::test]
@@ -429,18 +314,27 @@ clusters:
         assert_eq!(config.cluster_url, "https://10.9.9.9/");
         assert!(config.auth_info.username.is_none() && config.auth_info.token.is_some());
         assert_eq!(config.auth_info.impersonate.as_deref(), Some("bob"));
-        assert_eq!(config.auth_info.impersonate_groups, Some(vec!["devs".to_owned()]));
+        assert_eq!(
+            config.auth_info.impersonate_groups,
+            Some(vec!["devs".to_owned()])
+        );
     }
 
     #[tokio::test]
     async fn a_user_that_only_the_context_names_is_nobody_and_one_of_the_flag_must_exist() {
         let context = Some("nobody".to_owned());
-        let flags = ConnectFlags { context, ..ConnectFlags::default() };
+        let flags = ConnectFlags {
+            context,
+            ..ConnectFlags::default()
+        };
         let (_, config) = settle(flags).await.unwrap();
         assert!(config.auth_info.username.is_none());
 
         let user = Some("missing".to_owned());
-        let flags = ConnectFlags { user, ..ConnectFlags::default() };
+        let flags = ConnectFlags {
+            user,
+            ..ConnectFlags::default()
+        };
         assert_eq!(
             settle(flags).await.unwrap_err(),
             "user \"missing\" does not exist; users: u1"
@@ -451,13 +345,23 @@ clusters:
     async fn no_configuration_at_all_is_said_with_what_helps() {
         let settled = from_files(Kubeconfig::default(), &ConnectFlags::default()).await;
         let error = settled.map(|_| ()).unwrap_err();
-        assert!(error.to_string().starts_with("no cluster is configured"), "{error}");
+        assert!(
+            error.to_string().starts_with("no cluster is configured"),
+            "{error}"
+        );
         assert!(error.hint().unwrap().contains("KUBECONFIG"));
     }
 
     #[test]
     fn a_namespace_is_a_dns_label() {
-        for (name, expected) in [("prod", true), ("a", true), ("a/b", false), ("", false), ("-a", false), ("A", false)] {
+        for (name, expected) in [
+            ("prod", true),
+            ("a", true),
+            ("a/b", false),
+            ("", false),
+            ("-a", false),
+            ("A", false),
+        ] {
             assert_eq!(is_dns_label(name), expected, "{name:?}");
         }
     }

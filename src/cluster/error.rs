@@ -107,7 +107,10 @@ impl Doing {
     /// The request did not end within `--request-timeout`.
     pub(super) fn timed_out(&self, limit: std::time::Duration) -> Error {
         Error::Unreachable {
-            message: format!("{}: no answer from {} within {limit:?}", self.what, self.server),
+            message: format!(
+                "{}: no answer from {} within {limit:?}",
+                self.what, self.server
+            ),
             hint: Some("--request-timeout allows for more".to_owned()),
         }
     }
@@ -184,7 +187,10 @@ fn transport_hint(reason: &str, context: &str) -> Option<String> {
         "renew the cluster's certificates, and check this machine's clock".to_owned()
     } else if reason.contains("NotValidForName") {
         format!("context {context:?} names the server by a name that its certificate lacks")
-    } else if reason.contains("refused") || reason.contains("timed out") || reason.contains("lookup") {
+    } else if reason.contains("refused")
+        || reason.contains("timed out")
+        || reason.contains("lookup")
+    {
         format!("is the cluster of context {context:?} running, and reachable from here?")
     } else {
         return None;

@@ -38,7 +38,9 @@ fn parse(text: &str) -> Result<LocalRegistry, Error> {
     let mut registry: LocalRegistry = serde_saphyr::from_str(text).map_err(|error| {
         let reason = error.to_string();
         let reason = reason.lines().next().unwrap_or_default();
-        Error::Failed(format!("reading {KEY} of configmap/{NAME} in {NAMESPACE}: {reason}"))
+        Error::Failed(format!(
+            "reading {KEY} of configmap/{NAME} in {NAMESPACE}: {reason}"
+        ))
     })?;
     // the KEP's own example leaves fields empty where there is no such way
     for host in [
@@ -70,7 +72,8 @@ mod tests {
     #[test]
     fn a_broken_text_is_an_error_that_says_where_it_is() {
         let error = parse("host: [").unwrap_err().to_string();
-        let start = "reading localRegistryHosting.v1 of configmap/local-registry-hosting in kube-public: ";
+        let start =
+            "reading localRegistryHosting.v1 of configmap/local-registry-hosting in kube-public: ";
         assert!(error.starts_with(start) && !error.contains('\n'), "{error}");
     }
 }

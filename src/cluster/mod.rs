@@ -5,6 +5,7 @@
 
 mod connect;
 mod error;
+mod kubeconfig;
 mod local_registry;
 mod observe;
 mod pull_secret;

@@ -115,7 +115,9 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
                 let name = found["metadata"]["name"].as_str()?.to_owned();
                 Some((name, opted_out(&found["metadata"])))
             };
-            Answer::Namespaces(local(cluster.list(&namespaces, Only::default(), state).await)?)
+            Answer::Namespaces(local(
+                cluster.list(&namespaces, Only::default(), state).await,
+            )?)
         }
         Task::One(id) => {
             let object = local(cluster.get_object(&id).await)?;
@@ -156,10 +158,11 @@ fn local<T>(answer: Result<T, Error>) -> Result<Result<T, Error>, Error> {
 /// Whether a built-in controller makes this object. A selection of several kinds has the controller in
 /// it, and the object would be noise; what an operator controls stays, so that the plan can say so.
 fn is_controlled(workload: &Workload) -> bool {
-    workload
-        .controller
-        .as_ref()
-        .is_some_and(|controller| Kind::builtin().iter().any(|kind| kind.kind == controller.kind))
+    workload.controller.as_ref().is_some_and(|controller| {
+        Kind::builtin()
+            .iter()
+            .any(|kind| kind.kind == controller.kind)
+    })
 }
 
 /// Puts the answers together: items in order, broad ones sorted, each workload once.
@@ -310,11 +313,23 @@ mod tests {
                 Task::Namespace(name) => format!("get {name}"),
                 Task::Namespaces => "list namespaces".to_owned(),
                 Task::One(id) => format!("get {id} in {}", id.namespace),
-                Task::List { kind, namespace, .. } => format!("list {kind} in {namespace:?}"),
+                Task::List {
+                    kind, namespace, ..
+                } => format!("list {kind} in {namespace:?}"),
             })
             .collect();
-        assert_eq!(described[..3], ["get default", "get prod", "list deployment.apps in Some(\"prod\")"]);
+        assert_eq!(
+            described[..3],
+            [
+                "get default",
+                "get prod",
+                "list deployment.apps in Some(\"prod\")"
+            ]
+        );
         assert_eq!(described.len(), 2 + Kind::builtin().len() + 1);
-        assert_eq!(described.last().unwrap(), "get deployment.apps/web in default");
+        assert_eq!(
+            described.last().unwrap(),
+            "get deployment.apps/web in default"
+        );
     }
 }

@@ -52,7 +52,7 @@ fn fresh(
     key: &str,
     credentials: &Credentials,
 ) -> Result<Value, Error> {
-    let content = docker_config_json(None, key, credentials).map_err(failed)?;
+    let content = docker_config_json(None, key, credentials).map_err(|error| failed(&error))?;
     Ok(json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -88,7 +88,8 @@ fn changed(
     }
     let encoded = secret["data"][KEY].as_str();
     let existing = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
-    let content = docker_config_json(existing.as_deref(), key, credentials).map_err(failed)?;
+    let content = docker_config_json(existing.as_deref(), key, credentials)
+        .map_err(|error| failed(&error))?;
     if existing.as_deref() == Some(content.as_slice()) {
         return Ok(None);
     }
@@ -96,7 +97,7 @@ fn changed(
     Ok(Some(secret))
 }
 
-fn failed(error: crate::credentials::CredentialsError) -> Error {
+fn failed(error: &crate::credentials::CredentialsError) -> Error {
     Error::Failed(error.to_string())
 }
 
@@ -115,11 +116,18 @@ mod tests {
     fn an_unchanged_secret_is_no_write_and_a_changed_one_keeps_the_rest() {
         let mut secret = fresh("prod", "image-cloner-pull", "reg.corp", &credentials("a")).unwrap();
         secret["metadata"]["resourceVersion"] = json!("7");
-        assert_eq!(changed(secret.clone(), "reg.corp", &credentials("a")).unwrap(), None);
+        assert_eq!(
+            changed(secret.clone(), "reg.corp", &credentials("a")).unwrap(),
+            None
+        );
 
-        let next = changed(secret.clone(), "other.corp", &credentials("b")).unwrap().unwrap();
+        let next = changed(secret.clone(), "other.corp", &credentials("b"))
+            .unwrap()
+            .unwrap();
         assert_eq!(next["metadata"], secret["metadata"]);
-        let content = STANDARD.decode(next["data"][KEY].as_str().unwrap()).unwrap();
+        let content = STANDARD
+            .decode(next["data"][KEY].as_str().unwrap())
+            .unwrap();
         let content: Value = serde_json::from_slice(&content).unwrap();
         let hosts: Vec<&String> = content["auths"].as_object().unwrap().keys().collect();
         assert_eq!(hosts, ["other.corp", "reg.corp"]);
@@ -130,6 +138,11 @@ mod tests {
         let mut secret = fresh("prod", "regcred", "reg.corp", &credentials("a")).unwrap();
         secret["metadata"]["labels"] = json!({});
         let error = changed(secret, "reg.corp", &credentials("a")).unwrap_err();
-        assert!(error.to_string().starts_with("secret/regcred in prod is not ours"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("secret/regcred in prod is not ours"),
+            "{error}"
+        );
     }
 }

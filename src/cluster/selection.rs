@@ -197,7 +197,9 @@ fn resolve(word: &str) -> Result<Type, SelectionError> {
     Kind::from_word(word)
         .map(Type::Workload)
         .ok_or_else(|| SelectionError {
-            message: format!("the server doesn't have a resource type {word:?} with a pod template"),
+            message: format!(
+                "the server doesn't have a resource type {word:?} with a pod template"
+            ),
             hint: Some("known: deploy, sts, ds, cj, job, rs, po, ns, all".to_owned()),
         })
 }
@@ -252,7 +254,11 @@ mod tests {
 
     /// A selection in short: `deployments/web`, `ns/prod`, `deployments,pods`.
     fn parse(words: &str, all: bool, labels: Option<&str>) -> Result<(Vec<String>, bool), String> {
-        let words: Vec<String> = words.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        let words: Vec<String> = words
+            .split(' ')
+            .filter(|w| !w.is_empty())
+            .map(str::to_owned)
+            .collect();
         let selection = Selection::parse(&words, all, labels).map_err(|error| error.message)?;
         let items = selection.items().iter().map(|item| match item {
             Item::Named { kind, name } => format!("{}/{name}", kind.plural),
@@ -273,17 +279,53 @@ mod tests {
             assert_eq!(parse(words, all, labels), Ok((expected, broad)), "{words}");
         };
         check("deploy/web", false, None, "deployments/web", false);
-        check("deploy/web sts/db", false, None, "deployments/web statefulsets/db", false);
-        check("deployment web api", false, None, "deployments/web deployments/api", false);
-        check("deploy,sts web", false, None, "deployments/web statefulsets/web", false);
-        check("Deployments.apps/web", false, None, "deployments/web", false);
+        check(
+            "deploy/web sts/db",
+            false,
+            None,
+            "deployments/web statefulsets/db",
+            false,
+        );
+        check(
+            "deployment web api",
+            false,
+            None,
+            "deployments/web deployments/api",
+            false,
+        );
+        check(
+            "deploy,sts web",
+            false,
+            None,
+            "deployments/web statefulsets/web",
+            false,
+        );
+        check(
+            "Deployments.apps/web",
+            false,
+            None,
+            "deployments/web",
+            false,
+        );
         check("po", false, None, "pods", true);
         check("deploy,po,deploy", false, None, "deployments,pods", true);
         check("deploy", true, Some("app=web"), "deployments", true);
         check("ns/prod", false, None, "ns/prod", true);
         check("ns/prod", false, Some("app=web"), "ns/prod", true);
-        check("namespaces prod stage", false, None, "ns/prod ns/stage", true);
-        check("namespace/prod deploy/web", false, None, "ns/prod deployments/web", true);
+        check(
+            "namespaces prod stage",
+            false,
+            None,
+            "ns/prod ns/stage",
+            true,
+        );
+        check(
+            "namespace/prod deploy/web",
+            false,
+            None,
+            "ns/prod deployments/web",
+            true,
+        );
         check("all", false, None, "everything", true);
         check("", true, None, "everything", true);
         check("", false, Some("app=web"), "everything", true);
@@ -297,15 +339,30 @@ mod tests {
         };
         check("", false, None, "nothing is selected");
         check("", false, Some(""), "nothing is selected");
-        check("foo/web", false, None, "the server doesn't have a resource type \"foo\"");
-        check("deploy web sts/db", false, None, "no need to specify a resource type");
+        check(
+            "foo/web",
+            false,
+            None,
+            "the server doesn't have a resource type \"foo\"",
+        );
+        check(
+            "deploy web sts/db",
+            false,
+            None,
+            "no need to specify a resource type",
+        );
         check("deploy/web/x", false, None, "more than one slash");
         check("deploy,sts/web", false, None, "a single resource and name");
         check("deploy/", false, None, "a single resource and name");
         check("deploy/web", true, None, "by name across all namespaces");
         check("deploy web", true, None, "by name across all namespaces");
         check("ns/prod", true, None, "by name across all namespaces");
-        check("deploy/web", false, Some("a=b"), "when a selector is specified");
+        check(
+            "deploy/web",
+            false,
+            Some("a=b"),
+            "when a selector is specified",
+        );
         check("deploy a?b", false, None, "invalid resource name \"a?b\"");
         check("deploy/..", false, None, "invalid resource name");
         check("ns", false, None, "\"ns\" alone selects no workloads");
