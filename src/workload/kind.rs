@@ -80,6 +80,11 @@ impl Kind {
         }
     }
 
+    /// Whether it is the Pod itself, not a kind with a template of pods.
+    pub fn is_pod(&self) -> bool {
+        self.canonical() == ("", "Pod")
+    }
+
     /// The parts that make two kinds equal.
     pub(super) fn canonical(&self) -> (&str, &str) {
         (&self.group, &self.kind)

@@ -16,7 +16,6 @@ pub use kind::Kind;
 pub use mutability::Mutability;
 pub use owner::{Controller, Owner};
 pub use read::opted_out;
-pub(crate) use record::images_hash;
 pub use record::{ORIGINALS, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord};
 
 use std::fmt;
@@ -152,6 +151,17 @@ impl Workload {
     /// Whether its pod template can be changed and what then happens.
     pub fn mutability(&self) -> Mutability {
         self.mutability
+    }
+
+    /// A hash of its images by slot, as a restore leaves it in [`RESTORED`]. Ephemeral containers come and
+    /// go and do not count.
+    pub fn images_hash(&self) -> String {
+        record::images_hash(
+            self.slots
+                .iter()
+                .filter(|slot| slot.key.list != SlotList::EphemeralContainers)
+                .map(|slot| (slot.key.to_string(), slot.image.as_str())),
+        )
     }
 
     /// The JSON pointers of a slot's name and of its image in the object.

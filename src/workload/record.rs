@@ -50,13 +50,12 @@ impl Record {
     }
 }
 
-/// A hash of images by slot name, as the restored annotation holds it: 16 hexadecimal digits.
-///
-/// Takes them sorted, so that a reordered template is no change.
-pub(crate) fn images_hash<'a>(images: &BTreeMap<String, &'a str>) -> String {
+/// A hash of images by slot name, blind to their order: 16 hexadecimal digits.
+pub(super) fn images_hash<'a>(images: impl Iterator<Item = (String, &'a str)>) -> String {
+    let sorted: BTreeMap<String, &str> = images.collect();
     let mut hasher = Sha256::new();
-    for (slot, image) in images {
-        // names and images hold no control characters, so these separate them without ambiguity
+    for (slot, image) in sorted {
+        // neither names nor images hold control characters, so these keep them apart
         hasher.update(format!("{slot}\t{image}\n"));
     }
     hasher.finalize()[..8]

@@ -1,0 +1,380 @@
+//! Which cluster, as whom: kubectl's flags over kubeconfig files over the pod's own account.
+//!
+//! Decides what kubectl would decide from the same flags and files. Never writes a kubeconfig.
+
+use super::error::{auth_reason, innermost};
+use super::kubeconfig::{self, invalid, one_of};
+use super::{ConnectFlags, Error};
+use http::Uri;
+use kube::Config;
+use kube::config::{
+    AuthInfo, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
+};
+
+/// A settled connection: where to and as whom.
+pub(super) struct Connection {
+    pub(super) client: kube::Client,
+    pub(super) context: String,
+    pub(super) namespace: String,
+    pub(super) server: String,
+}
+
+/// Connects as kubectl would with these flags.
+pub(super) async fn connect(flags: &ConnectFlags) -> Result<Connection, Error> {
+    if flags.impersonate.is_none() && !flags.impersonate_groups.is_empty() {
+        return Err(invalid("--as-group needs --as", None));
+    }
+    let variable = std::env::var_os("KUBECONFIG");
+    let files = kubeconfig::read(flags.kubeconfig.as_deref(), variable.as_deref())?;
+    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let (context, mut config) = if in_pod && says_nothing(&files, flags) {
+        ("in-cluster".to_owned(), in_cluster(flags)?)
+    } else {
+        from_files(files, flags).await?
+    };
+    if let Some(namespace) = &flags.namespace {
+        config.default_namespace.clone_from(namespace);
+    }
+    if !is_dns_label(&config.default_namespace) {
+        let message = format!("invalid namespace {:?}", config.default_namespace);
+        return Err(invalid(message, None));
+    }
+    config.default_retry = false;
+    if let Some(limit) = flags.request_timeout {
+        config.connect_timeout = config.connect_timeout.map(|default| default.min(limit));
+    }
+    Ok(Connection {
+        namespace: config.default_namespace.clone(),
+        server: config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned(),
+        client: client(config, &context).await?,
+        context,
+    })
+}
+
+/// Builds the client. Credential plugins run here, and block while they do.
+async fn client(config: Config, context: &str) -> Result<kube::Client, Error> {
+    let built = tokio::task::spawn_blocking({
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            let _entered = runtime.enter();
+            kube::Client::try_from(config)
+        }
+    });
+    let built = built
+        .await
+        .map_err(|error| Error::Failed(error.to_string()))?;
+    built.map_err(|error| Error::Unreachable {
+        message: format!(
+            "connecting with context {context:?}: {}",
+            client_reason(&error)
+        ),
+        hint: None,
+    })
+}
+
+fn client_reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Auth(error) => auth_reason(error),
+        other => innermost(other),
+    }
+}
+
+/// Whether neither files nor flags say where the API server is.
+fn says_nothing(files: &Kubeconfig, flags: &ConnectFlags) -> bool {
+    files.clusters.is_empty()
+        && files.contexts.is_empty()
+        && flags.context.is_none()
+        && flags.cluster.is_none()
+        && flags.server.is_none()
+}
+
+fn in_cluster(flags: &ConnectFlags) -> Result<Config, Error> {
+    let mut config = Config::incluster().map_err(|error| Error::Unreachable {
+        message: format!(
+            "connecting as this pod's service account: {}",
+            innermost(&error)
+        ),
+        hint: Some("a kubeconfig file or --server names another way".to_owned()),
+    })?;
+    override_identity(&mut config.auth_info, flags);
+    config.proxy_url = None;
+    Ok(config)
+}
+
+async fn from_files(files: Kubeconfig, flags: &ConnectFlags) -> Result<(String, Config), Error> {
+    let name = flags
+        .context
+        .clone()
+        .or_else(|| files.current_context.clone());
+    let name = name.filter(|name| !name.is_empty());
+    let context = match &name {
+        Some(name) => kubeconfig::find_context(&files, name)?,
+        None => Context::default(),
+    };
+    let (cluster_name, mut cluster) = kubeconfig::find_cluster(&files, &context, flags)?;
+    if let Some(server) = &flags.server {
+        cluster.server = Some(with_scheme(server));
+    }
+    if cluster.server.as_ref().is_none_or(String::is_empty) {
+        return Err(no_server(&files, name.as_deref()));
+    }
+    let user = flags.user.clone().or_else(|| context.user.clone());
+    let mut auth_info = kubeconfig::find_user(&files, user.as_deref(), flags.user.is_some())?;
+    override_identity(&mut auth_info, flags);
+
+    let proxy = cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty());
+    let shown = name.unwrap_or_else(|| cluster_name.clone());
+    let settled = Kubeconfig {
+        current_context: Some(shown.clone()),
+        contexts: vec![NamedContext {
+            name: shown.clone(),
+            context: Some(Context {
+                cluster: cluster_name.clone(),
+                user: Some("user".to_owned()),
+                namespace: context.namespace.filter(|namespace| !namespace.is_empty()),
+                ..Context::default()
+            }),
+            ..NamedContext::default()
+        }],
+        clusters: vec![NamedCluster {
+            name: cluster_name,
+            cluster: Some(cluster),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: "user".to_owned(),
+            auth_info: Some(auth_info),
+            ..NamedAuthInfo::default()
+        }],
+        ..Kubeconfig::default()
+    };
+    let config = Config::from_custom_kubeconfig(settled, &KubeConfigOptions::default()).await;
+    let mut config = config.map_err(|error| {
+        invalid(
+            format!("connecting with context {shown:?}: {}", innermost(&error)),
+            None,
+        )
+    })?;
+    config.proxy_url = proxy_url(proxy.as_deref(), &config.cluster_url)?;
+    Ok((shown, config))
+}
+
+/// `--token`, `--as` and `--as-group` over what the files say. A token takes the place of every other
+/// header; a client certificate stays, as with kubectl.
+fn override_identity(identity: &mut AuthInfo, flags: &ConnectFlags) {
+    if let Some(token) = &flags.token {
+        identity.token = Some(token.clone());
+        identity.token_file = None;
+        identity.username = None;
+        identity.password = None;
+        identity.auth_provider = None;
+        identity.exec = None;
+    }
+    if let Some(user) = &flags.impersonate {
+        identity.impersonate = Some(user.clone());
+        identity.impersonate_groups = None;
+    }
+    if !flags.impersonate_groups.is_empty() {
+        identity.impersonate_groups = Some(flags.impersonate_groups.clone());
+    }
+}
+
+/// The proxy to the API server. kube's own reading matches `NO_PROXY` with the proxy instead of the
+/// server. As in Go, a kubeconfig's own proxy is used unasked, and loopback is never proxied.
+fn proxy_url(configured: Option<&str>, server: &Uri) -> Result<Option<Uri>, Error> {
+    let parse = |proxy: &str| {
+        proxy.parse::<Uri>().map(Some).map_err(|error| {
+            // the text may hold credentials
+            invalid(
+                format!("the proxy URL for {server} is wrong: {error}"),
+                None,
+            )
+        })
+    };
+    if let Some(proxy) = configured {
+        return parse(proxy);
+    }
+    let proxy = ["HTTPS_PROXY", "https_proxy"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    match proxy {
+        Some(proxy) if server.scheme_str() == Some("https") && !is_loopback(server) => {
+            let matcher = hyper_util::client::proxy::matcher::Matcher::from_env();
+            match matcher.intercept(server) {
+                Some(_) => parse(&proxy),
+                None => Ok(None),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+fn is_loopback(server: &Uri) -> bool {
+    let host = server.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// kubectl takes `--server host:port` as plain HTTP.
+fn with_scheme(server: &str) -> String {
+    if server.contains("://") {
+        server.to_owned()
+    } else {
+        format!("http://{server}")
+    }
+}
+
+fn no_server(files: &Kubeconfig, context: Option<&str>) -> Error {
+    match context {
+        Some(context) => invalid(
+            format!("context {context:?} names no cluster with a server"),
+            None,
+        ),
+        None if files.contexts.is_empty() => invalid(
+            "no cluster is configured: there is no kubeconfig file, and this is not a pod",
+            Some("set KUBECONFIG, or give --kubeconfig FILE or --server URL".to_owned()),
+        ),
+        None => {
+            let names = files.contexts.iter().map(|context| context.name.as_str());
+            invalid(
+                "no context is chosen: give --context",
+                one_of("contexts", names.collect()),
+            )
+        }
+    }
+}
+
+/// Whether a text can be a namespace's name, and so a part of a URL.
+pub(super) fn is_dns_label(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&name.len())
+        && name.chars().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "apiVersion: v1
+kind: Config
+current-context: one
+contexts:
+- {name: one, context: {cluster: c1, user: u1, namespace: prod}}
+- {name: nobody, context: {cluster: c1, user: missing}}
+clusters:
+- {name: c1, cluster: {server: 'https://10.0.0.1:6443'}}
+users:
+- {name: u1, user: {username: jane, password: hunter2}}
+";
+
+    async fn settle(flags: ConnectFlags) -> Result<(String, Config), String> {
+        let settled = from_files(Kubeconfig::from_yaml(ONE).unwrap(), &flags).await;
+        settled.map_err(|error| format!("{error}; {}", error.hint().unwrap_or("no hint")))
+    }
+
+    #[tokio::test]
+    async fn the_current_context_is_used_with_its_namespace() {
+        let (context, config) = settle(ConnectFlags::default()).await.unwrap();
+        assert_eq!(context, "one");
+        assert_eq!(config.default_namespace, "prod");
+        assert_eq!(config.cluster_url, "https://10.0.0.1:6443/");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_context_is_named_with_those_there_are() {
+        let flags = ConnectFlags {
+            context: Some("tow".to_owned()),
+            ..ConnectFlags::default()
+        };
+        assert_eq!(
+            settle(flags).await.unwrap_err(),
+            "context \"tow\" does not exist; contexts: nobody, one"
+        );
+    }
+
+    #[tokio::test]
+    async fn flags_override_server_and_identity() {
+        let flags = ConnectFlags {
+            server: Some("https://10.9.9.9".to_owned()),
+            token: Some("t0ken".to_owned().into()),
+            impersonate: Some("bob".to_owned()),
+            impersonate_groups: vec!["devs".to_owned()],
+            ..ConnectFlags::default()
+        };
+        let (_, config) = settle(flags).await.unwrap();
+        assert_eq!(config.cluster_url, "https://10.9.9.9/");
+        assert!(config.auth_info.username.is_none() && config.auth_info.token.is_some());
+        assert_eq!(config.auth_info.impersonate.as_deref(), Some("bob"));
+        assert_eq!(
+            config.auth_info.impersonate_groups,
+            Some(vec!["devs".to_owned()])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_user_that_only_the_context_names_is_nobody_and_one_of_the_flag_must_exist() {
+        let context = Some("nobody".to_owned());
+        let flags = ConnectFlags {
+            context,
+            ..ConnectFlags::default()
+        };
+        let (_, config) = settle(flags).await.unwrap();
+        assert!(config.auth_info.username.is_none());
+
+        let user = Some("missing".to_owned());
+        let flags = ConnectFlags {
+            user,
+            ..ConnectFlags::default()
+        };
+        assert_eq!(
+            settle(flags).await.unwrap_err(),
+            "user \"missing\" does not exist; users: u1"
+        );
+    }
+
+    #[tokio::test]
+    async fn no_configuration_at_all_is_said_with_what_helps() {
+        let settled = from_files(Kubeconfig::default(), &ConnectFlags::default()).await;
+        let error = settled.map(|_| ()).unwrap_err();
+        assert!(
+            error.to_string().starts_with("no cluster is configured"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("KUBECONFIG"));
+    }
+
+    #[test]
+    fn a_namespace_is_a_dns_label() {
+        for (name, expected) in [
+            ("prod", true),
+            ("a", true),
+            ("a/b", false),
+            ("", false),
+            ("-a", false),
+            ("A", false),
+        ] {
+            assert_eq!(is_dns_label(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_servers_are_never_proxied() {
+        for (uri, expected) in [
+            ("https://localhost:6443", true),
+            ("https://127.0.0.1:6443", true),
+            ("https://[::1]:6443", true),
+            ("https://10.0.0.1:6443", false),
+        ] {
+            assert_eq!(is_loopback(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+}
