@@ -12,6 +12,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 testbed=$root/tests/testbed
 keep='' cluster=1
 
+# shellcheck source=/dev/null
+. "$testbed/lib/common.sh"
+# shellcheck source=/dev/null
+. "$testbed/lib/packages.sh"
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 die() {
 	say "error: $*"
@@ -34,10 +38,8 @@ need_cargo() {
 	wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$root/Cargo.toml")
 	if ! command -v cargo >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null &&
 		apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
-		say "installing rustup"
-		if DEBIAN_FRONTEND=noninteractive apt-get -qq install rustup >/dev/null; then
-			rustup -q default stable || say "rustup could not get a toolchain"
-		fi
+		install_packages rustup
+		rustup -q default stable || say "rustup could not get a toolchain"
 	fi
 	command -v cargo >/dev/null || die "cargo is missing: get Rust $wanted or newer from https://rustup.rs"
 	have=$(cd "$root" && cargo --version | cut -d' ' -f2)
@@ -83,6 +85,7 @@ take_down() {
 
 cd "$root"
 need_cargo
+command -v cc >/dev/null || install_packages gcc libc6-dev
 say "formatting"
 cargo fmt --check
 say "lints"

@@ -32,7 +32,7 @@ bed_stop() {
 	done
 	control_plane_stop
 	registries_stop
-	[ "$(id -u)" != 0 ] || network_stop
+	network_stop
 }
 
 bed_remove() {

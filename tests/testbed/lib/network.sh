@@ -27,6 +27,7 @@ network_start() {
 	if ip route show table all | grep -qE "(^| )10\.(244|96)\.$BED_OFFSET\.[0-9]"; then
 		die "addresses in $POD_RANGE or $SERVICE_RANGE are in use on this machine; choose another --offset"
 	fi
+	touch "$BED_DIR/network" # from here on there is something to take down
 	ip link add "$BRIDGE" type bridge
 	ip address add "$GATEWAY/24" dev "$BRIDGE"
 	ip link set "$BRIDGE" up
@@ -42,7 +43,7 @@ network_start() {
 }
 
 network_stop() {
-	command -v iptables >/dev/null || return 0
+	[ -e "$BED_DIR/network" ] || return 0
 	local table rule
 	while read -r table rule; do
 		# shellcheck disable=SC2086
@@ -50,6 +51,7 @@ network_stop() {
 	done < <(network_rules)
 	ip route del blackhole "$SERVICE_RANGE" 2>/dev/null || true
 	ip link del "$BRIDGE" 2>/dev/null || true
+	rm -f "$BED_DIR/network"
 }
 
 # For the kubelet's containerd: where pods get their addresses.

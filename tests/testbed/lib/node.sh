@@ -24,8 +24,8 @@ node_start() {
 	node_hosts
 	node_containerd_config >"$node/containerd.toml"
 	node_kubelet_config >"$node/kubelet.yaml"
+	: >"$node/made" # from here on there is something to take down
 	cgroups_make
-	: >"$node/made"
 	printf '%s\n' "${NODE_HIDDEN[@]}" >"$node/hidden.list"
 	mkdir -p "$node/hidden/run/containerd"
 	# Where the kubelet's cAdvisor looks; it waits five seconds for it.
@@ -197,8 +197,7 @@ node_stop() {
 		kill -KILL "$pid" 2>/dev/null || true
 	fi
 	rm -f "$BED_RUN/node.pid"
+	[ -e "$BED_DIR/node/made" ] || return 0
 	cgroups_remove
-	if [ -s "$BED_DIR/node/made" ]; then
-		xargs -r rmdir --ignore-fail-on-non-empty <"$BED_DIR/node/made" 2>/dev/null || true
-	fi
+	xargs -r rmdir --ignore-fail-on-non-empty <"$BED_DIR/node/made" 2>/dev/null || true
 }

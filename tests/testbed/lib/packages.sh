@@ -59,7 +59,11 @@ packages_control_plane() {
 	install_packages "${names[@]}"
 }
 
-packages_registries() { install_packages docker-registry apache2-utils python3-minimal gcc libc6-dev; }
+packages_registries() {
+	local names=(docker-registry apache2-utils gcc libc6-dev)
+	python3 -c 'import json, tarfile, urllib.request' 2>/dev/null || names+=(python3)
+	install_packages "${names[@]}"
+}
 
 packages_node() {
 	install_packages containerd runc containernetworking-plugins iproute2 iptables conntrack socat
