@@ -1,7 +1,8 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use image_cloner::cluster::ConnectFlags;
+use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
+use image_cloner::execute;
 use image_cloner::target::Layout;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -105,6 +106,11 @@ impl Selecting {
     /// Whether nothing at all was said.
     pub(crate) fn is_empty(&self) -> bool {
         self.words.is_empty() && !self.all_namespaces && self.selector.is_none()
+    }
+
+    /// What was said, parsed.
+    pub(crate) fn parse(&self) -> Result<Selection, SelectionError> {
+        Selection::parse(&self.words, self.all_namespaces, self.selector.as_deref())
     }
 }
 
@@ -268,6 +274,23 @@ impl DryRun {
             Self::Server => Some("server"),
         }
     }
+
+    pub(crate) fn write_mode(self) -> WriteMode {
+        match self {
+            Self::Server => WriteMode::ServerDryRun,
+            Self::Client | Self::None => WriteMode::Apply,
+        }
+    }
+}
+
+impl From<DryRun> for execute::DryRun {
+    fn from(mode: DryRun) -> Self {
+        match mode {
+            DryRun::None => Self::None,
+            DryRun::Client => Self::Client,
+            DryRun::Server => Self::Server,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -287,7 +310,8 @@ fn time(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    let parsed: SignedDuration =
-        text.parse().map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())?;
+    let parsed: SignedDuration = text
+        .parse()
+        .map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())
 }

@@ -1,13 +1,13 @@
 //! `clone`: copy the images of workloads and repoint them.
 
 use crate::args::{CloneArgs, DryRun, Output, Owned};
+use crate::ending::{Ending, run_id};
 use crate::interactive;
 use crate::progress::Progress;
-use crate::ending::{Ending, run_id};
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use image_cloner::cluster::{Cluster, ConnectFlags, Observation, Selection, WriteMode};
+use image_cloner::cluster::{Cluster, ConnectFlags, Observation};
 use image_cloner::credentials::Credentials;
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Outcome, Survey};
@@ -26,24 +26,23 @@ pub(crate) async fn run(
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
     check(&args, choose, terminal)?;
     let settings = Settings::load()?;
-    let mode = match args.dry_run {
-        DryRun::Server => WriteMode::ServerDryRun,
-        DryRun::Client | DryRun::None => WriteMode::Apply,
-    };
-    let cluster = Cluster::connect(&flags, mode).await?;
-    let selection = if choose {
-        interactive::choose(&cluster, &flags, &args.selecting).await?
+    let cluster = Cluster::connect(&flags, args.dry_run.write_mode()).await?;
+    let (cluster, selection) = if choose {
+        interactive::choose(cluster, flags.namespace.as_deref(), &args.selecting).await?
     } else {
-        Selection::parse(
-            &args.selecting.words,
-            args.selecting.all_namespaces,
-            args.selecting.selector.as_deref(),
-        )?
+        (cluster, args.selecting.parse()?)
     };
-    if selection.is_broad() && !choose && !terminal.can_ask && !args.yes && args.dry_run == DryRun::None {
+    if selection.is_broad()
+        && !choose
+        && !terminal.can_ask
+        && !args.yes
+        && args.dry_run == DryRun::None
+    {
         return Err(Stopped::wrong(
-            Failure::new("this selection is broad, and there is no terminal to confirm the plan on")
-                .hint("give --yes, or look at the plan with --dry-run"),
+            Failure::new(
+                "this selection is broad, and there is no terminal to confirm the plan on",
+            )
+            .hint("give --yes, or look at the plan with --dry-run"),
         ));
     }
     let target = match settings.target(&args.copying, Some(&cluster)).await? {
@@ -55,14 +54,22 @@ pub(crate) async fn run(
     for note in &observation.notes {
         terminal.note(note);
     }
-    let job = Job { args: &args, settings: &settings, cluster, target, terminal };
+    let job = Job {
+        args: &args,
+        settings: &settings,
+        cluster,
+        target,
+        terminal,
+    };
     job.run(observation, choose || selection.is_broad()).await
 }
 
 /// What can be told to be wrong before anything is asked of a cluster.
 fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
     if args.interactive && !terminal.can_ask {
-        return Err(Stopped::wrong(Failure::new("-i needs a terminal to ask on")));
+        return Err(Stopped::wrong(Failure::new(
+            "-i needs a terminal to ask on",
+        )));
     }
     if args.selecting.is_empty() && !choose {
         return Err(Stopped::wrong(
@@ -85,7 +92,12 @@ struct Job<'a> {
 
 impl Job<'_> {
     async fn run(self, observation: Observation, ask: bool) -> Result<u8, Stopped> {
-        let Observation { observed, keyrings, missing, .. } = observation;
+        let Observation {
+            observed,
+            keyrings,
+            missing,
+            ..
+        } = observation;
         let missed = missing.len();
         for error in missing {
             let failure: Failure = error.into();
@@ -116,28 +128,34 @@ impl Job<'_> {
             self.target.concurrency,
             options.clone(),
         );
-        let preview = self.args.dry_run == DryRun::Client;
-        if ask || preview {
+        let real = self.args.dry_run == DryRun::None;
+        if ask || !real {
             let survey = images.survey(&plan.copies).await;
             self.show(&plan, &survey, pull_secret.as_ref());
-            if !preview && !self.confirmed(&plan, &survey)? {
+            if real && !self.confirmed(&plan, &survey)? {
                 return Err(Stopped::cancelled());
             }
         }
-        let progress = Progress::start(self.terminal, &plan, self.args.output, self.args.dry_run);
-        let run = Run { cluster: self.cluster, id, options, observer: progress.clone() };
-        let terms = CloneTerms { policy, pull_secret };
-        let outcome = if preview {
-            run.preview(&plan).await
-        } else {
-            interactive::cancel_on_interrupt(&run.options.stop);
-            run.clone(&plan, &observed, &terms, &images).await
+        let sizes = (plan.copies.len(), plan.workloads.len());
+        let progress =
+            Progress::of_workloads(self.terminal, self.args.output, self.args.dry_run, sizes);
+        let run = Run {
+            cluster: self.cluster,
+            id,
+            options,
+            observer: progress.clone(),
         };
+        let terms = CloneTerms {
+            policy,
+            pull_secret,
+        };
+        interactive::cancel_on_interrupt(&run.options.stop);
+        let outcome = run.clone(&plan, &observed, &terms, &images).await;
         progress.finish();
         let ending = Ending {
             output: self.args.output,
             report: self.args.report.as_deref(),
-            summary: ask && !preview,
+            summary: ask && real,
             missed,
         };
         ending.show(&outcome, self.terminal)
@@ -145,7 +163,12 @@ impl Job<'_> {
 
     fn policy(&self, run: &str) -> Policy {
         let config = &self.settings.config;
-        let skipped = self.args.skip_namespace.iter().chain(&config.skip_namespaces).cloned();
+        let skipped = self
+            .args
+            .skip_namespace
+            .iter()
+            .chain(&config.skip_namespaces)
+            .cloned();
         Policy {
             run: run.to_owned(),
             target: self.target.registry.clone(),
@@ -162,7 +185,7 @@ impl Job<'_> {
     fn options(&self) -> Options {
         Options {
             wait: self.args.wait.then_some(self.args.timeout),
-            dry_run: self.args.dry_run != DryRun::None,
+            dry_run: self.args.dry_run.into(),
             ..Options::default()
         }
     }
@@ -174,11 +197,16 @@ impl Job<'_> {
         policy: &mut Policy,
         ask: bool,
     ) -> Result<Option<PullSecret>, Stopped> {
-        let mut repointed = plan.workloads.iter().filter_map(|planned| match &planned.decision {
-            Decision::Repoint(_) => planned.needs.first(),
-            _ => None,
-        });
-        let Some(source) = repointed.next() else { return Ok(None) };
+        let mut repointed = plan
+            .workloads
+            .iter()
+            .filter_map(|planned| match &planned.decision {
+                Decision::Repoint(_) => planned.targets.first(),
+                _ => None,
+            });
+        let Some(copy) = repointed.next() else {
+            return Ok(None);
+        };
         match self.args.pull_secret.as_deref() {
             Some("none") => return Ok(None),
             Some(name) => {
@@ -188,13 +216,16 @@ impl Job<'_> {
             None => {}
         }
         let registry = &self.target.registry;
-        if !self.target.registries.needs_credentials(&registry.name(source)?).await? {
+        if !self.target.registries.needs_credentials(copy).await? {
             return Ok(None);
         }
         match self.pull_credentials(ask).await? {
             Some(credentials) => {
                 policy.pull = PullAccess::Secret(PULL_SECRET.to_owned());
-                Ok(Some(PullSecret { key: registry.to_string(), credentials }))
+                Ok(Some(PullSecret {
+                    key: registry.to_string(),
+                    credentials,
+                }))
             }
             None => {
                 policy.pull = PullAccess::Missing(format!(
@@ -246,8 +277,11 @@ impl Job<'_> {
 
     fn confirmed(&self, plan: &Plan, survey: &Survey) -> Result<bool, Stopped> {
         let idle = plan.copies.is_empty()
-            && !plan.workloads.iter().any(|planned| matches!(planned.decision, Decision::Repoint(_)));
-        if self.args.yes || idle || self.args.dry_run != DryRun::None {
+            && !plan
+                .workloads
+                .iter()
+                .any(|planned| matches!(planned.decision, Decision::Repoint(_)));
+        if self.args.yes || idle {
             return Ok(true);
         }
         interactive::confirm(&report::question(plan, survey))

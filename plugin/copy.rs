@@ -23,9 +23,14 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
     let (copies, target) = match &args.copy_as {
         Some(name) => copy_as(&settings, &args, sources, name).await?,
         None => {
-            let target =
-                settings.target(&args.copying, None).await?.ok_or_else(Settings::no_target)?;
-            (copies(sources, |source| target.registry.name(source))?, target)
+            let target = settings
+                .target(&args.copying, None)
+                .await?
+                .ok_or_else(Settings::no_target)?;
+            (
+                copies(sources, |source| target.registry.name(source))?,
+                target,
+            )
         }
     };
     let options = Options::default();
@@ -77,7 +82,10 @@ async fn copy_as(
         layout: args.copying.layout,
         concurrency: args.copying.concurrency,
     };
-    let target = settings.target(&copying, None).await?.ok_or_else(Settings::no_target)?;
+    let target = settings
+        .target(&copying, None)
+        .await?
+        .ok_or_else(Settings::no_target)?;
     Ok((copies(sources, |_| Ok(reference.clone()))?, target))
 }
 
@@ -90,7 +98,12 @@ fn copies(
         .into_iter()
         .map(|source| {
             let target = name(&source)?;
-            Ok(Copy { source, target, running: BTreeSet::new(), users: Vec::new() })
+            Ok(Copy {
+                source,
+                target,
+                running: BTreeSet::new(),
+                users: Vec::new(),
+            })
         })
         .collect()
 }
@@ -108,7 +121,10 @@ fn sources(args: &CopyArgs) -> Result<Vec<Reference>, Stopped> {
         Some(path) => std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?,
         None => String::new(),
     };
-    let listed = listed.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let listed = listed
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let sources = args
         .images
         .iter()
@@ -117,10 +133,9 @@ fn sources(args: &CopyArgs) -> Result<Vec<Reference>, Stopped> {
         .map(Reference::parse)
         .collect::<Result<Vec<_>, _>>()?;
     if sources.is_empty() {
-        return Err(Stopped::wrong(
-            Failure::new("no image is given")
-                .hint("kubectl image-cloner copy nginx:1.25 --to HOST[:PORT][/PREFIX]"),
-        ));
+        return Err(Stopped::wrong(Failure::new("no image is given").hint(
+            "kubectl image-cloner copy nginx:1.25 --to HOST[:PORT][/PREFIX]",
+        )));
     }
     Ok(sources)
 }

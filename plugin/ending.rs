@@ -21,8 +21,11 @@ pub(crate) struct Ending<'a> {
 impl Ending<'_> {
     /// Shows the outcome and gives the exit code.
     pub(crate) fn show(&self, outcome: &Outcome, terminal: &Terminal) -> Result<u8, Stopped> {
-        let objects: Vec<&Value> =
-            outcome.workloads.iter().filter_map(|workload| workload.object.as_ref()).collect();
+        let objects: Vec<&Value> = outcome
+            .workloads
+            .iter()
+            .filter_map(|workload| workload.object.as_ref())
+            .collect();
         match self.output {
             Some(Output::Json) => terminal.data(&json_text(&as_kubectl(&objects))),
             Some(Output::Yaml) => terminal.data(yaml_text(&as_kubectl(&objects))?.trim_end()),
@@ -55,16 +58,24 @@ fn json_text(value: &Value) -> String {
 }
 
 fn yaml_text(value: &Value) -> Result<String, Stopped> {
-    serde_saphyr::to_string(value)
-        .map_err(|error| Stopped::failed(Failure::new(format!("writing YAML: {error}"))).after_changes())
+    serde_saphyr::to_string(value).map_err(|error| {
+        Stopped::failed(Failure::new(format!("writing YAML: {error}"))).after_changes()
+    })
 }
 
 fn write_report(path: &Path, document: &Value) -> Result<(), Stopped> {
     let json = path.extension().is_some_and(|ending| ending == "json");
-    let text = if json { json_text(document) + "\n" } else { yaml_text(document)? };
+    let text = if json {
+        json_text(document) + "\n"
+    } else {
+        yaml_text(document)?
+    };
     std::fs::write(path, text).map_err(|error| {
-        Stopped::failed(Failure::new(format!("writing the report to {}: {error}", path.display())))
-            .after_changes()
+        Stopped::failed(Failure::new(format!(
+            "writing the report to {}: {error}",
+            path.display()
+        )))
+        .after_changes()
     })
 }
 

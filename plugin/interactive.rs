@@ -7,49 +7,57 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect, Input, MultiSelect};
-use image_cloner::cluster::{Cluster, ConnectFlags, Selection};
+use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::credentials::Credentials;
 use image_cloner::outcome::Failure;
 use image_cloner::target::TargetRegistry;
 use tokio_util::sync::CancellationToken;
 
-/// Lets a person choose a namespace, unless one was given, and workloads in it.
+/// Lets a person choose a namespace, unless one was given, and workloads in it. The connection comes back
+/// in that namespace.
 pub(crate) async fn choose(
-    cluster: &Cluster,
-    flags: &ConnectFlags,
+    cluster: Cluster,
+    namespace: Option<&str>,
     selecting: &Selecting,
-) -> Result<Selection, Stopped> {
+) -> Result<(Cluster, Selection), Stopped> {
     let theme = theme();
-    let namespace = match &flags.namespace {
-        Some(namespace) => namespace.clone(),
-        None if !selecting.is_empty() => cluster.namespace().to_owned(),
-        None => {
-            let namespaces = cluster.namespaces().await?;
-            let usual = namespaces.iter().position(|name| name == cluster.namespace());
-            let chosen = FuzzySelect::with_theme(theme.as_ref())
-                .with_prompt("Namespace")
-                .items(&namespaces)
-                .default(usual.unwrap_or(0))
-                .interact_opt();
-            namespaces[answer(chosen)?].clone()
-        }
-    };
-    let everything = if selecting.is_empty() {
-        Selection::namespace(&namespace)
+    let cluster = if namespace.is_some() || !selecting.is_empty() {
+        cluster
     } else {
-        Selection::parse(&selecting.words, selecting.all_namespaces, selecting.selector.as_deref())?
+        let namespaces = cluster.namespaces().await?;
+        let usual = namespaces
+            .iter()
+            .position(|name| name == cluster.namespace());
+        let chosen = FuzzySelect::with_theme(theme.as_ref())
+            .with_prompt("Namespace")
+            .items(&namespaces)
+            .default(usual.unwrap_or(0))
+            .interact_opt();
+        cluster.in_namespace(&namespaces[answer(chosen)?])
     };
-    let (workloads, missing) = cluster.workloads(&everything).await?;
+    let candidates = if selecting.is_empty() {
+        Selection::parse(&["all".to_owned()], false, None)?
+    } else {
+        selecting.parse()?
+    };
+    let (workloads, missing) = cluster.workloads(&candidates).await?;
     if let Some(error) = missing.into_iter().next() {
         return Err(error.into());
     }
     if workloads.is_empty() {
-        return Err(Stopped::failed(Failure::new(format!("no workloads in namespace {namespace}"))));
+        return Err(Stopped::failed(Failure::new(format!(
+            "there are no workloads in namespace {}",
+            cluster.namespace()
+        ))));
     }
     let items: Vec<String> = workloads
         .iter()
         .map(|workload| {
-            let images: Vec<_> = workload.slots.iter().map(|slot| slot.image.as_str()).collect();
+            let images: Vec<_> = workload
+                .slots
+                .iter()
+                .map(|slot| slot.image.as_str())
+                .collect();
             format!("{}  {}", workload.id, images.join(", "))
         })
         .collect();
@@ -57,11 +65,15 @@ pub(crate) async fn choose(
         .with_prompt("Workloads (space selects, enter goes on)")
         .items(&items)
         .interact_opt();
-    let chosen = answer(chosen)?;
-    if chosen.is_empty() {
+    let words: Vec<String> = answer(chosen)?
+        .into_iter()
+        .map(|at| workloads[at].id.to_string())
+        .collect();
+    if words.is_empty() {
         return Err(Stopped::cancelled());
     }
-    Ok(Selection::of(chosen.into_iter().map(|at| workloads[at].id.clone())))
+    let selection = Selection::parse(&words, false, None)?;
+    Ok((cluster, selection))
 }
 
 /// Asks for the target registry where nothing names one.
@@ -74,8 +86,15 @@ pub(crate) async fn target(
         .with_prompt("Target registry, HOST[:PORT][/PREFIX]")
         .interact_text()
         .map_err(|_| Stopped::cancelled())?;
-    let named = Copying { to: Some(typed), layout: copying.layout, concurrency: copying.concurrency };
-    settings.target(&named, Some(cluster)).await?.ok_or_else(Settings::no_target)
+    let named = Copying {
+        to: Some(typed),
+        layout: copying.layout,
+        concurrency: copying.concurrency,
+    };
+    settings
+        .target(&named, Some(cluster))
+        .await?
+        .ok_or_else(Settings::no_target)
 }
 
 /// Asks whether the push credentials may go into pull secrets.

@@ -24,7 +24,8 @@ fn main() -> ExitCode {
         .install_default()
         .expect("no other provider can be installed before the first line of main");
     log_to_stderr();
-    let runtime = tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
+    let runtime =
+        tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
     let terminal = Terminal::detect();
     let flags = cli.connection.into_flags();
     let ended = runtime.block_on(async {

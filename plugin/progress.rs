@@ -78,6 +78,9 @@ impl Progress {
         if let Some(bars) = &self.bars {
             bars.image_finished(&outcome.source);
         }
+        if self.dry_run != DryRun::None {
+            return;
+        }
         self.print(|terminal| {
             if let Some(line) = report::copy_line(outcome).filter(|_| self.copy_lines) {
                 terminal.data(&line);
@@ -122,7 +125,10 @@ impl Observer for Progress {
             (Event::Expected(source, bytes), Some(bars)) => bars.expected(source, *bytes),
             (Event::Carried(source, bytes), Some(bars)) => bars.carried(source, *bytes),
             (Event::Waiting(source, host, pause), Some(bars)) => {
-                bars.say(source, &format!("waiting {} s: {host} asks for it", pause.as_secs()));
+                bars.say(
+                    source,
+                    &format!("waiting {} s: {host} asks for it", pause.as_secs()),
+                );
             }
             (Event::RollingOut(id), Some(bars)) => {
                 bars.repoint.set_message(format!("waiting for {id}"));
@@ -158,12 +164,20 @@ impl Bars {
         } else {
             ProgressBar::hidden()
         };
-        Some(Self { all, copy, repoint, images: Mutex::default(), total: images })
+        Some(Self {
+            all,
+            copy,
+            repoint,
+            images: Mutex::default(),
+            total: images,
+        })
     }
 
     fn image_started(&self, source: &Reference) {
         let bar = self.all.insert_before(&self.repoint, ProgressBar::new(0));
-        bar.set_style(style("  {prefix:40}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes} {msg}"));
+        bar.set_style(style(
+            "  {prefix:40}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes} {msg}",
+        ));
         bar.set_prefix(source.familiar());
         self.images().insert(source.clone(), bar);
     }
@@ -173,7 +187,8 @@ impl Bars {
             bar.finish_and_clear();
             self.all.remove(&bar);
         }
-        self.copy.set_message(format!("{}/{} images", self.done(), self.total));
+        self.copy
+            .set_message(format!("{}/{} images", self.done(), self.total));
     }
 
     fn expected(&self, source: &Reference, bytes: u64) {

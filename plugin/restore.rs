@@ -6,7 +6,7 @@ use crate::interactive;
 use crate::progress::Progress;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use image_cloner::cluster::{Cluster, ConnectFlags, Selection, WriteMode};
+use image_cloner::cluster::{Cluster, ConnectFlags, Selection};
 use image_cloner::execute::{Options, Run};
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{self, Decision};
@@ -25,11 +25,7 @@ pub(crate) async fn run(
                 .hint("give --yes, or look with --dry-run"),
         ));
     }
-    let mode = match args.dry_run {
-        DryRun::Server => WriteMode::ServerDryRun,
-        DryRun::Client | DryRun::None => WriteMode::Apply,
-    };
-    let cluster = Cluster::connect(&flags, mode).await?;
+    let cluster = Cluster::connect(&flags, args.dry_run.write_mode()).await?;
     let (workloads, missing) = cluster.workloads(&selection).await?;
     let missed = missing.len();
     for error in missing {
@@ -38,9 +34,12 @@ pub(crate) async fn run(
         terminal.hints(&failure);
     }
     let plan = plan::restore(&workloads, args.run.as_deref());
-    let preview = args.dry_run == DryRun::Client;
     if must_ask {
-        let changed = plan.workloads.iter().filter(|p| matches!(p.decision, Decision::Repoint(_))).count();
+        let changed = plan
+            .workloads
+            .iter()
+            .filter(|p| matches!(p.decision, Decision::Repoint(_)))
+            .count();
         terminal.say(&report::restore(&plan));
         if changed > 0 && !interactive::confirm(&format!("Restore {changed} workloads?"))? {
             return Err(Stopped::cancelled());
@@ -48,18 +47,23 @@ pub(crate) async fn run(
     }
     let options = Options {
         wait: args.wait.then_some(args.timeout),
-        dry_run: args.dry_run != DryRun::None,
+        dry_run: args.dry_run.into(),
         ..Options::default()
     };
-    let progress =
-        Progress::of_workloads(terminal, args.output, args.dry_run, (0, plan.workloads.len()));
-    let run = Run { cluster, id: run_id()?, options, observer: progress.clone() };
-    let outcome = if preview {
-        run.preview(&plan).await
-    } else {
-        interactive::cancel_on_interrupt(&run.options.stop);
-        run.restore(&workloads, args.run.as_deref()).await
+    let progress = Progress::of_workloads(
+        terminal,
+        args.output,
+        args.dry_run,
+        (0, plan.workloads.len()),
+    );
+    let run = Run {
+        cluster,
+        id: run_id()?,
+        options,
+        observer: progress.clone(),
     };
+    interactive::cancel_on_interrupt(&run.options.stop);
+    let outcome = run.restore(&workloads, args.run.as_deref()).await;
     progress.finish();
     let ending = Ending {
         output: args.output,
@@ -80,7 +84,8 @@ fn selection(args: &RestoreArgs) -> Result<Selection, Stopped> {
                 .hint("or a run: kubectl image-cloner restore --run ID"),
         ));
     }
-    let everything = ["all".to_owned()];
-    let words = if selecting.is_empty() { &everything[..] } else { &selecting.words };
-    Ok(Selection::parse(words, selecting.all_namespaces, selecting.selector.as_deref())?)
+    if selecting.is_empty() {
+        return Ok(Selection::parse(&["all".to_owned()], false, None)?);
+    }
+    Ok(selecting.parse()?)
 }

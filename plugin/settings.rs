@@ -33,7 +33,11 @@ impl Settings {
         let environment = Environment::from_process();
         let config = Config::load(&environment)?;
         let chain = Chain::local(&environment, &config)?;
-        Ok(Self { environment, config, chain })
+        Ok(Self {
+            environment,
+            config,
+            chain,
+        })
     }
 
     /// The target registry by name, without asking a cluster: flag, environment, the context's.
@@ -56,7 +60,9 @@ impl Settings {
     ) -> Result<Option<Target>, Stopped> {
         let mut hosts = self.config.registries.clone();
         let context = cluster.map(Cluster::context);
-        let mut name = self.named_target(copying.to.as_deref(), context).map(str::to_owned);
+        let mut name = self
+            .named_target(copying.to.as_deref(), context)
+            .map(str::to_owned);
         if name.is_none()
             && let Some(cluster) = cluster
             && let Some(local) = cluster.local_registry().await?
@@ -73,15 +79,22 @@ impl Settings {
         };
         let registry = TargetRegistry::parse(&name, self.layout(copying.layout)?)?;
         if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT") {
-            hosts.entry(registry.host().to_owned()).or_insert_with(HostConfig::default).endpoint =
-                vec![endpoint.to_owned()];
+            hosts
+                .entry(registry.host().to_owned())
+                .or_insert_with(HostConfig::default)
+                .endpoint = vec![endpoint.to_owned()];
         }
         let registries = Arc::new(Registries::new(&hosts)?);
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
         registries.ping(registry.host(), &credentials).await?;
         let concurrency = self.concurrency(copying.concurrency)?;
-        Ok(Some(Target { registry, registries, credentials, concurrency }))
+        Ok(Some(Target {
+            registry,
+            registries,
+            credentials,
+            concurrency,
+        }))
     }
 
     /// What to say when nobody names a target registry.
@@ -93,12 +106,15 @@ impl Settings {
     }
 
     fn layout(&self, flag: Option<Layout>) -> Result<Layout, Stopped> {
-        let named = self.environment.get("LAYOUT").or(self.config.layout.as_deref());
+        let named = self
+            .environment
+            .get("LAYOUT")
+            .or(self.config.layout.as_deref());
         match (flag, named) {
             (Some(layout), _) => Ok(layout),
-            (None, Some(name)) => name.parse().map_err(|error| {
-                Stopped::wrong(Failure::new(format!("layout {name:?}: {error}")))
-            }),
+            (None, Some(name)) => name
+                .parse()
+                .map_err(|error| Stopped::wrong(Failure::new(format!("layout {name:?}: {error}")))),
             (None, None) => Ok(Layout::default()),
         }
     }
@@ -127,5 +143,8 @@ impl Target {
 /// Whether a registry that the cluster publishes may be used unasked.
 fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name == "localhost" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost"
+        || name
+            .parse::<std::net::Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
 }

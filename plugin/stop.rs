@@ -22,12 +22,20 @@ pub(crate) struct Stopped {
 impl Stopped {
     /// The request itself is wrong.
     pub(crate) fn wrong(failure: Failure) -> Self {
-        Self { failure, code: 2, changed: false }
+        Self {
+            failure,
+            code: 2,
+            changed: false,
+        }
     }
 
     /// The request is right and cannot be carried out.
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { failure, code: 1, changed: false }
+        Self {
+            failure,
+            code: 1,
+            changed: false,
+        }
     }
 
     /// The same, where the work itself was done before.
@@ -38,7 +46,11 @@ impl Stopped {
 
     /// Somebody pressed Ctrl-C or Esc, or said no.
     pub(crate) fn cancelled() -> Self {
-        Self { failure: Failure::new("cancelled"), code: 130, changed: false }
+        Self {
+            failure: Failure::new("cancelled"),
+            code: 130,
+            changed: false,
+        }
     }
 }
 
@@ -52,11 +64,21 @@ macro_rules! wrong_request {
     )*};
 }
 
-wrong_request!(ConfigError, ParseError, TargetParseError, NameError, PlanError);
+wrong_request!(
+    ConfigError,
+    ParseError,
+    TargetParseError,
+    NameError,
+    PlanError
+);
 
 impl From<SelectionError> for Stopped {
     fn from(error: SelectionError) -> Self {
-        Self::wrong(hinted(Failure::new(error.message), error.hint))
+        let failure = Failure::new(error.message);
+        Self::wrong(match error.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        })
     }
 }
 
@@ -75,17 +97,8 @@ impl From<registry::Error> for Stopped {
 impl From<cluster::Error> for Stopped {
     fn from(error: cluster::Error) -> Self {
         match error {
-            cluster::Error::Invalid { message, hint } => {
-                Self::wrong(hinted(Failure::new(message), hint))
-            }
+            error @ cluster::Error::Invalid { .. } => Self::wrong(error.into()),
             error => Self::failed(error.into()),
         }
-    }
-}
-
-fn hinted(failure: Failure, hint: Option<String>) -> Failure {
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
     }
 }

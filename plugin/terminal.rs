@@ -19,8 +19,14 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn detect() -> Self {
         let can_draw = std::io::stderr().is_terminal();
-        let width = Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns));
-        Self { can_ask: can_draw && std::io::stdin().is_terminal(), can_draw, width }
+        let width = Term::stderr()
+            .size_checked()
+            .map_or(80, |(_, columns)| usize::from(columns));
+        Self {
+            can_ask: can_draw && std::io::stdin().is_terminal(),
+            can_draw,
+            width,
+        }
     }
 
     /// A line of data. A reader that went away (`| head`) is no error of ours.
@@ -46,7 +52,11 @@ impl Terminal {
 
     /// `error: …` in one line.
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.say(&format!("{} {}", style("error:").red().bold().for_stderr(), failure.message));
+        self.say(&format!(
+            "{} {}",
+            style("error:").red().bold().for_stderr(),
+            failure.message
+        ));
     }
 
     /// `hint: …`, a line each.

@@ -52,7 +52,7 @@ pub struct Finding {
     pub moved: Option<Digest>,
 }
 
-/// What is known of the images of a plan before anything is written, by source.
+/// What is known of the images of a plan before anything is written, by target.
 pub type Survey = BTreeMap<Reference, Result<Finding, Failure>>;
 
 /// How the copying of one image ended.

@@ -1,6 +1,6 @@
 //! The images of a run: which digest is meant, who may read it, and one copy of each.
 
-use super::{Event, Observer, Options};
+use super::{DryRun, Event, Observer, Options};
 use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::{Failure, Finding, ImageOutcome, ImageState, Survey};
 use crate::plan::Copy;
@@ -39,6 +39,7 @@ struct Inner {
     target_credentials: Credentials,
     /// Images under way at once; the engine bounds transfers by itself.
     slots: Semaphore,
+    /// By target, which no two copies share.
     arriving: Mutex<BTreeMap<Reference, Arriving>>,
     /// What the survey settled, so that what was shown is what is copied.
     settled: Mutex<BTreeMap<Reference, Settled>>,
@@ -87,7 +88,7 @@ impl Images {
     /// Looks at every image of a plan without writing: digest, size, whether it is there already.
     pub async fn survey(&self, copies: &[Copy]) -> Survey {
         stream::iter(copies)
-            .map(|copy| async move { (copy.source.clone(), self.inner.look(copy).await) })
+            .map(|copy| async move { (copy.target.clone(), self.inner.look(copy).await) })
             .buffer_unordered(32)
             .collect()
             .await
@@ -107,7 +108,7 @@ impl Images {
     pub(super) fn arrive(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arriving {
         let mut arriving = lock(&self.inner.arriving);
         arriving
-            .entry(copy.source.clone())
+            .entry(copy.target.clone())
             .or_insert_with(|| {
                 let (inner, copy, observer) =
                     (Arc::clone(&self.inner), copy.clone(), Arc::clone(observer));
@@ -124,7 +125,7 @@ impl Images {
             .clone()
     }
 
-    /// The images that arrived so far, by source; none of them still under way.
+    /// The images that arrived so far, by target; none of them still under way.
     pub(super) fn arrived(&self) -> Vec<ImageOutcome> {
         lock(&self.inner.arriving)
             .values()
@@ -143,7 +144,7 @@ impl Inner {
             }
             None => None,
         };
-        lock(&self.settled).insert(copy.source.clone(), settled.clone());
+        lock(&self.settled).insert(copy.target.clone(), settled.clone());
         Ok(Finding {
             digest: settled.digest,
             size,
@@ -190,7 +191,7 @@ impl Inner {
             .await
             .map_err(|_| Failure::new("interrupted"))?;
         observer.notice(&Event::ImageStarted(&copy.source));
-        let known = lock(&self.settled).get(&copy.source).cloned();
+        let known = lock(&self.settled).get(&copy.target).cloned();
         let settled = match known {
             Some(settled) => settled,
             None => self.settle(copy).await?,
@@ -212,7 +213,7 @@ impl Inner {
             ));
             return Ok(ImageState::Present);
         }
-        if self.options.dry_run {
+        if self.options.dry_run != DryRun::None {
             return Ok(if settled.present {
                 ImageState::Present
             } else {
@@ -234,7 +235,7 @@ impl Inner {
             .copier
             .copy(&request, &progress)
             .await
-            .map_err(failure)?;
+            .map_err(Failure::from)?;
         if let Some(kept) = copied.kept {
             arrival.outcome.notes.push(format!(
                 "{} had other content in the target, kept as {kept}",
@@ -259,7 +260,9 @@ impl Inner {
             self.registries
                 .resolve(&copy.target, &self.target_credentials),
         );
-        let target = target.map_err(failure)?.map(|descriptor| descriptor.digest);
+        let target = target
+            .map_err(Failure::from)?
+            .map(|descriptor| descriptor.digest);
         match source {
             Ok(read) => Ok(Settled {
                 present: target.as_ref() == Some(&read.digest),
@@ -271,17 +274,17 @@ impl Inner {
             }),
             // a source that is gone, limited or unreachable while its copy is there stops nobody; one that
             // denies access does: the copy must not be a way around its permissions
-            Err(error @ Error::Denied { .. }) => Err(failure(error)),
+            Err(error @ Error::Denied { .. }) => Err(Failure::from(error)),
             Err(error) => match target {
                 Some(digest) if stands_in(copy, &digest) => Ok(Settled {
                     digest,
                     credentials: Vec::new(),
                     present: true,
                     moved: None,
-                    unreadable: Some(failure(error).message),
+                    unreadable: Some(Failure::from(error).message),
                     denied: BTreeMap::new(),
                 }),
-                _ => Err(failure(error)),
+                _ => Err(Failure::from(error)),
             },
         }
     }
@@ -345,7 +348,7 @@ impl Inner {
         match (found, refused) {
             (Some(mut read), refused) => {
                 for (users, error) in refused {
-                    let why = failure(error);
+                    let why = Failure::from(error);
                     read.denied
                         .extend(users.into_iter().map(|user| (user, why.clone())));
                 }
@@ -472,15 +475,6 @@ impl Progress for ImageProgress<'_> {
     fn waiting(&self, host: &str, pause: Duration) {
         self.observer
             .notice(&Event::Waiting(self.source, host, pause));
-    }
-}
-
-pub(super) fn failure(error: Error) -> Failure {
-    let hint = error.hint();
-    let failure = Failure::new(error.to_string());
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
     }
 }
 

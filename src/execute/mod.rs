@@ -10,8 +10,10 @@ mod workloads;
 pub use images::Images;
 pub use workloads::{CloneTerms, PullSecret, Run};
 
-use crate::outcome::{ImageOutcome, WorkloadOutcome};
+use crate::cluster;
+use crate::outcome::{Failure, ImageOutcome, WorkloadOutcome};
 use crate::reference::Reference;
+use crate::registry;
 use crate::workload::WorkloadId;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -41,14 +43,46 @@ pub trait Observer: Send + Sync {
     fn notice(&self, event: &Event<'_>);
 }
 
+/// Whether anything is written, as `kubectl --dry-run` has it. No dry run writes to a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DryRun {
+    /// For real.
+    #[default]
+    None,
+    /// Changes are worked out here and sent nowhere.
+    Client,
+    /// Changes are sent to be checked and not stored; the [`crate::cluster::WriteMode`] says so too.
+    Server,
+}
+
 /// What holds for a whole run, whatever it does.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Follow each rollout for so long.
     pub wait: Option<Duration>,
-    /// Write nothing to a registry and let the server store nothing.
-    pub dry_run: bool,
+    /// Whether anything is written at all.
+    pub dry_run: DryRun,
     /// Cancelled when the run is to end early: nothing new is begun, what is half done is abandoned where
     /// that is safe.
     pub stop: CancellationToken,
+}
+
+impl From<registry::Error> for Failure {
+    fn from(error: registry::Error) -> Self {
+        with_hint(error.to_string(), error.hint())
+    }
+}
+
+impl From<cluster::Error> for Failure {
+    fn from(error: cluster::Error) -> Self {
+        with_hint(error.to_string(), error.hint())
+    }
+}
+
+fn with_hint(message: String, hint: Option<&str>) -> Failure {
+    let failure = Failure::new(message);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }

@@ -1,7 +1,7 @@
 //! The workloads of a run: each written once, when its images are there.
 
 use super::images::Images;
-use super::{Event, Observer, Options};
+use super::{DryRun, Event, Observer, Options};
 use crate::cluster::{Cluster, Error, Rollout};
 use crate::credentials::Credentials;
 use crate::outcome::{Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
@@ -138,7 +138,7 @@ impl Run {
         let copies = plan
             .copies
             .iter()
-            .filter(|copy| planned.needs.contains(&copy.source));
+            .filter(|copy| planned.targets.contains(&copy.target));
         self.images_there(id, copies, images).await?;
         if !matches!(planned.decision, Decision::Repoint(_)) {
             return Ok(Written {
@@ -159,8 +159,7 @@ impl Run {
             {
                 self.cluster
                     .ensure_pull_secret(&id.namespace, name, &secret.key, &secret.credentials)
-                    .await
-                    .map_err(cluster_failure)?;
+                    .await?;
             }
             Ok(planned)
         })
@@ -180,7 +179,7 @@ impl Run {
             })
             .await?;
         if written.object.is_some()
-            && !self.options.dry_run
+            && self.options.dry_run == DryRun::None
             && let Err(error) = self.cluster.disown(&workload.id).await
         {
             // the images are back; only the field ownership stays behind
@@ -223,7 +222,7 @@ impl Run {
             if self.options.stop.is_cancelled() {
                 return Err(Failure::new("interrupted before it was changed"));
             }
-            let object = self.cluster.get(id).await.map_err(cluster_failure)?;
+            let object = self.cluster.get(id).await?;
             let live = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
             let planned = decide(live).await?;
             let Decision::Repoint(repoint) = &planned.decision else {
@@ -233,6 +232,10 @@ impl Run {
                 });
             };
             let body = patch::body(&planned.workload, repoint);
+            if self.options.dry_run == DryRun::Client {
+                let object = Some(applied(object, &body)?);
+                return Ok(Written { planned, object });
+            }
             match self.cluster.patch(id, &body).await {
                 Ok(object) => {
                     return Ok(Written {
@@ -241,7 +244,7 @@ impl Run {
                     });
                 }
                 Err(Error::Conflict(_)) => {}
-                Err(error) => return Err(cluster_failure(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Failure::new(format!(
@@ -287,13 +290,13 @@ impl Run {
     }
 
     async fn follow(&self, id: &WorkloadId) -> Result<Option<String>, Failure> {
-        let Some(timeout) = self.options.wait.filter(|_| !self.options.dry_run) else {
+        let Some(timeout) = self.options.wait.filter(|_| self.options.dry_run == DryRun::None) else {
             return Ok(None);
         };
         self.observer.notice(&Event::RollingOut(id));
         let rollout = tokio::select! {
             () = self.options.stop.cancelled() => return Ok(Some("not waited for: interrupted".into())),
-            rollout = self.cluster.wait(id, timeout) => rollout.map_err(cluster_failure)?,
+            rollout = self.cluster.wait(id, timeout) => rollout?,
         };
         match rollout {
             Rollout::Ready(state) | Rollout::Later(state) => Ok(Some(state)),
@@ -317,12 +320,13 @@ fn only(plan: Plan) -> Planned {
         .expect("a plan has an entry for every workload it was made from")
 }
 
-fn cluster_failure(error: Error) -> Failure {
-    match error {
-        Error::Invalid {
-            message,
-            hint: Some(hint),
-        } => Failure::new(message).hint(hint),
-        error => Failure::new(error.to_string()),
-    }
+/// The object as the patch would make it. Its `test`s were just made when it was planned, and a field that
+/// is absent is tested in a way that only API servers understand.
+fn applied(mut object: Value, body: &Value) -> Result<Value, Failure> {
+    let failed = |error: String| Failure::new(format!("trying the change: {error}"));
+    let writes = body.as_array().into_iter().flatten().filter(|step| step["op"] != "test");
+    let writes: json_patch::Patch =
+        serde_json::from_value(writes.cloned().collect()).map_err(|error| failed(error.to_string()))?;
+    json_patch::patch(&mut object, &writes).map_err(|error| failed(error.to_string()))?;
+    Ok(object)
 }

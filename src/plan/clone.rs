@@ -31,12 +31,6 @@ pub fn clone(observed: &[Observed], policy: &Policy) -> Result<Plan, PlanError> 
     })
 }
 
-/// Plans one workload again after it changed under way. It may by now ask for copies that the run's plan
-/// does not have.
-pub fn replan(observed: &Observed, policy: &Policy) -> Planned {
-    plan(observed, policy).0
-}
-
 /// What happens to one workload, and the copies that it asks for.
 fn plan(observed: &Observed, policy: &Policy) -> (Planned, Vec<Wanted>) {
     let workload = &observed.workload;

@@ -11,7 +11,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use clone::{clone, replan};
+pub use clone::clone;
 pub use restore::restore;
 
 use crate::reference::{Digest, Reference};
@@ -43,6 +43,24 @@ pub struct Observed {
     pub named: bool,
     /// Its namespace opted out.
     pub namespace_opted_out: bool,
+}
+
+impl Observed {
+    /// The same surroundings with a later snapshot. What runs is known only of images that stayed.
+    #[must_use]
+    pub fn at(&self, later: Workload) -> Self {
+        let same_image = |key: &SlotKey| {
+            let before = self.workload.slot(key).map(|slot| &slot.image);
+            before == later.slot(key).map(|slot| &slot.image)
+        };
+        let mut running = self.running.clone();
+        running.retain(|key, _| same_image(key));
+        Self {
+            workload: later,
+            running,
+            ..self.clone()
+        }
+    }
 }
 
 /// What the user wants, settled before planning.

@@ -28,7 +28,9 @@ pub fn image_line(outcome: &ImageOutcome) -> Option<String> {
     let source = outcome.source.familiar();
     match &outcome.state {
         ImageState::Copied { bytes: 0 } => Some(format!("{source} copied, nothing to carry")),
-        ImageState::Copied { bytes: carried } => Some(format!("{source} copied, {}", bytes(*carried))),
+        ImageState::Copied { bytes: carried } => {
+            Some(format!("{source} copied, {}", bytes(*carried)))
+        }
         ImageState::Present => Some(format!("{source} present in the target")),
         ImageState::Failed(_) => None,
     }
@@ -38,8 +40,10 @@ pub fn image_line(outcome: &ImageOutcome) -> Option<String> {
 pub fn copy_line(outcome: &ImageOutcome) -> Option<String> {
     match (&outcome.state, &outcome.digest) {
         (ImageState::Failed(_), _) | (_, None) => None,
-        (_, Some(digest)) => {
-            Some(format!("{} {} {digest}", outcome.source.typed(), outcome.target))
-        }
+        (_, Some(digest)) => Some(format!(
+            "{} {} {digest}",
+            outcome.source.typed(),
+            outcome.target
+        )),
     }
 }

@@ -6,11 +6,13 @@
 mod file;
 mod lines;
 mod plan;
+mod restore;
 mod summary;
 mod text;
 
 pub use file::report_file;
 pub use lines::{copy_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
+pub use restore::restore;
 pub use summary::summary;
 pub use text::{bytes, duration};

@@ -1,11 +1,11 @@
 //! The plan as a screen, before the confirmation.
 
-use super::text::{bytes, count, shorten};
+use super::text::{bytes, count, rows, shorten};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ pub fn question(plan: &Plan, survey: &Survey) -> String {
     let new: Vec<_> = plan
         .copies
         .iter()
-        .filter_map(|copy| survey.get(&copy.source)?.as_ref().ok())
+        .filter_map(|copy| survey.get(&copy.target)?.as_ref().ok())
         .filter(|found| !found.present)
         .collect();
     let size: u64 = new.iter().filter_map(|found| found.size).sum();
@@ -63,7 +63,11 @@ pub fn question(plan: &Plan, survey: &Survey) -> String {
         .collect();
     let mut parts = Vec::new();
     if !new.is_empty() {
-        parts.push(format!("copy {} ({})", count(new.len(), "image"), bytes(size)));
+        parts.push(format!(
+            "copy {} ({})",
+            count(new.len(), "image"),
+            bytes(size)
+        ));
     }
     if !repointed.is_empty() {
         parts.push(format!(
@@ -81,8 +85,10 @@ pub fn question(plan: &Plan, survey: &Survey) -> String {
 
 /// The namespaces of these workloads: named while they are few.
 fn places(workloads: &[&Planned]) -> String {
-    let mut namespaces: Vec<&str> =
-        workloads.iter().map(|planned| planned.workload.id.namespace.as_str()).collect();
+    let mut namespaces: Vec<&str> = workloads
+        .iter()
+        .map(|planned| planned.workload.id.namespace.as_str())
+        .collect();
     namespaces.sort_unstable();
     namespaces.dedup();
     match namespaces.as_slice() {
@@ -93,17 +99,27 @@ fn places(workloads: &[&Planned]) -> String {
 
 fn images(copies: &[Copy], survey: &Survey, scene: &Scene<'_>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     let mut header = vec!["SOURCE", "TARGET", "SIZE", "COPY", "USED BY"];
     if scene.wide {
         header.push("DIGEST");
     }
     table.set_header(header);
     // what the other columns take at the least, and the gaps
-    let room = if scene.wide { usize::MAX } else { scene.width.saturating_sub(32) / 2 };
-    let shown = if scene.wide { copies.len() } else { copies.len().min(ROWS) };
+    let room = if scene.wide {
+        usize::MAX
+    } else {
+        scene.width.saturating_sub(32) / 2
+    };
+    let shown = if scene.wide {
+        copies.len()
+    } else {
+        copies.len().min(ROWS)
+    };
     for copy in &copies[..shown] {
-        let (size, state, digest) = match survey.get(&copy.source) {
+        let (size, state, digest) = match survey.get(&copy.target) {
             Some(Ok(found)) => (
                 found.size.map_or_else(|| "?".to_owned(), bytes),
                 if found.present { "present" } else { "new" },
@@ -124,13 +140,7 @@ fn images(copies: &[Copy], survey: &Survey, scene: &Scene<'_>) -> String {
         }
         table.add_row(row);
     }
-    for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if matches!(at, 2 | 4) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    let mut text = rows(&mut table, &[2, 4]);
     if shown < copies.len() {
         let _ = writeln!(text, "... {} more (-o wide)", copies.len() - shown);
     }
@@ -140,25 +150,45 @@ fn images(copies: &[Copy], survey: &Survey, scene: &Scene<'_>) -> String {
 /// A target's name below the target registry.
 fn relative(target: &Reference, registry: &TargetRegistry) -> String {
     let full = target.to_string();
-    full.strip_prefix(&format!("{registry}/")).map_or(full.clone(), str::to_owned)
+    full.strip_prefix(&format!("{registry}/"))
+        .map_or(full.clone(), str::to_owned)
 }
 
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<(&'static str, String, String)> {
-    let mut rows = Vec::new();
+    let mut lines = Vec::new();
     let mut group = |head, wanted: fn(&Decision) -> bool, describe: fn(&[&Planned]) -> String| {
-        let members: Vec<&Planned> =
-            plan.workloads.iter().filter(|planned| wanted(&planned.decision)).collect();
+        let members: Vec<&Planned> = plan
+            .workloads
+            .iter()
+            .filter(|planned| wanted(&planned.decision))
+            .collect();
         if !members.is_empty() {
-            rows.push((head, members.len().to_string(), describe(&members)));
+            lines.push((head, members.len().to_string(), describe(&members)));
         }
     };
-    group("repoint", |decision| matches!(decision, Decision::Repoint(_)), by_kind);
-    group("copy only", |decision| matches!(decision, Decision::CopyOnly(_)), by_reason);
-    group("unchanged", |decision| matches!(decision, Decision::Unchanged), |_| "already cloned".to_owned());
-    group("skipped", |decision| matches!(decision, Decision::Skip(_)), by_reason);
+    group(
+        "repoint",
+        |decision| matches!(decision, Decision::Repoint(_)),
+        by_kind,
+    );
+    group(
+        "copy only",
+        |decision| matches!(decision, Decision::CopyOnly(_)),
+        by_reason,
+    );
+    group(
+        "unchanged",
+        |decision| matches!(decision, Decision::Unchanged),
+        |_| "already cloned".to_owned(),
+    );
+    group(
+        "skipped",
+        |decision| matches!(decision, Decision::Skip(_)),
+        by_reason,
+    );
     for copy in &plan.copies {
-        match survey.get(&copy.source) {
-            Some(Ok(found)) if found.moved.is_some() => rows.push((
+        match survey.get(&copy.target) {
+            Some(Ok(found)) if found.moved.is_some() => lines.push((
                 "moved",
                 String::new(),
                 format!(
@@ -167,18 +197,22 @@ fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<(&'static str,
                     found.digest.short()
                 ),
             )),
-            Some(Err(failure)) => rows.push(("fails", String::new(), failure.message.clone())),
+            Some(Err(failure)) => lines.push(("fails", String::new(), failure.message.clone())),
             _ => {}
         }
     }
     if let Some((name, user)) = scene.pull_secret {
-        let needing: Vec<_> = plan.workloads.iter().filter(|planned| needs_secret(planned)).collect();
+        let needing: Vec<_> = plan
+            .workloads
+            .iter()
+            .filter(|planned| needs_secret(planned))
+            .collect();
         if !needing.is_empty() {
             let text = format!("{name} in {}, as {user}", places(&needing));
-            rows.push(("pull secret", String::new(), text));
+            lines.push(("pull secret", String::new(), text));
         }
     }
-    rows
+    lines
 }
 
 fn needs_secret(planned: &Planned) -> bool {
@@ -186,8 +220,16 @@ fn needs_secret(planned: &Planned) -> bool {
 }
 
 fn by_kind(members: &[&Planned]) -> String {
-    let kinds = tally(members.iter().map(|planned| planned.workload.id.kind.kind.clone()));
-    match members.iter().filter(|planned| planned.workload.recreates).count() {
+    let kinds = tally(
+        members
+            .iter()
+            .map(|planned| planned.workload.id.kind.kind.clone()),
+    );
+    match members
+        .iter()
+        .filter(|planned| planned.workload.recreates)
+        .count()
+    {
         0 => kinds,
         1 => format!("{kinds}; 1 uses Recreate: downtime"),
         many => format!("{kinds}; {many} use Recreate: downtime"),
@@ -195,10 +237,14 @@ fn by_kind(members: &[&Planned]) -> String {
 }
 
 fn by_reason(members: &[&Planned]) -> String {
-    tally(members.iter().filter_map(|planned| match &planned.decision {
-        Decision::CopyOnly(reason) | Decision::Skip(reason) => Some(reason.clone()),
-        Decision::Repoint(_) | Decision::Unchanged => None,
-    }))
+    tally(
+        members
+            .iter()
+            .filter_map(|planned| match &planned.decision {
+                Decision::CopyOnly(reason) | Decision::Skip(reason) => Some(reason.clone()),
+                Decision::Repoint(_) | Decision::Unchanged => None,
+            }),
+    )
 }
 
 /// `Deployment 42, StatefulSet 5`: most first.
@@ -209,6 +255,9 @@ fn tally(words: impl Iterator<Item = String>) -> String {
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let words: Vec<_> = counts.into_iter().map(|(word, count)| format!("{word} {count}")).collect();
+    let words: Vec<_> = counts
+        .into_iter()
+        .map(|(word, count)| format!("{word} {count}"))
+        .collect();
     words.join(", ")
 }

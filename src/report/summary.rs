@@ -11,8 +11,15 @@ pub fn summary(outcome: &Outcome) -> String {
         1 => " with failures",
         _ => "",
     };
-    let mut text = format!("run {} finished in {}{how}\n\n", outcome.run, duration(outcome.took));
-    for (head, figures) in [("images", images(outcome)), ("workloads", workloads(outcome))] {
+    let mut text = format!(
+        "run {} finished in {}{how}\n\n",
+        outcome.run,
+        duration(outcome.took)
+    );
+    for (head, figures) in [
+        ("images", images(outcome)),
+        ("workloads", workloads(outcome)),
+    ] {
         if !figures.is_empty() {
             let _ = writeln!(text, "{head:<10}  {figures}");
         }
@@ -30,7 +37,10 @@ pub fn summary(outcome: &Outcome) -> String {
         next.push("retry   same command; finished work is not repeated".to_owned());
     }
     if repointed {
-        next.push(format!("undo    kubectl image-cloner restore --run {}", outcome.run));
+        next.push(format!(
+            "undo    kubectl image-cloner restore --run {}",
+            outcome.run
+        ));
     }
     if !next.is_empty() {
         let _ = write!(text, "\n{}\n", next.join("\n"));
@@ -59,15 +69,37 @@ fn images(outcome: &Outcome) -> String {
 
 fn workloads(outcome: &Outcome) -> String {
     let count = |wanted: fn(&WorkloadState) -> bool| {
-        outcome.workloads.iter().filter(|workload| wanted(&workload.state)).count()
+        outcome
+            .workloads
+            .iter()
+            .filter(|workload| wanted(&workload.state))
+            .count()
     };
     figures(&[
-        (count(|state| matches!(state, WorkloadState::Repointed { .. })), "repointed"),
-        (count(|state| matches!(state, WorkloadState::Restored { .. })), "restored"),
-        (count(|state| matches!(state, WorkloadState::Failed(_))), "failed"),
-        (count(|state| matches!(state, WorkloadState::CopiedOnly(_))), "copied only"),
-        (count(|state| matches!(state, WorkloadState::Unchanged)), "unchanged"),
-        (count(|state| matches!(state, WorkloadState::Skipped(_))), "skipped"),
+        (
+            count(|state| matches!(state, WorkloadState::Repointed { .. })),
+            "repointed",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Restored { .. })),
+            "restored",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Failed(_))),
+            "failed",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::CopiedOnly(_))),
+            "copied only",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Unchanged)),
+            "unchanged",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Skipped(_))),
+            "skipped",
+        ),
     ])
 }
 

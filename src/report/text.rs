@@ -1,5 +1,6 @@
 //! Figures and names as short text.
 
+use comfy_table::{CellAlignment, Table};
 use std::time::Duration;
 
 /// Bytes in decimal units with two or three significant digits: `512 B`, `71 MB`, `2.9 GB`.
@@ -47,6 +48,20 @@ pub(super) fn shorten(name: &str, width: usize) -> String {
     format!("{start}..{end}")
 }
 
+/// A table without borders, two blanks between columns; the columns at `right` are figures.
+pub(super) fn rows(table: &mut Table, right: &[usize]) -> String {
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +88,13 @@ mod tests {
 
     #[test]
     fn a_long_name_keeps_its_end() {
-        assert_eq!(shorten("quay.io/argoproj/argocd:v3", 40), "quay.io/argoproj/argocd:v3");
-        assert_eq!(shorten("quay.io/argoproj/argocd:v3", 16), "quay..argocd:v3".to_owned());
+        assert_eq!(
+            shorten("quay.io/argoproj/argocd:v3", 40),
+            "quay.io/argoproj/argocd:v3"
+        );
+        assert_eq!(
+            shorten("quay.io/argoproj/argocd:v3", 16),
+            "quay..argocd:v3".to_owned()
+        );
     }
 }
