@@ -14,6 +14,7 @@ pub use environment::Environment;
 use crate::reference::grammar;
 use crate::target::{Layout, TargetRegistry};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// `config.yaml`, as written by the user.
@@ -45,7 +46,7 @@ pub struct ContextConfig {
 }
 
 /// Settings of one registry host.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Clone, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HostConfig {
     /// Where to really talk to it: URLs or `host[:port]`, tried in order.
@@ -165,6 +166,19 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+/// Shows no command: people do write `echo <password>`.
+impl fmt::Debug for HostConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostConfig")
+            .field("endpoint", &self.endpoint)
+            .field("insecure", &self.insecure)
+            .field("ca_file", &self.ca_file)
+            .field("username", &self.username)
+            .field("pull_username", &self.pull_username)
+            .finish_non_exhaustive()
     }
 }
 

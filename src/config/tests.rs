@@ -249,4 +249,12 @@ fn debug_shows_no_password() {
     let shown = format!("{environment:?}");
     assert!(shown.contains("robot"));
     assert!(!shown.contains("hunter"), "{shown}");
+
+    let config = parse(
+        "registries: {r.io: {username: robot, passwordCommand: echo hunter2,
+         pullUsername: pull, pullPasswordCommand: echo hunter3}}",
+    );
+    let shown = format!("{config:?}");
+    assert!(shown.contains("robot"));
+    assert!(!shown.contains("hunter"), "{shown}");
 }
