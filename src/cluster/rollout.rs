@@ -196,11 +196,20 @@ mod tests {
     use serde_json::json;
     use std::borrow::Borrow;
 
-    fn check(word: &str, spec: impl Borrow<Value>, status: impl Borrow<Value>, expected: Progress) {
+    fn check(
+        word: &str,
+        spec: impl Borrow<Value>,
+        status: impl Borrow<Value>,
+        expected: impl Borrow<Progress>,
+    ) {
         let (spec, status) = (spec.borrow(), status.borrow());
         let object = json!({"metadata": {"generation": 3}, "spec": spec, "status": status});
         let kind = Kind::from_word(word).unwrap();
-        assert_eq!(progress(&kind, &object), expected, "{word} {spec} {status}");
+        assert_eq!(
+            &progress(&kind, &object),
+            expected.borrow(),
+            "{word} {spec} {status}"
+        );
     }
 
     fn ready(state: &str) -> Progress {

@@ -172,7 +172,7 @@ mod tests {
     use crate::workload::Kind;
     use serde_json::json;
 
-    fn pod(status: Value) -> Value {
+    fn pod(status: &Value) -> Value {
         json!({"metadata": {"name": "web-7c9-abc"}, "spec": {"nodeName": "n7"}, "status": status})
     }
 
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_pod_says_what_keeps_it_and_a_failed_pull_comes_first() {
-        let text = |status: Value| match trouble(&pod(status)) {
+        let text = |status: Value| match trouble(&pod(&status)) {
             None => String::new(),
             Some(Trouble::Other { pod, text }) => format!("{pod}: {text}"),
             Some(Trouble::Pull {

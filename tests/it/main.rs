@@ -1,11 +1,10 @@
 //! The one integration-test crate: one crate links once.
 
-mod architecture;
 mod bed;
 mod clone;
+mod cluster_api;
 mod conflict;
 mod dry_run;
 mod names;
 mod refusals;
 mod restore;
-mod wire;
