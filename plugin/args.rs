@@ -64,7 +64,7 @@ pub(crate) struct Connection {
     #[arg(short, long, global = true, value_name = "URL")]
     server: Option<String>,
     /// Bearer token for the API server
-    #[arg(long, global = true, value_name = "TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "TOKEN")]
     token: Option<String>,
     /// How long one request to the API server may take, such as 30s; 0 is no limit
     #[arg(long, global = true, value_name = "TIME", default_value = "0", value_parser = time, hide_default_value = true)]

@@ -10,7 +10,7 @@ use crate::terminal::Terminal;
 use image_cloner::cluster::{Cluster, ConnectFlags, Observation};
 use image_cloner::credentials::Credentials;
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
-use image_cloner::outcome::{Failure, Outcome, Survey};
+use image_cloner::outcome::{Failure, Survey};
 use image_cloner::plan::{self, Decision, Plan, Policy, PullAccess};
 use image_cloner::report::{self, Scene};
 use std::sync::Arc;
@@ -250,7 +250,7 @@ impl Job<'_> {
             return Ok(None);
         }
         let shared = self.args.share_credentials
-            || self.settings.environment.flag("SHARE_CREDENTIALS")
+            || self.settings.environment.is_on("SHARE_CREDENTIALS")
             || (ask
                 && self.terminal.can_ask
                 && !self.args.yes

@@ -8,6 +8,7 @@ use image_cloner::reference::Reference;
 use image_cloner::report;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ struct Bars {
     copy: ProgressBar,
     repoint: ProgressBar,
     images: Mutex<BTreeMap<Reference, ProgressBar>>,
+    done: AtomicUsize,
     total: usize,
 }
 
@@ -169,6 +171,7 @@ impl Bars {
             copy,
             repoint,
             images: Mutex::default(),
+            done: AtomicUsize::new(0),
             total: images,
         })
     }
@@ -187,8 +190,9 @@ impl Bars {
             bar.finish_and_clear();
             self.all.remove(&bar);
         }
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.copy
-            .set_message(format!("{}/{} images", self.done(), self.total));
+            .set_message(format!("{done}/{} images", self.total));
     }
 
     fn expected(&self, source: &Reference, bytes: u64) {

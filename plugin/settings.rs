@@ -67,12 +67,12 @@ impl Settings {
             && let Some(cluster) = cluster
             && let Some(local) = cluster.local_registry().await?
             && let Some((pull, push)) = local.pull_and_push()
-            && is_loopback(&push)
+            && is_loopback(push)
         {
             if pull != push {
-                hosts.entry(pull.clone()).or_default().endpoint = vec![push];
+                hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
             }
-            name = Some(pull);
+            name = Some(pull.to_owned());
         }
         let Some(name) = name.or_else(|| self.config.registry.clone()) else {
             return Ok(None);

@@ -290,7 +290,11 @@ impl Run {
     }
 
     async fn follow(&self, id: &WorkloadId) -> Result<Option<String>, Failure> {
-        let Some(timeout) = self.options.wait.filter(|_| self.options.dry_run == DryRun::None) else {
+        let Some(timeout) = self
+            .options
+            .wait
+            .filter(|_| self.options.dry_run == DryRun::None)
+        else {
             return Ok(None);
         };
         self.observer.notice(&Event::RollingOut(id));
@@ -324,9 +328,13 @@ fn only(plan: Plan) -> Planned {
 /// is absent is tested in a way that only API servers understand.
 fn applied(mut object: Value, body: &Value) -> Result<Value, Failure> {
     let failed = |error: String| Failure::new(format!("trying the change: {error}"));
-    let writes = body.as_array().into_iter().flatten().filter(|step| step["op"] != "test");
-    let writes: json_patch::Patch =
-        serde_json::from_value(writes.cloned().collect()).map_err(|error| failed(error.to_string()))?;
+    let writes = body
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|step| step["op"] != "test");
+    let writes: json_patch::Patch = serde_json::from_value(writes.cloned().collect())
+        .map_err(|error| failed(error.to_string()))?;
     json_patch::patch(&mut object, &writes).map_err(|error| failed(error.to_string()))?;
     Ok(object)
 }

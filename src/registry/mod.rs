@@ -69,7 +69,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What helps, where something is known to.
+    pub fn hint(&self) -> Option<&str> {
+        None
+    }
+}
+
 impl Registries {
+    /// TMP
+    pub async fn children(&self, _r: &Reference, _c: &Credentials) -> Result<Vec<Digest>, Error> {
+        todo!()
+    }
+
     /// Registries with these settings per host (key: `host[:port]` as in references).
     pub fn new(_hosts: &BTreeMap<String, HostConfig>) -> Result<Self, Error> {
         todo!()

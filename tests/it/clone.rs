@@ -14,9 +14,15 @@ fn images(object: &Value) -> Vec<&str> {
 
 #[test]
 fn a_deployment_runs_from_its_copy_and_a_second_clone_does_nothing() {
-    let Some(bed) = Bed::share("first", true) else { return };
+    let Some(bed) = Bed::share("first", true) else {
+        return;
+    };
     let target = bed.target();
-    bed.apply(&deployment("nginx", &[("nginx", "nginx:1.21.4-alpine")], &[]));
+    bed.apply(&deployment(
+        "nginx",
+        &[("nginx", "nginx:1.21.4-alpine")],
+        &[],
+    ));
     bed.rolled_out("deploy/nginx");
 
     let ran = bed.plugin(&["clone", "deploy/nginx", "--wait"]).exits(0);
@@ -36,8 +42,13 @@ fn a_deployment_runs_from_its_copy_and_a_second_clone_does_nothing() {
     assert_eq!(status["ready"], json!(true));
 
     let repository = format!("{}/nginx", bed.namespace);
-    let source = bed.digest("DOCKER_IO", "library/nginx", "1.21.4-alpine").expect("in the source");
-    assert_eq!(bed.digest("TARGET", &repository, "1.21.4-alpine").as_ref(), Some(&source));
+    let source = bed
+        .digest("DOCKER_IO", "library/nginx", "1.21.4-alpine")
+        .expect("in the source");
+    assert_eq!(
+        bed.digest("TARGET", &repository, "1.21.4-alpine").as_ref(),
+        Some(&source)
+    );
     let id = status["imageID"].as_str().expect("an image id");
     assert!(id.ends_with(&source), "{id} is not {source}");
 
@@ -59,13 +70,16 @@ fn a_deployment_runs_from_its_copy_and_a_second_clone_does_nothing() {
 
 #[test]
 fn kubectl_finds_the_plugin() {
-    let Some(bed) = Bed::share("kubectl", false) else { return };
+    let Some(bed) = Bed::share("kubectl", false) else {
+        return;
+    };
     let command = bed.plugin_command(&[]);
-    let folder = std::path::Path::new(command.get_program()).parent().expect("a folder");
-    let path = std::env::join_paths(
-        std::iter::once(folder.to_owned())
-            .chain(std::env::split_paths(&std::env::var_os("PATH").expect("a PATH"))),
-    )
+    let folder = std::path::Path::new(command.get_program())
+        .parent()
+        .expect("a folder");
+    let path = std::env::join_paths(std::iter::once(folder.to_owned()).chain(
+        std::env::split_paths(&std::env::var_os("PATH").expect("a PATH")),
+    ))
     .expect("a PATH");
     let output = std::process::Command::new("kubectl")
         .args(["image-cloner", "version"])
@@ -73,16 +87,24 @@ fn kubectl_finds_the_plugin() {
         .output()
         .expect("kubectl is installed by the bed");
     let ran = bed.ran(output).exits(0);
-    assert_eq!(ran.stdout, format!("client  v{}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        ran.stdout,
+        format!("client  v{}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
 fn images_of_three_registries_make_one_rollout() {
-    let Some(bed) = Bed::share("many", true) else { return };
+    let Some(bed) = Bed::share("many", true) else {
+        return;
+    };
     let target = bed.target();
     bed.apply(&deployment(
         "many",
-        &[("web", "nginx:1.21.4-alpine"), ("side", "quay.io/prometheus/node-exporter:v1")],
+        &[
+            ("web", "nginx:1.21.4-alpine"),
+            ("side", "quay.io/prometheus/node-exporter:v1"),
+        ],
         &[("wait", "busybox:1.36"), ("tool", "ghcr.io/acme/tool:2")],
     ));
     // the init containers sleep for ever as packed; here they are to end
@@ -96,7 +118,8 @@ fn images_of_three_registries_make_one_rollout() {
     let sets = |bed: &Bed| bed.get("rs")["items"].as_array().expect("a list").len();
     let before = sets(&bed);
 
-    bed.plugin(&["clone", "deploy/many", "--wait", "-o", "name"]).exits(0);
+    bed.plugin(&["clone", "deploy/many", "--wait", "-o", "name"])
+        .exits(0);
 
     assert_eq!(sets(&bed), before + 1);
     let object = bed.get("deploy/many");
@@ -109,12 +132,17 @@ fn images_of_three_registries_make_one_rollout() {
     );
     let init = &object["spec"]["template"]["spec"]["initContainers"];
     assert_eq!(init[0]["image"], json!(format!("{target}/busybox:1.36")));
-    assert_eq!(init[1]["image"], json!(format!("{target}/ghcr.io/acme/tool:2")));
+    assert_eq!(
+        init[1]["image"],
+        json!(format!("{target}/ghcr.io/acme/tool:2"))
+    );
 }
 
 #[test]
 fn a_namespace_is_done_as_far_as_it_can_be() {
-    let Some(bed) = Bed::share("space", true) else { return };
+    let Some(bed) = Bed::share("space", true) else {
+        return;
+    };
     let target = bed.target();
     let pod = "metadata: {labels: {app: KIND}}
     spec:
@@ -156,11 +184,21 @@ spec:
   containers: [{name: main, image: 'quay.io/prometheus/node-exporter:v1'}]
 ",
     );
-    bed.apply(&deployment("asleep", &[("main", "nginx:1.21.4-alpine")], &[]));
+    bed.apply(&deployment(
+        "asleep",
+        &[("main", "nginx:1.21.4-alpine")],
+        &[],
+    ));
     bed.kubectl(&["scale", "deploy/asleep", "--replicas=0"]);
-    bed.apply(&deployment("broken", &[("main", "docker.io/acme/no-such-image:1")], &[]));
+    bed.apply(&deployment(
+        "broken",
+        &[("main", "docker.io/acme/no-such-image:1")],
+        &[],
+    ));
 
-    let ran = bed.plugin(&["clone", &format!("ns/{}", bed.namespace), "--yes"]).exits(1);
+    let ran = bed
+        .plugin(&["clone", &format!("ns/{}", bed.namespace), "--yes"])
+        .exits(1);
     let mut lines: Vec<_> = ran.stdout.lines().collect();
     lines.sort_unstable();
     assert_eq!(
@@ -175,23 +213,45 @@ spec:
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.contains("deployment.apps/broken failed: "), "{}", ran.stderr);
-    assert!(ran.stderr.contains("acme/no-such-image:1"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("deployment.apps/broken failed: "),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("acme/no-such-image:1"),
+        "{}",
+        ran.stderr
+    );
 
-    assert_eq!(images(&bed.get("deploy/broken")), ["docker.io/acme/no-such-image:1"]);
-    assert_eq!(images(&bed.get("deploy/asleep")), [format!("{target}/nginx:1.21.4-alpine")]);
+    assert_eq!(
+        images(&bed.get("deploy/broken")),
+        ["docker.io/acme/no-such-image:1"]
+    );
+    assert_eq!(
+        images(&bed.get("deploy/asleep")),
+        [format!("{target}/nginx:1.21.4-alpine")]
+    );
     for name in ["sts/statefulset", "ds/daemonset"] {
         assert_eq!(images(&bed.get(name)), [format!("{target}/busybox:1.36")]);
     }
-    for (repository, tag) in [("ghcr.io/acme/tool", "2"), ("quay.io/prometheus/node-exporter", "v1")] {
+    for (repository, tag) in [
+        ("ghcr.io/acme/tool", "2"),
+        ("quay.io/prometheus/node-exporter", "v1"),
+    ] {
         let repository = format!("{}/{repository}", bed.namespace);
-        assert!(bed.digest("TARGET", &repository, tag).is_some(), "{repository} was copied");
+        assert!(
+            bed.digest("TARGET", &repository, tag).is_some(),
+            "{repository} was copied"
+        );
     }
 }
 
 #[test]
 fn pull_secrets_of_the_service_account_still_work() {
-    let Some(bed) = Bed::share("account", true) else { return };
+    let Some(bed) = Bed::share("account", true) else {
+        return;
+    };
     let target = bed.target();
     bed.kubectl(&[
         "create",
@@ -202,8 +262,17 @@ fn pull_secrets_of_the_service_account_still_work() {
         &format!("--docker-username={}", var("CORP_USER")),
         &format!("--docker-password={}", var("CORP_PASS")),
     ]);
-    bed.kubectl(&["patch", "sa/default", "-p", r#"{"imagePullSecrets":[{"name":"corp"}]}"#]);
-    bed.apply(&deployment("app", &[("app", "registry.corp:5443/team/app:1")], &[]));
+    bed.kubectl(&[
+        "patch",
+        "sa/default",
+        "-p",
+        r#"{"imagePullSecrets":[{"name":"corp"}]}"#,
+    ]);
+    bed.apply(&deployment(
+        "app",
+        &[("app", "registry.corp:5443/team/app:1")],
+        &[],
+    ));
     bed.rolled_out("deploy/app");
 
     // no credentials of this machine read the source: the namespace's own do
@@ -213,7 +282,10 @@ fn pull_secrets_of_the_service_account_still_work() {
         spec["containers"][0]["image"],
         json!(format!("{target}/registry.corp__5443/team/app:1"))
     );
-    assert_eq!(spec["imagePullSecrets"], json!([{"name": "corp"}, {"name": "image-cloner-pull"}]));
+    assert_eq!(
+        spec["imagePullSecrets"],
+        json!([{"name": "corp"}, {"name": "image-cloner-pull"}])
+    );
 
     // an image that only the account's secret opens can still be pulled next to the copy
     let back = r#"[{"op":"add","path":"/spec/template/spec/containers/-",
@@ -224,11 +296,16 @@ fn pull_secrets_of_the_service_account_still_work() {
 
 #[test]
 fn the_pull_secret_holds_the_pull_credentials_alone() {
-    let Some(bed) = Bed::share("secret", false) else { return };
+    let Some(bed) = Bed::share("secret", false) else {
+        return;
+    };
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
     bed.plugin(&["clone", "deploy/web"]).exits(0);
     let secret = bed.get("secret/image-cloner-pull");
-    assert_eq!(secret["metadata"]["labels"]["app.kubernetes.io/managed-by"], json!("image-cloner"));
+    assert_eq!(
+        secret["metadata"]["labels"]["app.kubernetes.io/managed-by"],
+        json!("image-cloner")
+    );
     let entries = bed.kubectl(&[
         "get",
         "secret/image-cloner-pull",
@@ -248,26 +325,43 @@ fn the_pull_secret_holds_the_pull_credentials_alone() {
     let entries: Value = serde_json::from_str(&entries).expect("JSON");
     let entry = &entries["auths"][bed.target().as_str()];
     assert_eq!(entry["username"], json!(var("PULL_USER")));
-    assert!(!entries.to_string().contains(&var("TARGET_PASS")), "push credentials stay here");
+    assert!(
+        !entries.to_string().contains(&var("TARGET_PASS")),
+        "push credentials stay here"
+    );
 }
 
 #[test]
 fn a_target_open_to_all_needs_no_pull_secret() {
-    let Some(bed) = Bed::share("open", false) else { return };
+    let Some(bed) = Bed::share("open", false) else {
+        return;
+    };
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
-    bed.plugin(&["clone", "deploy/web", "--to", &bed.open_target()]).exits(0);
+    bed.plugin(&["clone", "deploy/web", "--to", &bed.open_target()])
+        .exits(0);
     let object = bed.get("deploy/web");
-    assert_eq!(images(&object), [format!("{}/nginx:1.21.4-alpine", bed.open_target())]);
+    assert_eq!(
+        images(&object),
+        [format!("{}/nginx:1.21.4-alpine", bed.open_target())]
+    );
     assert!(object["spec"]["template"]["spec"]["imagePullSecrets"].is_null());
 }
 
 #[test]
 fn copy_prints_source_target_and_digest() {
-    let Some(bed) = Bed::share("copy", false) else { return };
+    let Some(bed) = Bed::share("copy", false) else {
+        return;
+    };
     let target = bed.target();
-    let ran = bed.plugin(&["copy", "busybox:1.36", "ghcr.io/acme/tool:2"]).exits(0);
-    let busybox = bed.digest("DOCKER_IO", "library/busybox", "1.36").expect("in the source");
-    let tool = bed.digest("GHCR_IO", "acme/tool", "2").expect("in the source");
+    let ran = bed
+        .plugin(&["copy", "busybox:1.36", "ghcr.io/acme/tool:2"])
+        .exits(0);
+    let busybox = bed
+        .digest("DOCKER_IO", "library/busybox", "1.36")
+        .expect("in the source");
+    let tool = bed
+        .digest("GHCR_IO", "acme/tool", "2")
+        .expect("in the source");
     let mut lines: Vec<_> = ran.stdout.lines().map(str::to_owned).collect();
     lines.sort();
     assert_eq!(
@@ -279,15 +373,27 @@ fn copy_prints_source_target_and_digest() {
     );
     let writes = bed.writes("TARGET");
     bed.plugin(&["copy", "busybox:1.36"]).exits(0);
-    assert_eq!(bed.writes("TARGET"), writes, "an image that is there costs no write");
+    assert_eq!(
+        bed.writes("TARGET"),
+        writes,
+        "an image that is there costs no write"
+    );
 }
 
 #[test]
 fn a_report_tells_of_every_image_and_workload() {
-    let Some(bed) = Bed::share("report", false) else { return };
+    let Some(bed) = Bed::share("report", false) else {
+        return;
+    };
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
     let path = bed.folder().join("report.json");
-    bed.plugin(&["clone", "deploy/web", "--report", path.to_str().expect("UTF-8")]).exits(0);
+    bed.plugin(&[
+        "clone",
+        "deploy/web",
+        "--report",
+        path.to_str().expect("UTF-8"),
+    ])
+    .exits(0);
     let report: Value =
         serde_json::from_slice(&std::fs::read(&path).expect("a report")).expect("JSON");
     assert_eq!(report["apiVersion"], json!("image-cloner.io/v1alpha1"));

@@ -127,7 +127,10 @@ async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
         .patch(&id, &repoint("nginx:1", "nginx:2"))
         .await
         .unwrap();
-    assert_eq!(patched.slots[0].image, "nginx:2");
+    assert_eq!(
+        patched["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:2"
+    );
     let error = cluster
         .patch(&id, &repoint("nginx:1", "nginx:3"))
         .await
@@ -147,8 +150,14 @@ async fn a_server_dry_run_checks_and_stores_nothing() {
         .patch(&id, &repoint("nginx:1", "nginx:2"))
         .await
         .unwrap();
-    assert_eq!(shown.slots[0].image, "nginx:2");
-    assert_eq!(cluster.get(&id).await.unwrap().slots[0].image, "nginx:1");
+    assert_eq!(
+        shown["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:2"
+    );
+    assert_eq!(
+        cluster.get(&id).await.unwrap()["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:1"
+    );
     let remove = json!([{"op": "remove", "path": "/spec/template/spec/containers/0/image"}]);
     let error = cluster.patch(&id, &remove).await.unwrap_err();
     assert!(
@@ -204,13 +213,16 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
     );
     let cluster = bed.cluster(WriteMode::Apply).await;
     let id = bed.id("cj", "backup");
-    assert_eq!(cluster.get(&id).await.unwrap().slots[0].image, "nginx:1");
+    assert_eq!(
+        cluster.get(&id).await.unwrap()["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:1"
+    );
     let (found, missing) = cluster.workloads(&selection("cronjobs")).await.unwrap();
     assert_eq!((found.len(), missing.len()), (1, 0));
     let path = "/spec/jobTemplate/spec/template/spec/containers/0/image";
     let body = json!([{"op": "replace", "path": path, "value": "nginx:2"}]);
     assert_eq!(
-        cluster.patch(&id, &body).await.unwrap().slots[0].image,
+        cluster.patch(&id, &body).await.unwrap()["spec"]["template"]["spec"]["containers"][0]["image"],
         "nginx:2"
     );
     let later = cluster.wait(&id, Duration::from_secs(1)).await.unwrap();

@@ -43,7 +43,11 @@ impl Gate {
     fn knocked(&self) {
         let (state, changed) = &*self.state;
         let state = state.lock().expect("no panic");
-        drop(changed.wait_while(state, |state| !state.knocked).expect("no panic"));
+        drop(
+            changed
+                .wait_while(state, |state| !state.knocked)
+                .expect("no panic"),
+        );
     }
 
     fn open(&self) {
@@ -57,9 +61,16 @@ fn pass(client: TcpStream, upstream: &str, (state, changed): &(Mutex<State>, Con
     let mut waiting = state.lock().expect("no panic");
     waiting.knocked = true;
     changed.notify_all();
-    drop(changed.wait_while(waiting, |state| !state.open).expect("no panic"));
+    drop(
+        changed
+            .wait_while(waiting, |state| !state.open)
+            .expect("no panic"),
+    );
     let server = TcpStream::connect(upstream).expect("the registry listens");
-    let (mut from, mut to) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+    let (mut from, mut to) = (
+        client.try_clone().expect("a socket"),
+        server.try_clone().expect("a socket"),
+    );
     let up = std::thread::spawn(move || {
         let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(std::net::Shutdown::Write);
@@ -72,11 +83,20 @@ fn pass(client: TcpStream, upstream: &str, (state, changed): &(Mutex<State>, Con
 
 #[test]
 fn a_change_while_images_are_copied_is_kept_and_planned_with() {
-    let Some(bed) = Bed::share("between", false) else { return };
-    bed.apply(&deployment("web", &[("a", "nginx:1.21.4-alpine"), ("b", "busybox:1.36")], &[]));
+    let Some(bed) = Bed::share("between", false) else {
+        return;
+    };
+    bed.apply(&deployment(
+        "web",
+        &[("a", "nginx:1.21.4-alpine"), ("b", "busybox:1.36")],
+        &[],
+    ));
     let gate = Gate::before(var("DOCKER_IO"));
     let config = bed.folder().join("gate.yaml");
-    let text = format!("registries:\n  docker.io: {{endpoint: 'http://{}'}}\n", gate.address);
+    let text = format!(
+        "registries:\n  docker.io: {{endpoint: 'http://{}'}}\n",
+        gate.address
+    );
     std::fs::write(&config, text).expect("a file");
     let plugin = bed
         .plugin_command(&["clone", "deploy/web"])
@@ -90,13 +110,23 @@ fn a_change_while_images_are_copied_is_kept_and_planned_with() {
     bed.kubectl(&["set", "image", "deploy/web", "a=nginx:1.21.5-alpine"]);
     bed.kubectl(&["set", "env", "deploy/web", "COLOUR=green"]);
     gate.open();
-    bed.ran(plugin.wait_with_output().expect("the plugin ends")).exits(0);
+    bed.ran(plugin.wait_with_output().expect("the plugin ends"))
+        .exits(0);
 
     let spec = &bed.get("deploy/web")["spec"]["template"]["spec"];
     let target = bed.target();
-    assert_eq!(spec["containers"][0]["image"], json!(format!("{target}/nginx:1.21.5-alpine")));
-    assert_eq!(spec["containers"][1]["image"], json!(format!("{target}/busybox:1.36")));
-    assert_eq!(spec["containers"][0]["env"], json!([{"name": "COLOUR", "value": "green"}]));
+    assert_eq!(
+        spec["containers"][0]["image"],
+        json!(format!("{target}/nginx:1.21.5-alpine"))
+    );
+    assert_eq!(
+        spec["containers"][1]["image"],
+        json!(format!("{target}/busybox:1.36"))
+    );
+    assert_eq!(
+        spec["containers"][0]["env"],
+        json!([{"name": "COLOUR", "value": "green"}])
+    );
     bed.plugin(&["restore", "deploy/web"]).exits(0);
     let spec = &bed.get("deploy/web")["spec"]["template"]["spec"];
     assert_eq!(spec["containers"][0]["image"], json!("nginx:1.21.5-alpine"));
@@ -139,10 +169,19 @@ fn repoint(workload: &Workload, policy: &plan::Policy) -> serde_json::Value {
 /// Observes, lets `meanwhile` write, and sends the patch that was made before.
 fn patch_after(bed: &Bed, meanwhile: &[&str]) -> Result<(), Error> {
     runtime().block_on(async {
-        let flags = ConnectFlags { namespace: Some(bed.namespace.clone()), ..Default::default() };
-        let cluster = Cluster::connect(&flags, WriteMode::Apply).await.expect("the bed");
+        let flags = ConnectFlags {
+            namespace: Some(bed.namespace.clone()),
+            ..Default::default()
+        };
+        let cluster = Cluster::connect(&flags, WriteMode::Apply)
+            .await
+            .expect("the bed");
         let kind = Kind::from_word("deploy").expect("a kind");
-        let id = WorkloadId { kind, namespace: bed.namespace.clone(), name: "web".into() };
+        let id = WorkloadId {
+            kind,
+            namespace: bed.namespace.clone(),
+            name: "web".into(),
+        };
         let object = cluster.get(&id).await.expect("the workload");
         let workload = Workload::from_object(&id.kind, &object).expect("a workload");
         let body = repoint(&workload, &policy(bed));
@@ -153,7 +192,9 @@ fn patch_after(bed: &Bed, meanwhile: &[&str]) -> Result<(), Error> {
 
 #[test]
 fn a_patch_lands_only_on_what_it_was_made_for() {
-    let Some(bed) = Bed::share("swap", false) else { return };
+    let Some(bed) = Bed::share("swap", false) else {
+        return;
+    };
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
     let secrets = r#"{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"theirs"}]}}}}"#;
     let conflicts: [&[&str]; 4] = [
@@ -169,7 +210,10 @@ fn a_patch_lands_only_on_what_it_was_made_for() {
             assert!(matches!(error, Error::NotFound(_)), "{error:?}");
             break;
         }
-        assert!(matches!(error, Error::Conflict(_)), "{meanwhile:?}: {error:?}");
+        assert!(
+            matches!(error, Error::Conflict(_)),
+            "{meanwhile:?}: {error:?}"
+        );
         bed.kubectl(&["annotate", "deploy/web", "image-cloner.io/originals-"]);
         let after = bed.get("deploy/web")["spec"]["template"]["spec"]["containers"].clone();
         assert!(after == before || meanwhile[0] == "set", "{after}");
@@ -179,9 +223,14 @@ fn a_patch_lands_only_on_what_it_was_made_for() {
 
 #[test]
 fn what_does_not_touch_the_images_is_no_conflict() {
-    let Some(bed) = Bed::share("aside", false) else { return };
+    let Some(bed) = Bed::share("aside", false) else {
+        return;
+    };
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
-    for meanwhile in [["scale", "deploy/web", "--replicas=2"], ["label", "deploy/web", "colour=green"]] {
+    for meanwhile in [
+        ["scale", "deploy/web", "--replicas=2"],
+        ["label", "deploy/web", "colour=green"],
+    ] {
         patch_after(&bed, &meanwhile).expect("no conflict");
         bed.plugin(&["restore", "deploy/web"]).exits(0);
     }
@@ -192,7 +241,9 @@ fn what_does_not_touch_the_images_is_no_conflict() {
 
 #[test]
 fn a_status_writer_that_never_stops_starves_nobody() {
-    let Some(bed) = Bed::share("status", false) else { return };
+    let Some(bed) = Bed::share("status", false) else {
+        return;
+    };
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
     bed.kubectl(&["scale", "deploy/web", "--replicas=0"]);
     let stop = Arc::new(AtomicBool::new(false));
@@ -208,7 +259,11 @@ fn a_status_writer_that_never_stops_starves_nobody() {
                 let status = json!({"status": {"conditions": [
                     {"type": "Busy", "status": "True", "message": writes.to_string()}]}});
                 let patch = kube::api::Patch::Merge(&status);
-                if api.patch_status("web", &kube::api::PatchParams::default(), &patch).await.is_ok() {
+                if api
+                    .patch_status("web", &kube::api::PatchParams::default(), &patch)
+                    .await
+                    .is_ok()
+                {
                     writes += 1;
                 }
             }
@@ -221,5 +276,8 @@ fn a_status_writer_that_never_stops_starves_nobody() {
     }
     stop.store(true, Ordering::Relaxed);
     let writes: u32 = writer.join().expect("the writer");
-    assert!(writes > 100, "only {writes} status writes: this test showed nothing");
+    assert!(
+        writes > 100,
+        "only {writes} status writes: this test showed nothing"
+    );
 }

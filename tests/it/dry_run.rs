@@ -4,7 +4,9 @@ use crate::bed::{Bed, deployment};
 
 #[test]
 fn a_dry_run_writes_nothing_anywhere() {
-    let Some(bed) = Bed::share("dry", false) else { return };
+    let Some(bed) = Bed::share("dry", false) else {
+        return;
+    };
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
     bed.kubectl(&["scale", "deploy/web", "--replicas=0"]);
     let settled = || {
@@ -18,13 +20,24 @@ fn a_dry_run_writes_nothing_anywhere() {
 
     for (flag, label) in [("--dry-run", "client"), ("--dry-run=server", "server")] {
         let ran = bed.plugin(&["clone", "deploy/web", flag]).exits(0);
-        assert_eq!(ran.stdout, format!("deployment.apps/web repointed ({label} dry run)\n"));
-        let ran = bed.plugin(&["clone", "deploy/web", flag, "-o", "yaml"]).exits(0);
+        assert_eq!(
+            ran.stdout,
+            format!("deployment.apps/web repointed ({label} dry run)\n")
+        );
+        let ran = bed
+            .plugin(&["clone", "deploy/web", flag, "-o", "yaml"])
+            .exits(0);
         assert!(ran.stdout.contains(&copy), "{}", ran.stdout);
         assert_eq!(bed.get("deploy/web"), before, "{flag}");
-        assert_eq!(bed.kubectl(&["get", "secrets", "-o", "name"]), secrets, "{flag}");
+        assert_eq!(
+            bed.kubectl(&["get", "secrets", "-o", "name"]),
+            secrets,
+            "{flag}"
+        );
         assert_eq!(bed.writes("TARGET"), Vec::<String>::new(), "{flag}");
     }
-    let none = bed.plugin(&["clone", "deploy/web", "--dry-run=none"]).exits(0);
+    let none = bed
+        .plugin(&["clone", "deploy/web", "--dry-run=none"])
+        .exits(0);
     assert_eq!(none.stdout, "deployment.apps/web repointed\n");
 }

@@ -33,14 +33,22 @@ impl Ran {
     /// Panics with all output unless the exit code is this one.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 
     /// Panics unless standard error has this text.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "{text:?} is not in:\n{}", self.stderr);
+        assert!(
+            self.stderr.contains(text),
+            "{text:?} is not in:\n{}",
+            self.stderr
+        );
         self
     }
 }
@@ -61,7 +69,10 @@ impl Bed {
             Ok(_) => "",
         };
         if !missing.is_empty() {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped in CI: {missing}");
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "skipped in CI: {missing}"
+            );
             eprintln!("skipped: {missing}");
             return None;
         }
@@ -73,7 +84,9 @@ impl Bed {
         bed.kubectl(&["create", "namespace", &bed.namespace]);
         // pods cannot be created before their ServiceAccount is
         bed.until("the default ServiceAccount", || {
-            bed.try_kubectl(&["get", "serviceaccount", "default"]).status.success()
+            bed.try_kubectl(&["get", "serviceaccount", "default"])
+                .status
+                .success()
         });
         Some(bed)
     }
@@ -96,7 +109,11 @@ impl Bed {
     /// Runs the plugin in this test's namespace, with credentials for pushing and pulling in its
     /// environment.
     pub(crate) fn plugin(&self, args: &[&str]) -> Ran {
-        self.ran(self.plugin_command(args).output().expect("the plugin starts"))
+        self.ran(
+            self.plugin_command(args)
+                .output()
+                .expect("the plugin starts"),
+        )
     }
 
     /// The plugin's command, to change its environment or watch it run.
@@ -108,7 +125,10 @@ impl Bed {
             .env_clear()
             .env("HOME", self.home.path())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("KUBECONFIG", std::env::var_os("KUBECONFIG").expect("run.sh sets KUBECONFIG"))
+            .env(
+                "KUBECONFIG",
+                std::env::var_os("KUBECONFIG").expect("run.sh sets KUBECONFIG"),
+            )
             .env("IMAGE_CLONER_CONFIG", var("CONFIG"))
             .env("IMAGE_CLONER_REGISTRY", self.target())
             .env("IMAGE_CLONER_USER", var("TARGET_USER"))
@@ -157,14 +177,23 @@ impl Bed {
             .stdout(Stdio::null())
             .spawn()
             .expect("kubectl is installed by the bed");
-        kubectl.stdin.take().expect("piped").write_all(yaml.as_bytes()).expect("kubectl reads");
-        assert!(kubectl.wait().expect("kubectl ends").success(), "kubectl apply of\n{yaml}");
+        kubectl
+            .stdin
+            .take()
+            .expect("piped")
+            .write_all(yaml.as_bytes())
+            .expect("kubectl reads");
+        assert!(
+            kubectl.wait().expect("kubectl ends").success(),
+            "kubectl apply of\n{yaml}"
+        );
     }
 
     /// An object, as JSON.
     #[track_caller]
     pub(crate) fn get(&self, what: &str) -> Value {
-        serde_json::from_str(&self.kubectl(&["get", what, "-o", "json"])).expect("kubectl prints JSON")
+        serde_json::from_str(&self.kubectl(&["get", what, "-o", "json"]))
+            .expect("kubectl prints JSON")
     }
 
     /// Waits until a Deployment has rolled out.
@@ -179,7 +208,10 @@ impl Bed {
         while !holds() {
             if started.elapsed() > PATIENCE {
                 let state = self.try_kubectl(&["get", "all,events"]);
-                panic!("never came: {what}\n{}", String::from_utf8_lossy(&state.stdout));
+                panic!(
+                    "never came: {what}\n{}",
+                    String::from_utf8_lossy(&state.stdout)
+                );
             }
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -210,8 +242,12 @@ impl Bed {
             curl.args(["-u", &user]);
         }
         let answer = curl.output().expect("curl is installed by the bed");
-        let head = String::from_utf8(answer.stdout).expect("UTF-8").to_lowercase();
-        let line = head.lines().find(|line| line.starts_with("docker-content-digest:"))?;
+        let head = String::from_utf8(answer.stdout)
+            .expect("UTF-8")
+            .to_lowercase();
+        let line = head
+            .lines()
+            .find(|line| line.starts_with("docker-content-digest:"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     }
 }
@@ -230,7 +266,11 @@ pub(crate) fn deployment(name: &str, containers: &[(&str, &str)], init: &[(&str,
             text
         })
     };
-    let init = if init.is_empty() { "[]".to_owned() } else { list(init) };
+    let init = if init.is_empty() {
+        "[]".to_owned()
+    } else {
+        list(init)
+    };
     let containers = list(containers);
     format!(
         "apiVersion: apps/v1
