@@ -75,8 +75,8 @@ fn sketch(plan: &Plan) -> String {
                         change.slot, change.from, change.to
                     ));
                 }
-                if let Some(list) = &repoint.pull_secrets {
-                    lines.push(format!("  pull secrets: {list:?}"));
+                if repoint.pull_secrets != PullSecretChange::Keep {
+                    lines.push(format!("  pull secrets: {:?}", repoint.pull_secrets));
                 }
                 if let Some(needed) = &repoint.needs_pull_secret {
                     lines.push(format!("  needs {needed}"));
@@ -158,7 +158,7 @@ fn a_workload_is_repointed_in_one_write() {
                     change(2, "localhost:5000/quay.io/a/b:latest"),
                     change(3, "localhost:5000/models/m:1"),
                 ],
-                pull_secrets: None,
+                pull_secrets: PullSecretChange::Keep,
                 needs_pull_secret: None,
                 annotations: BTreeMap::from([(ORIGINALS, Some(record.to_owned()))]),
             }),
@@ -282,6 +282,11 @@ fn a_restored_workload_is_cloned_again_once_an_image_changes() {
         "nginx",
     );
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    repoint
+      containers/web: nginx -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+      image-cloner.io/restored: removed
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
 }
 
@@ -304,6 +309,17 @@ fn slots_that_cannot_be_cloned_are_left_with_the_reason() {
     });
     let one = observed("po", &json!({}), &pod);
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    repoint
+      containers/web: nginx -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+      note: containers/mesh: left at auto: the image is injected when the pod is made
+      note: containers/local: left at dev:1: never pulled: the node is expected to have it
+      note: containers/bad: left at Nginx: not an image reference: the repository "Nginx" must be lower case
+      note: containers/none: left: the template names no image
+      note: containers/long: left at quay.io/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: it cannot be named in the target: localhost:5000/quay.io/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: the name has 268 characters, more than 255
+      note: ephemeralContainers/debug: left at busybox: ephemeral containers cannot be changed
+      note: volumes/m: left at models/m: volumes of a pod cannot be changed
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
 }
 
@@ -315,11 +331,14 @@ fn a_workload_with_no_slot_to_clone_is_skipped_for_their_reasons() {
         &containers(&[("a", "auto"), ("b", "Nginx")]),
     );
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    skip: containers/a: left at auto: the image is injected when the pod is made; containers/b: left at Nginx: not an image reference: the repository "Nginx" must be lower case
     "#);
     // beside one that is cloned already, it is as it should be
     let images = [("a", "auto"), ("b", "localhost:5000/nginx:1")];
     let one = observed("deploy", &json!({}), &containers(&images));
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    unchanged
+      note: containers/a: left at auto: the image is injected when the pod is made
     "#);
 }
 
@@ -327,15 +346,28 @@ fn a_workload_with_no_slot_to_clone_is_skipped_for_their_reasons() {
 fn what_another_tool_would_revert_is_copied_only() {
     let argo = json!({"labels": {"argocd.argoproj.io/instance": "shop"}});
     insta::assert_snapshot!(sketch_clone(deployment(&argo, "nginx"), &policy()), @r#"
+    copy only: would be reverted by Argo CD (shop)
+      note: change its manifests with clone -f, or repoint it live with --owned live
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let live = Policy {
         owned_live: true,
         ..policy()
     };
     insta::assert_snapshot!(sketch_clone(deployment(&argo, "nginx"), &live), @r#"
+    repoint
+      containers/web: nginx -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+      note: Argo CD (shop) may bring the old images back at any time
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let helm = json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "db"}});
     insta::assert_snapshot!(sketch_clone(deployment(&helm, "nginx"), &policy()), @r#"
+    repoint
+      containers/web: nginx -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+      note: Helm (db): the next upgrade brings the old images back
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
 }
 
@@ -343,16 +375,22 @@ fn what_another_tool_would_revert_is_copied_only() {
 fn what_cannot_be_changed_is_copied_only() {
     let job = observed("job", &json!({}), &containers(&[("a", "nginx")]));
     insta::assert_snapshot!(sketch_clone(job, &policy()), @r#"
+    copy only: a Job's template cannot be changed
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let copy_only = Policy {
         copy_only: true,
         ..policy()
     };
     insta::assert_snapshot!(sketch_clone(deployment(&json!({}), "nginx"), &copy_only), @r#"
+    copy only: --copy-only
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     // the record would be lost
     let unreadable = deployment(&recorded("{"), "nginx");
     insta::assert_snapshot!(sketch_clone(unreadable, &policy()), @r#"
+    copy only: its annotation image-cloner.io/originals cannot be read: mend it, or remove it if nothing is to be restored from it
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
 }
 
@@ -361,9 +399,19 @@ fn effects_other_than_a_rollout_are_said() {
     let mut one = deployment(&json!({}), "nginx");
     one.workload.recreates = true;
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    repoint
+      containers/web: nginx -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+      note: Recreate: downtime while its pods are replaced
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let cron = observed("cj", &json!({}), &containers(&[("a", "nginx")]));
     insta::assert_snapshot!(sketch_clone(cron, &policy()), @r#"
+    repoint
+      containers/a: nginx -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/a":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+      note: takes effect at the next scheduled Job
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
 }
 
@@ -391,7 +439,7 @@ fn a_pull_secret_is_added_where_there_are_no_credentials() {
         &Value::Null,
         &[],
         &[
-            r#"Some(Some(["image-cloner-pull"]))"#,
+            r#"Set(["image-cloner-pull"])"#,
             r#"{"added":["image-cloner-pull"],"wasAbsent":true}"#,
             "image-cloner-pull",
         ],
@@ -401,7 +449,7 @@ fn a_pull_secret_is_added_where_there_are_no_credentials() {
         &Value::Null,
         &["corp", "corp", "hub"],
         &[
-            r#"Some(Some(["corp", "hub", "image-cloner-pull"]))"#,
+            r#"Set(["corp", "hub", "image-cloner-pull"])"#,
             r#"{"added":["corp","hub","image-cloner-pull"],"wasAbsent":true}"#,
             "image-cloner-pull",
         ],
@@ -410,7 +458,7 @@ fn a_pull_secret_is_added_where_there_are_no_credentials() {
         &json!([]),
         &["corp"],
         &[
-            r#"Some(Some(["corp", "image-cloner-pull"]))"#,
+            r#"Set(["corp", "image-cloner-pull"])"#,
             r#"{"added":["corp","image-cloner-pull"],"wasAbsent":false}"#,
             "image-cloner-pull",
         ],
@@ -419,13 +467,13 @@ fn a_pull_secret_is_added_where_there_are_no_credentials() {
         &json!([{"name": "own"}]),
         &["corp"],
         &[
-            r#"Some(Some(["own", "image-cloner-pull"]))"#,
+            r#"Set(["own", "image-cloner-pull"])"#,
             r#"{"added":["image-cloner-pull"],"wasAbsent":false}"#,
             "image-cloner-pull",
         ],
     );
     // there already, though without credentials for the target: only the Secret itself is missing
-    let only_needed = ["None", "null", "image-cloner-pull"];
+    let only_needed = ["Keep", "null", "image-cloner-pull"];
     check(&json!([{"name": "image-cloner-pull"}]), &[], &only_needed);
     check(&Value::Null, &["image-cloner-pull"], &only_needed);
 }
@@ -438,14 +486,22 @@ fn pull_access_decides_only_for_workloads_without_their_own() {
     };
     let pod = || observed("po", &json!({}), &containers(&[("web", "nginx")]));
     insta::assert_snapshot!(sketch_clone(pod(), &missing), @r#"
+    copy only: no pull credentials
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     insta::assert_snapshot!(sketch_clone(pod(), &with_secret()), @r#"
+    copy only: it needs a pull secret, and a pod's pull secrets cannot be changed
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let mut own = pod();
     own.has_pull_credentials = true;
     let repointed = sketch_clone(own.clone(), &missing);
     assert_eq!(sketch_clone(own, &with_secret()), repointed);
     insta::assert_snapshot!(repointed, @r#"
+    repoint
+      containers/web: nginx -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
 }
 
@@ -463,6 +519,12 @@ fn an_earlier_record_is_merged() {
     pod["imagePullSecrets"] = json!([{"name": "corp"}, {"name": "first"}]);
     let one = observed("deploy", &recorded(record), &pod);
     insta::assert_snapshot!(sketch_clone(one, &with_secret()), @r#"
+    repoint
+      containers/edited: nginx:2 -> localhost:5000/nginx:2
+      pull secrets: Set(["corp", "first", "image-cloner-pull"])
+      needs image-cloner-pull
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/edited":{"original":"nginx:2","target":"localhost:5000/nginx:2"},"containers/stands":{"original":"redis","target":"localhost:5000/redis:latest"}},"pullSecrets":{"added":["corp","first","image-cloner-pull"],"wasAbsent":true}}
+    copy docker.io/library/nginx:2 -> localhost:5000/nginx:2
     "#);
 }
 
@@ -470,14 +532,23 @@ fn an_earlier_record_is_merged() {
 fn moving_on_names_from_the_original_and_reads_from_the_old_copy() {
     let one = deployment(&recorded(RECORD), "old.corp/nginx:latest");
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    repoint
+      containers/web: old.corp/nginx:latest -> localhost:5000/nginx:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}}}
+    copy old.corp/nginx:latest -> localhost:5000/nginx:latest
     "#);
     // changed since: what it has now is the source
     let one = deployment(&recorded(RECORD), "old.corp/nginx:2");
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    repoint
+      containers/web: old.corp/nginx:2 -> localhost:5000/old.corp/nginx:2
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"old.corp/nginx:2","target":"localhost:5000/old.corp/nginx:2"}}}
+    copy old.corp/nginx:2 -> localhost:5000/old.corp/nginx:2
     "#);
     let own = RECORD.replace(r#""nginx""#, r#""localhost:5000/nginx:9""#);
     let one = deployment(&recorded(&own), "old.corp/nginx:latest");
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    skip: containers/web: left at old.corp/nginx:latest: its original localhost:5000/nginx:9 is in the target registry: restore gives it back
     "#);
 }
 
@@ -497,26 +568,40 @@ fn a_restore_gives_back_what_stands_and_names_the_rest() {
     ]);
     let one = observed("deploy", &recorded(record), &pod);
     insta::assert_snapshot!(sketch_restore(one), @r#"
+    repoint
+      containers/stands: localhost:5000/nginx:latest -> docker.io/nginx
+      image-cloner.io/originals: removed
+      image-cloner.io/restored: ac36536afcccc277
+      note: containers/edited: left at busybox:2, changed since the clone
+      note: containers/back: is back at redis already
+      note: containers/gone: is gone from the workload
     "#);
 }
 
 #[test]
 fn a_restore_writes_nothing_where_it_gives_nothing_back() {
     insta::assert_snapshot!(sketch_restore(deployment(&json!({}), "nginx")), @r#"
+    unchanged
+      note: not cloned: it has no record
     "#);
     insta::assert_snapshot!(sketch_restore(deployment(&recorded(RECORD), "nginx:2")), @r#"
+    unchanged
+      note: containers/web: left at nginx:2, changed since the clone
     "#);
     insta::assert_snapshot!(sketch_restore(deployment(&recorded("{"), "old.corp/nginx:latest")), @r#"
+    skip: its annotation image-cloner.io/originals cannot be read
     "#);
     let mut metadata = recorded(RECORD);
     metadata["ownerReferences"] =
         json!([{"kind": "ReplicaSet", "name": "web-5d4f", "controller": true}]);
     let pod = containers(&[("web", "old.corp/nginx:latest")]);
     insta::assert_snapshot!(sketch_restore(observed("po", &metadata, &pod)), @r#"
+    skip: controlled by ReplicaSet/web-5d4f
     "#);
     let mut never = pod;
     never["restartPolicy"] = json!("Never");
     insta::assert_snapshot!(sketch_restore(observed("po", &recorded(RECORD), &never)), @r#"
+    skip: changing its image would kill its container, which its restart policy may not start again
     "#);
 }
 
@@ -539,16 +624,16 @@ fn a_restore_takes_only_its_own_pull_secrets_away() {
             expected
         );
     }
-    check(&["corp", "ours"], &["corp", "ours"], true, "Some(None)");
-    check(&["ours"], &["ours"], false, "Some(Some([]))");
-    check(&["own", "ours"], &["ours"], false, r#"Some(Some(["own"]))"#);
-    check(&["ours", "new"], &["ours"], true, r#"Some(Some(["new"]))"#);
-    check(&["new"], &["ours"], true, "None");
+    check(&["corp", "ours"], &["corp", "ours"], true, "Remove");
+    check(&["ours"], &["ours"], false, "Set([])");
+    check(&["own", "ours"], &["ours"], false, r#"Set(["own"])"#);
+    check(&["ours", "new"], &["ours"], true, r#"Set(["new"])"#);
+    check(&["new"], &["ours"], true, "Keep");
     check(
         &["corp", "ours", "new"],
         &["corp", "ours"],
         true,
-        "None imagePullSecrets: left as they are: new was added since the clone",
+        "Keep imagePullSecrets: left as they are: new was added since the clone",
     );
 }
 
@@ -562,6 +647,12 @@ fn a_restore_keeps_pull_secrets_that_an_edited_slot_still_needs() {
     pod["imagePullSecrets"] = json!([{"name": "ours"}]);
     let one = observed("deploy", &recorded(record), &pod);
     insta::assert_snapshot!(sketch_restore(one), @r#"
+    repoint
+      containers/a: old.corp/nginx:latest -> nginx
+      image-cloner.io/originals: removed
+      image-cloner.io/restored: 7c15c9f020dc477d
+      note: containers/b: left at old.corp/redis:2, changed since the clone
+      note: imagePullSecrets: left as they are: containers/b still pulls from the target registry
     "#);
 }
 

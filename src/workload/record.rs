@@ -45,7 +45,7 @@ pub struct PullSecretRecord {
 
 impl Record {
     /// The annotation's text; the same for equal records.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         serde_json::to_string(self).expect("strings and maps of strings always serialise")
     }
 }
