@@ -125,25 +125,19 @@ fn mentions(text: &str, name: &str) -> bool {
     })
 }
 
-/// The sources of a module: `NAME.rs` and all that is below `NAME/`, except test modules.
+/// The sources of a module: `NAME.rs` and all that is below `NAME/`, except its tests.
 fn sources(path: &Path) -> Vec<(String, String)> {
-    let stem = path.file_stem().unwrap().to_str().unwrap();
-    if path.is_file() {
-        let is_code = path.extension().is_some_and(|extension| extension == "rs");
-        return (is_code && stem != "tests")
-            .then(|| {
-                (
-                    path.display().to_string(),
-                    fs::read_to_string(path).unwrap(),
-                )
-            })
-            .into_iter()
-            .collect();
+    if path.file_stem().is_some_and(|stem| stem == "tests") {
+        return vec![];
     }
-    let mut entries: Vec<_> = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    if path.is_file() {
+        return vec![(
+            path.display().to_string(),
+            fs::read_to_string(path).unwrap(),
+        )];
+    }
+    let entries = fs::read_dir(path).unwrap();
+    let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     entries.iter().flat_map(|entry| sources(entry)).collect()
 }
