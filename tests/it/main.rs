@@ -1,5 +1,6 @@
 //! The one integration-test crate: one crate links once.
 
+mod architecture;
 mod bed;
 mod clone;
 mod cluster_api;
@@ -8,3 +9,4 @@ mod dry_run;
 mod names;
 mod refusals;
 mod restore;
+mod round_trip;
