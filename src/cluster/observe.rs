@@ -47,7 +47,8 @@ enum Task {
 enum Answer {
     Namespace(String, Result<bool, Error>),
     Namespaces(Result<Vec<(String, bool)>, Error>),
-    One(Result<Box<Workload>, Error>),
+    /// Of the namespace.
+    One(String, Result<Box<Workload>, Error>),
     List(usize, Result<Vec<Workload>, Error>),
 }
 
@@ -125,7 +126,7 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
                 Ok(object) => Ok(Box::new(workload_of(&id, &object)?)),
                 Err(error) => Err(error),
             };
-            Answer::One(workload)
+            Answer::One(id.namespace, workload)
         }
         Task::List {
             item,
@@ -187,14 +188,14 @@ fn assemble(answers: Vec<Answer>, everywhere: bool) -> Found {
                 found.notes.push(note);
             }
             Answer::Namespaces(Ok(all)) => found.opted_out.extend(all),
-            Answer::One(Ok(workload)) => groups.push((None, vec![*workload])),
+            Answer::One(_, Ok(workload)) => groups.push((None, vec![*workload])),
             Answer::List(item, Ok(mut workloads)) => match groups.last_mut() {
                 Some((last, group)) if *last == Some(item) => group.append(&mut workloads),
                 _ => groups.push((Some(item), workloads)),
             },
             // that the namespace is missing has been said
-            Answer::One(Err(Error::NotFound(_))) if !absent.is_empty() => {}
-            Answer::One(Err(error)) | Answer::List(_, Err(error)) => found.missing.push(error),
+            Answer::One(namespace, Err(Error::NotFound(_))) if absent.contains(&namespace) => {}
+            Answer::One(_, Err(error)) | Answer::List(_, Err(error)) => found.missing.push(error),
         }
     }
     let mut seen: HashMap<WorkloadId, usize> = HashMap::new();
@@ -252,7 +253,10 @@ mod tests {
 
     #[test]
     fn broad_items_are_sorted_named_ones_stay_and_nothing_comes_twice() {
-        let named = |name| Answer::One(Ok(Box::new(workload("deploy", "a", name, None))));
+        let named = |name| {
+            let workload = workload("deploy", "a", name, None);
+            Answer::One("a".to_owned(), Ok(Box::new(workload)))
+        };
         let answers = vec![
             named("z"),
             named("b"),
@@ -281,13 +285,15 @@ mod tests {
 
     #[test]
     fn a_missing_namespace_is_said_once() {
+        let absent = |name: &str| Err(Error::NotFound(name.to_owned()));
         let answers = vec![
-            Answer::Namespace("gone".to_owned(), Err(Error::NotFound("gone".to_owned()))),
-            Answer::One(Err(Error::NotFound("web".to_owned()))),
+            Answer::Namespace("gone".to_owned(), absent("gone").map(|()| false)),
+            Answer::One("gone".to_owned(), absent("web").map(|()| unreachable!())),
+            Answer::One("there".to_owned(), absent("api").map(|()| unreachable!())),
         ];
         let found = assemble(answers, false);
         let missing: Vec<String> = found.missing.iter().map(Error::to_string).collect();
-        assert_eq!(missing, ["gone"]);
+        assert_eq!(missing, ["gone", "api"]);
     }
 
     #[test]
