@@ -4,6 +4,11 @@
 //! was typed beside it. Never decides where a copy goes (that is [`crate::target`]) and never asks a
 //! registry.
 
+pub(crate) mod grammar;
+#[cfg(test)]
+mod tests;
+
+use grammar::DOCKER_HUB;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -16,12 +21,12 @@ pub struct Digest(String);
 impl Digest {
     /// The algorithm, `sha256` or `sha512`.
     pub fn algorithm(&self) -> &str {
-        todo!()
+        self.parts().0
     }
 
     /// The hexadecimal part.
     pub fn hex(&self) -> &str {
-        todo!()
+        self.parts().1
     }
 
     /// The first eight hexadecimal digits, as shown to people.
@@ -33,13 +38,26 @@ impl Digest {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0
+            .split_once(':')
+            .expect("a digest is only made from text with a colon")
+    }
 }
 
 impl FromStr for Digest {
     type Err = ParseError;
 
-    fn from_str(_text: &str) -> Result<Self, ParseError> {
-        todo!()
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match grammar::digest(text) {
+            Ok(()) => Ok(Self(text.to_owned())),
+            Err(reason) => Err(ParseError {
+                what: "a digest",
+                text: text.to_owned(),
+                reason,
+            }),
+        }
     }
 }
 
@@ -55,10 +73,12 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Why a text is not a reference; says what is wrong with the offending text.
+/// Why a text is not a reference or digest; says what is wrong with the offending text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an image reference: {reason}")]
+#[error("{text:?} is not {what}: {reason}")]
 pub struct ParseError {
+    /// What it should have been: `an image reference` or `a digest`.
+    pub what: &'static str,
     /// The text that was parsed.
     pub text: String,
     /// What is wrong with it.
@@ -79,8 +99,62 @@ pub struct Reference {
 
 impl Reference {
     /// Parses an image text as container runtimes do.
-    pub fn parse(_text: &str) -> Result<Self, ParseError> {
-        todo!()
+    ///
+    /// ```
+    /// use image_cloner::reference::Reference;
+    ///
+    /// let nginx = Reference::parse("nginx:1.25")?;
+    /// assert_eq!(nginx.to_string(), "docker.io/library/nginx:1.25");
+    /// assert_eq!(nginx, Reference::parse("index.docker.io/library/nginx:1.25")?);
+    /// # Ok::<(), image_cloner::reference::ParseError>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Self::canonicalise(text).map_err(|reason| ParseError {
+            what: "an image reference",
+            text: text.to_owned(),
+            reason,
+        })
+    }
+
+    fn canonicalise(text: &str) -> Result<Self, String> {
+        grammar::whole(text)?;
+        if text.len() == 64 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) {
+            // runtimes refuse it as well: it would be taken for the id of a local image
+            return Err("it is an image id, not a name".to_owned());
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => {
+                grammar::digest(digest)?;
+                (rest, Some(Digest(digest.to_owned())))
+            }
+            None => (text, None),
+        };
+        let (host, rest) = match rest.split_once('/') {
+            Some((host, rest)) if grammar::is_host(host) => (host, rest),
+            _ => (DOCKER_HUB, rest),
+        };
+        let (path, tag) = match rest.split_once(':') {
+            Some((path, tag)) => (path, Some(tag)),
+            None => (rest, None),
+        };
+        let registry = grammar::canonical_host(host)?;
+        grammar::path(path)?;
+        tag.map_or(Ok(()), grammar::tag)?;
+
+        let official = registry == DOCKER_HUB && !path.contains('/');
+        let repository = if official {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
+        grammar::length(&repository)?;
+        Ok(Self {
+            typed: text.to_owned(),
+            registry,
+            repository,
+            tag: default_tag(tag, digest.as_ref()),
+            digest,
+        })
     }
 
     /// The text as it was typed.
@@ -108,14 +182,56 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// The short form that people type: `nginx:1.25`, `quay.io/a/b:1`.
+    /// The short form that people type: `nginx:1.25`, `quay.io/a/b:1`. Parses to an equal reference.
     pub fn familiar(&self) -> String {
-        todo!()
+        let mut name = self.familiar_name();
+        self.write_suffix(&mut name)
+            .expect("writing to a string cannot fail");
+        name
     }
 
-    /// The same repository, with this tag and digest instead. At least one must be given.
-    pub fn with(&self, _tag: Option<&str>, _digest: Option<&Digest>) -> Self {
-        todo!()
+    /// The same repository, with this tag and digest instead; with neither, it is `latest` as in
+    /// [`Reference::parse`]. The tag must be a valid one. It counts as typed in canonical form.
+    #[must_use]
+    pub fn with(&self, tag: Option<&str>, digest: Option<&Digest>) -> Self {
+        let mut reference = Self {
+            typed: String::new(),
+            registry: self.registry.clone(),
+            repository: self.repository.clone(),
+            tag: default_tag(tag, digest),
+            digest: digest.cloned(),
+        };
+        reference.typed = reference.to_string();
+        reference
+    }
+
+    /// Registry and path without what goes unsaid on Docker Hub.
+    ///
+    /// Where a path on Docker Hub starts like a host (`docker.io/a.b/c`), the registry stays: docker
+    /// prints `a.b/c` here, which means something else.
+    fn familiar_name(&self) -> String {
+        let path = match self.repository.strip_prefix("library/") {
+            Some(name) if self.registry == DOCKER_HUB && !name.contains('/') => {
+                return name.to_owned();
+            }
+            _ => &self.repository,
+        };
+        let first = path.split('/').next().unwrap_or(path);
+        if self.registry == DOCKER_HUB && !grammar::is_host(first) {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.registry)
+        }
+    }
+
+    fn write_suffix(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        if let Some(tag) = &self.tag {
+            write!(out, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(out, "@{digest}")?;
+        }
+        Ok(())
     }
 }
 
@@ -154,7 +270,16 @@ impl Hash for Reference {
 
 /// The canonical text, `registry/repository[:tag][@digest]`.
 impl fmt::Display for Reference {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        self.write_suffix(f)
+    }
+}
+
+/// `latest` when neither tag nor digest says which image is meant.
+fn default_tag(tag: Option<&str>, digest: Option<&Digest>) -> Option<String> {
+    match (tag, digest) {
+        (None, None) => Some("latest".to_owned()),
+        _ => tag.map(str::to_owned),
     }
 }

@@ -1,1 +1,3 @@
 //! The one integration-test crate: one crate links once.
+
+mod names;
