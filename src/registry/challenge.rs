@@ -134,17 +134,29 @@ mod tests {
         check(&["Basic realm=\"Registry\""], Some(Challenge::Basic));
         check(&["bearer service=x"], None);
         check(
-            &["Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:a:pull,push repository:b:pull\""],
-            Some(bearer("https://a/t", "s", &["repository:a:pull,push", "repository:b:pull"])),
+            &[
+                "Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:a:pull,push repository:b:pull\"",
+            ],
+            Some(bearer(
+                "https://a/t",
+                "s",
+                &["repository:a:pull,push", "repository:b:pull"],
+            )),
         );
         check(
-            &["Basic realm=\"x\"", "Bearer realm=https://a/t , service = s"],
+            &[
+                "Basic realm=\"x\"",
+                "Bearer realm=https://a/t , service = s",
+            ],
             Some(bearer("https://a/t", "s", &[])),
         );
         check(
             &["Bearer realm=\"https://a/\\\"t\", Basic realm=\"x, y=z\""],
             Some(bearer("https://a/\"t", "", &[])),
         );
-        check(&["Bearer realm=\"unterminated"], Some(bearer("unterminated", "", &[])));
+        check(
+            &["Bearer realm=\"unterminated"],
+            Some(bearer("unterminated", "", &[])),
+        );
     }
 }

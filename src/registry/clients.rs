@@ -52,8 +52,7 @@ impl Clients {
         config: Option<&HostConfig>,
         direct: bool,
     ) -> Result<Option<Self>, Error> {
-        let skip_verify =
-            config.is_some_and(|c| c.insecure == Some(Insecure::SkipVerify));
+        let skip_verify = config.is_some_and(|c| c.insecure == Some(Insecure::SkipVerify));
         let mut authorities = Vec::new();
         if let Some(file) = config.and_then(|c| c.ca_file.as_deref()) {
             authorities = certificates(file).map_err(|reason| Error::Failed {
@@ -113,9 +112,9 @@ impl Clients {
         if lane == Lane::Bulk {
             builder = builder.http1_only();
         }
-        builder.build().map_err(|error| {
-            format!("loading the system's certificate authorities: {error:?}")
-        })
+        builder
+            .build()
+            .map_err(|error| format!("loading the system's certificate authorities: {error:?}"))
     }
 
     fn base(&self) -> ClientBuilder {
@@ -131,7 +130,11 @@ impl Clients {
             .http2_adaptive_window(true)
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(32);
-        if self.direct { builder.no_proxy() } else { builder }
+        if self.direct {
+            builder.no_proxy()
+        } else {
+            builder
+        }
     }
 }
 

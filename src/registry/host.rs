@@ -186,7 +186,11 @@ impl Endpoint {
                 }
                 let refused = refusal::broken(what, &error);
                 let port_closed = refused.detail.contains("onnection refused");
-                if port_closed { Err(refused) } else { Ok("http") }
+                if port_closed {
+                    Err(refused)
+                } else {
+                    Ok("http")
+                }
             }
         }
     }
@@ -231,7 +235,9 @@ impl Place {
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.trim_matches('/');
         // people paste the API's address
-        let path = path.strip_prefix("v2").map_or(path, |p| p.trim_start_matches('/'));
+        let path = path
+            .strip_prefix("v2")
+            .map_or(path, |p| p.trim_start_matches('/'));
         let url = Url::parse(&format!("https://{address}/")).ok()?;
         if url.host_str().is_none() || !url.username().is_empty() || url.query().is_some() {
             return None;
@@ -286,8 +292,14 @@ mod tests {
         };
         check("mirror.corp", Some((None, "mirror.corp", None)));
         check("Mirror.corp:5000/", Some((None, "mirror.corp:5000", None)));
-        check("http://127.0.0.1:5000", Some((Some("http"), "127.0.0.1:5000", None)));
-        check("https://harbor/v2/hub", Some((Some("https"), "harbor", Some("hub"))));
+        check(
+            "http://127.0.0.1:5000",
+            Some((Some("http"), "127.0.0.1:5000", None)),
+        );
+        check(
+            "https://harbor/v2/hub",
+            Some((Some("https"), "harbor", Some("hub"))),
+        );
         check("harbor/hub/x/", Some((None, "harbor", Some("hub/x"))));
         check("ftp://harbor", None);
         check("https://me:pw@harbor", None);
@@ -296,10 +308,21 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_loopback() {
-        for host in ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "a.localhost"] {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "127.8.9.1",
+            "[::1]",
+            "a.localhost",
+        ] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in ["localhost.corp", "128.0.0.1", "registry", "127.0.0.1.nip.io"] {
+        for host in [
+            "localhost.corp",
+            "128.0.0.1",
+            "registry",
+            "127.0.0.1.nip.io",
+        ] {
             assert!(!is_loopback(host), "{host}");
         }
     }

@@ -13,7 +13,7 @@ use oci_client::manifest::{
     OCI_IMAGE_MEDIA_TYPE, OciDescriptor,
 };
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 
 /// What is asked for; a registry may convert to an older form whatever is not listed.
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
@@ -81,33 +81,49 @@ impl Repository {
     }
 
     async fn describe_by_get(&self, point: &str) -> Result<Option<Descriptor>> {
-        Ok(self.get_manifest(point).await?.map(|m| Descriptor {
-            size: m.bytes.len() as u64,
-            media_type: m.media_type,
-            digest: m.digest,
+        let found = self.find_manifest(point).await?;
+        Ok(found.map(|manifest| Descriptor {
+            size: manifest.bytes.len() as u64,
+            media_type: manifest.media_type,
+            digest: manifest.digest,
         }))
     }
 
+    /// A manifest that may not be there.
+    pub(super) async fn find_manifest(&self, point: &str) -> Result<Option<Manifest>> {
+        match self.get_manifest(point).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(refusal) if refusal.is_not_found() => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// The error for a manifest that a HEAD did not find: only a GET has the registry's own words.
+    pub(super) async fn missing(&self, point: &str) -> Box<Refusal> {
+        match self.get_manifest(point).await {
+            Err(refusal) => refusal,
+            Ok(manifest) => Refusal::new(
+                format!("reading {point} of {}", self.name),
+                Kind::Other,
+                format!("not there when asked first, then {}", manifest.digest),
+            ),
+        }
+    }
+
     /// A manifest by tag or digest, checked against the digest.
-    pub(super) async fn get_manifest(&self, point: &str) -> Result<Option<Manifest>> {
+    pub(super) async fn get_manifest(&self, point: &str) -> Result<Manifest> {
         let url = self.url(&format!("manifests/{point}")).await?;
         let what = refusal::describe(&Method::GET, &url);
         let call = Call::new(Method::GET, url).header(ACCEPT, ACCEPTED);
         let response = self.send(&call).await?;
         if !response.status().is_success() || refusal::is_html(response.headers()) {
-            let refusal = self.refuse(&Method::GET, response).await;
-            return if refusal.is_not_found() {
-                Ok(None)
-            } else {
-                Err(refusal)
-            };
+            return Err(self.refuse(&Method::GET, response).await);
         }
         let headers = response.headers().clone();
         let bytes = Bytes::from(refusal::capped(response, CAP).await?);
-        let pinned = point.contains(':').then(|| point.parse()).transpose();
-        let named = pinned
-            .map_err(|error| Refusal::new(&what, Kind::Other, error.to_string()))?
-            .or_else(|| header_digest(&headers));
+        // a tag has no colon; what was asked for by digest must be that, whatever the header says
+        let pinned = point.parse::<Digest>().ok();
+        let named = pinned.or_else(|| header_digest(&headers));
         let digest = match named {
             Some(named) => {
                 let actual = digest::of(named.algorithm(), &bytes);
@@ -120,7 +136,7 @@ impl Repository {
             None => digest::of("sha256", &bytes),
         };
         let served = header(&headers, &CONTENT_TYPE);
-        Manifest::read(&what, bytes, digest, served.as_deref()).map(Some)
+        Manifest::read(&what, bytes, digest, served.as_deref())
     }
 
     /// Pushes a manifest under a tag or its digest.
@@ -182,7 +198,11 @@ impl Manifest {
                 blobs.push(content(child).map_err(&fail)?);
             }
         }
-        for blob in document.config.into_iter().chain(document.layers.into_iter().flatten()) {
+        for blob in document
+            .config
+            .into_iter()
+            .chain(document.layers.into_iter().flatten())
+        {
             let blob = content(blob).map_err(&fail)?;
             if !blobs.contains(&blob) {
                 blobs.push(blob);
@@ -201,7 +221,11 @@ impl Manifest {
 impl Document {
     /// The exact media type: the document's own word, else the registry's, else by its looks.
     fn media_type(&self, served: Option<&str>) -> Option<String> {
-        let told = self.media_type.as_deref().or(served).filter(|t| is_manifest(t));
+        let told = self
+            .media_type
+            .as_deref()
+            .or(served)
+            .filter(|t| is_manifest(t));
         let looks = || match (&self.manifests, &self.config) {
             (Some(_), _) => Some(OCI_IMAGE_INDEX_MEDIA_TYPE),
             (None, Some(_)) => Some(OCI_IMAGE_MEDIA_TYPE),
@@ -227,7 +251,9 @@ fn content(descriptor: OciDescriptor) -> std::result::Result<Content, String> {
         .parse::<Digest>()
         .map_err(|error| format!("the manifest names a bad digest: {error}"))?;
     if Hasher::new(digest.algorithm()).is_none() {
-        return Err(format!("the manifest names {digest}, which cannot be checked"));
+        return Err(format!(
+            "the manifest names {digest}, which cannot be checked"
+        ));
     }
     let size = u64::try_from(descriptor.size)
         .map_err(|_| format!("the manifest gives {digest} a size of {}", descriptor.size))?;

@@ -48,11 +48,7 @@ pub(super) enum Kind {
 }
 
 impl Refusal {
-    pub(super) fn new(
-        what: impl Into<String>,
-        kind: Kind,
-        detail: impl Into<String>,
-    ) -> Box<Self> {
+    pub(super) fn new(what: impl Into<String>, kind: Kind, detail: impl Into<String>) -> Box<Self> {
         Box::new(Self {
             what: what.into(),
             kind,
@@ -137,11 +133,9 @@ impl From<Box<Refusal>> for Error {
             };
         }
         match kind {
-            Kind::Connection | Kind::Certificate | Kind::NotARegistry => Self::Unreachable {
-                what,
-                detail,
-                hint,
-            },
+            Kind::Connection | Kind::Certificate | Kind::NotARegistry => {
+                Self::Unreachable { what, detail, hint }
+            }
             Kind::Status(_) if !who.is_empty() => Self::Failed {
                 what,
                 detail: format!("{detail} ({who})"),
@@ -191,12 +185,7 @@ fn from_parts(
     let words = if html {
         "(an HTML page)".to_owned()
     } else {
-        words(body).unwrap_or_else(|| {
-            status
-                .canonical_reason()
-                .unwrap_or("")
-                .to_ascii_lowercase()
-        })
+        words(body).unwrap_or_else(|| status.canonical_reason().unwrap_or("").to_ascii_lowercase())
     };
     let mut refusal = Refusal::new(
         what,
@@ -251,10 +240,15 @@ struct TokenError {
 
 impl TokenError {
     fn words(self) -> Option<String> {
-        let parts: Vec<String> = [self.error, self.error_description, self.message, self.details]
-            .into_iter()
-            .flatten()
-            .collect();
+        let parts: Vec<String> = [
+            self.error,
+            self.error_description,
+            self.message,
+            self.details,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         (!parts.is_empty()).then(|| parts.join(" "))
     }
 }
@@ -409,17 +403,27 @@ mod tests {
             r#"{"errors":[{"code":"ODD_ONE","message":"a\nb","detail":"c"}]}"#,
             "400 ODD_ONE a b: c",
         );
-        check(401, r#"{"details":"incorrect username or password"}"#, "401 incorrect username or password");
+        check(
+            401,
+            r#"{"details":"incorrect username or password"}"#,
+            "401 incorrect username or password",
+        );
         check(503, "", "503 service unavailable");
         check(500, "plain\n words", "500 plain words");
     }
 
     #[test]
     fn an_html_page_is_not_a_registry_unless_a_gateway_made_it() {
-        assert_eq!(detail(404, "text/html; charset=utf-8", "<html>").0, Kind::NotARegistry);
+        assert_eq!(
+            detail(404, "text/html; charset=utf-8", "<html>").0,
+            Kind::NotARegistry
+        );
         assert_eq!(
             detail(502, "text/html", "<html>"),
-            (Kind::Status(StatusCode::BAD_GATEWAY), "502 (an HTML page)".into())
+            (
+                Kind::Status(StatusCode::BAD_GATEWAY),
+                "502 (an HTML page)".into()
+            )
         );
     }
 
@@ -429,7 +433,11 @@ mod tests {
         let check = |text: &str, expected: Option<u64>| {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, text.parse().unwrap());
-            assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{text}");
+            assert_eq!(
+                retry_after(&headers, now),
+                expected.map(Duration::from_secs),
+                "{text}"
+            );
         };
         check("7", Some(7));
         check("Sun, 06 Nov 1994 08:49:37 GMT", Some(7));
@@ -439,7 +447,9 @@ mod tests {
 
     #[test]
     fn urls_are_told_without_query_and_user() {
-        let url: Url = "https://me:pass@host:5000/v2/a/blobs/uploads/x?_state=signed".parse().unwrap();
+        let url: Url = "https://me:pass@host:5000/v2/a/blobs/uploads/x?_state=signed"
+            .parse()
+            .unwrap();
         assert_eq!(
             describe(&Method::PUT, &url),
             "PUT https://host:5000/v2/a/blobs/uploads/x"

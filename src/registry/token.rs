@@ -11,7 +11,7 @@ use crate::credentials::Credentials;
 use base64::Engine as _;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -145,9 +145,8 @@ fn fingerprint(credentials: &Credentials) -> [u8; 32] {
 
 #[derive(serde::Deserialize)]
 struct Answer {
-    token: Option<SecretString>,
-    access_token: Option<SecretString>,
-    #[serde(default)]
+    token: Option<String>,
+    access_token: Option<String>,
     expires_in: Option<f64>,
 }
 
@@ -156,10 +155,15 @@ async fn fetch(asked: &Asked<'_>, bearer: &Bearer) -> Result<Token> {
     let what = refusal::describe(&Method::GET, &realm);
     let response = match asked.credentials {
         Credentials::IdentityToken(token) => {
-            oauth2(asked, bearer, realm, &[
-                ("grant_type", "refresh_token"),
-                ("refresh_token", token.expose_secret()),
-            ])
+            oauth2(
+                asked,
+                bearer,
+                realm,
+                &[
+                    ("grant_type", "refresh_token"),
+                    ("refresh_token", token.expose_secret()),
+                ],
+            )
             .await?
         }
         _ => {
@@ -170,11 +174,16 @@ async fn fetch(asked: &Asked<'_>, bearer: &Bearer) -> Result<Token> {
                     StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED,
                     Credentials::Basic { username, password },
                 ) => {
-                    oauth2(asked, bearer, realm, &[
-                        ("grant_type", "password"),
-                        ("username", username),
-                        ("password", password.expose_secret()),
-                    ])
+                    oauth2(
+                        asked,
+                        bearer,
+                        realm,
+                        &[
+                            ("grant_type", "password"),
+                            ("username", username),
+                            ("password", password.expose_secret()),
+                        ],
+                    )
                     .await?
                 }
                 _ => response,
@@ -185,9 +194,8 @@ async fn fetch(asked: &Asked<'_>, bearer: &Bearer) -> Result<Token> {
         return Err(refusal::read(&Method::GET, response, &who(asked.credentials)).await);
     }
     let body = refusal::capped(response, ANSWER_CAP).await?;
-    read_answer(&body).ok_or_else(|| {
-        Refusal::new(what, Kind::Other, "the token server's answer has no token")
-    })
+    read_answer(&body)
+        .ok_or_else(|| Refusal::new(what, Kind::Other, "the token server's answer has no token"))
 }
 
 fn read_answer(body: &[u8]) -> Option<Token> {
@@ -195,8 +203,8 @@ fn read_answer(body: &[u8]) -> Option<Token> {
     let secret = [answer.token, answer.access_token]
         .into_iter()
         .flatten()
-        .find(|token| !token.expose_secret().is_empty())?;
-    let mut header = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret())).ok()?;
+        .find(|token| !token.is_empty())?;
+    let mut header = HeaderValue::from_str(&format!("Bearer {secret}")).ok()?;
     header.set_sensitive(true);
     let life = answer
         .expires_in
@@ -213,7 +221,12 @@ fn read_answer(body: &[u8]) -> Option<Token> {
 
 /// The realm's URL, refused where it would carry credentials in the clear to another machine.
 async fn realm(asked: &Asked<'_>, bearer: &Bearer) -> Result<Url> {
-    let what = || format!("asking {:?} for a token of {}", bearer.realm, asked.endpoint.host);
+    let what = || {
+        format!(
+            "asking {:?} for a token of {}",
+            bearer.realm, asked.endpoint.host
+        )
+    };
     let base = asked.endpoint.base().await?;
     let realm = base
         .join(&bearer.realm)
@@ -325,11 +338,15 @@ pub(super) fn challenge_of(
 
 /// Whether one scope grants at least what another does.
 fn covers(have: &str, want: &str) -> bool {
-    let (Some((of, actions)), Some((what, wanted))) = (have.rsplit_once(':'), want.rsplit_once(':'))
+    let (Some((of, actions)), Some((what, wanted))) =
+        (have.rsplit_once(':'), want.rsplit_once(':'))
     else {
         return have == want;
     };
-    of == what && wanted.split(',').all(|w| actions.split(',').any(|a| a == w))
+    of == what
+        && wanted
+            .split(',')
+            .all(|w| actions.split(',').any(|a| a == w))
 }
 
 #[cfg(test)]
@@ -339,7 +356,10 @@ mod tests {
     #[test]
     fn a_scope_covers_its_parts() {
         assert!(covers("repository:a/b:pull,push", "repository:a/b:pull"));
-        assert!(covers("repository:a/b:pull,push", "repository:a/b:push,pull"));
+        assert!(covers(
+            "repository:a/b:pull,push",
+            "repository:a/b:push,pull"
+        ));
         assert!(!covers("repository:a/b:pull", "repository:a/b:pull,push"));
         assert!(!covers("repository:a/b:pull", "repository:a/c:pull"));
     }
@@ -349,15 +369,27 @@ mod tests {
         let check = |body: &str, expected: Option<(&str, u32)>| {
             let got = read_answer(body.as_bytes()).map(|t| {
                 let life = t.fresh_until - Instant::now();
-                (t.header.to_str().unwrap().to_owned(), life.as_secs_f64().ceil())
+                (
+                    t.header.to_str().unwrap().to_owned(),
+                    life.as_secs_f64().ceil(),
+                )
             });
             let expected = expected.map(|(h, s): (&str, u32)| (h.to_owned(), f64::from(s) * 0.8));
             assert_eq!(got, expected, "{body}");
         };
         check(r#"{"token":"a"}"#, Some(("Bearer a", 60)));
-        check(r#"{"access_token":"b","expires_in":300}"#, Some(("Bearer b", 300)));
-        check(r#"{"token":"","access_token":"b","expires_in":0}"#, Some(("Bearer b", 60)));
-        check(r#"{"token":"a","access_token":"b","issued_at":"x"}"#, Some(("Bearer a", 60)));
+        check(
+            r#"{"access_token":"b","expires_in":300}"#,
+            Some(("Bearer b", 300)),
+        );
+        check(
+            r#"{"token":"","access_token":"b","expires_in":0}"#,
+            Some(("Bearer b", 60)),
+        );
+        check(
+            r#"{"token":"a","access_token":"b","issued_at":"x"}"#,
+            Some(("Bearer a", 60)),
+        );
         check(r#"{"refresh_token":"r"}"#, None);
         check("<html>", None);
     }

@@ -105,6 +105,11 @@ impl Call {
         self
     }
 
+    /// Method and redacted URL.
+    pub(super) fn name(&self) -> String {
+        refusal::describe(&self.method, &self.url)
+    }
+
     pub(super) fn scope(mut self, scope: String) -> Self {
         self.more_scopes.push(scope);
         self
@@ -237,7 +242,9 @@ impl Repository {
             return Ok(false);
         }
         let url = ping_url(&self.endpoint).await?;
-        let response = self.follow(&Call::new(Method::GET, url), None, None).await?;
+        let response = self
+            .follow(&Call::new(Method::GET, url), None, None)
+            .await?;
         let found = token::challenge_of(&response, &BTreeSet::new());
         Ok(found
             .map(|(challenge, _)| self.endpoint.learn(challenge))
@@ -298,7 +305,11 @@ impl Repository {
             };
             let what = refusal::describe(&call.method, &url);
             let next = url.join(&next).map_err(|error| {
-                Refusal::new(&what, Kind::Other, format!("redirected to nowhere: {error}"))
+                Refusal::new(
+                    &what,
+                    Kind::Other,
+                    format!("redirected to nowhere: {error}"),
+                )
             })?;
             if url.scheme() == "https" && next.scheme() != "https" {
                 let detail = format!(
@@ -372,7 +383,11 @@ pub(super) fn next_pause(
             Err(refusal)
         }
         Some(asked) => {
-            tracing::debug!(what = refusal.what, detail = refusal.detail, "waiting as asked");
+            tracing::debug!(
+                what = refusal.what,
+                detail = refusal.detail,
+                "waiting as asked"
+            );
             Ok(asked.max(pause))
         }
         None => {

@@ -1,3 +1,4 @@
 //! The one integration-test crate: one crate links once.
 
 mod names;
+mod wire;
