@@ -82,8 +82,8 @@ type Hook = Box<dyn FnMut(&Request) -> Option<Reply> + Send>;
 
 #[derive(Default)]
 struct State {
-    blobs: HashMap<(String, String), Vec<u8>>,
-    manifests: HashMap<(String, String), (String, Vec<u8>)>,
+    blobs: HashMap<Name, Vec<u8>>,
+    manifests: HashMap<Name, Stored>,
     uploads: HashMap<String, Vec<u8>>,
     log: Vec<Request>,
     hooks: Vec<Hook>,
@@ -94,7 +94,13 @@ struct State {
 pub(crate) struct Registry {
     pub(crate) host: String,
     state: Arc<Mutex<State>>,
+    later: Arc<Mutex<Vec<(Name, Stored)>>>,
 }
+
+/// Repository, and tag or digest.
+type Name = (String, String);
+/// Media type and bytes.
+type Stored = (String, Vec<u8>);
 
 impl Registry {
     pub(crate) async fn start() -> Self {
@@ -102,6 +108,7 @@ impl Registry {
         let registry = Self {
             host: format!("127.0.0.1:{}", listener.local_addr().unwrap().port()),
             state: Arc::default(),
+            later: Arc::default(),
         };
         let serving = registry.clone();
         tokio::spawn(async move {
@@ -132,6 +139,19 @@ impl Registry {
                 .manifests
                 .insert((repository.to_owned(), point), value.clone());
         }
+    }
+
+    /// The same from inside a hook, which holds the registry.
+    pub(crate) fn put_later(&self, repository: &str, point: &str, kind: &str, bytes: &[u8]) {
+        self.later.lock().unwrap().push((
+            (repository.to_owned(), point.to_owned()),
+            (kind.to_owned(), bytes.to_vec()),
+        ));
+    }
+
+    /// The location of an upload that a hook opens.
+    pub(crate) fn open_upload(&self, repository: &str) -> String {
+        format!("/v2/{repository}/blobs/uploads/hooked?_state=a%2Fb")
     }
 
     pub(crate) fn manifest(&self, repository: &str, point: &str) -> Option<(String, Vec<u8>)> {
@@ -179,6 +199,7 @@ impl Registry {
         let mut hooks = std::mem::take(&mut state.hooks);
         let hooked = hooks.iter_mut().find_map(|hook| hook(request));
         state.hooks = hooks;
+        state.manifests.extend(self.later.lock().unwrap().drain(..));
         hooked.unwrap_or_else(|| state.answer(request))
     }
 }
@@ -270,6 +291,9 @@ impl State {
                 "Location",
                 format!("/v2/{repository}/blobs/uploads/{id}?_state=a%2Fb"),
             );
+        }
+        if id == "hooked" {
+            self.uploads.entry(id.to_owned()).or_default();
         }
         let Some(upload) = self.uploads.get_mut(id) else {
             return Reply::error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
