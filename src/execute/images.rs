@@ -211,14 +211,14 @@ impl Inner {
                 "{} cannot be read now ({why}); its copy in the target is used",
                 copy.source.familiar()
             ));
+        }
+        // nobody will be pointed to the copy: its tag is believed
+        let repoints = !copy.users.is_empty();
+        if settled.present && (!repoints || self.options.dry_run != DryRun::None) {
             return Ok(ImageState::Present);
         }
         if self.options.dry_run != DryRun::None {
-            return Ok(if settled.present {
-                ImageState::Present
-            } else {
-                ImageState::Copied { bytes: 0 }
-            });
+            return Ok(ImageState::Copied { bytes: 0 });
         }
         let request = CopyRequest {
             source: copy.source.clone(),
@@ -226,6 +226,7 @@ impl Inner {
             digest: Some(settled.digest),
             target: copy.target.clone(),
             target_credentials: self.target_credentials.clone(),
+            verify: repoints,
         };
         let progress = ImageProgress {
             source: &copy.source,
@@ -361,9 +362,9 @@ impl Inner {
     async fn identify(&self, copy: &Copy, candidates: &[Credentials]) -> Result<Read, Error> {
         let tag = self.first_that_reads(&copy.source, candidates).await;
         let mut running = copy.running.iter();
-        let running = match (copy.source.digest(), running.next(), running.next()) {
-            (None, Some(running), None) => running,
-            _ => return tag.map(|(digest, by)| Read::new(digest, by)),
+        let (None, Some(running), None) = (copy.source.digest(), running.next(), running.next())
+        else {
+            return tag.map(|(digest, by)| Read::new(digest, by));
         };
         match tag {
             Ok((digest, by)) if digest == *running => Ok(Read::new(digest, by)),

@@ -249,7 +249,7 @@ fn a_status_writer_that_never_stops_starves_nobody() {
     let stop = Arc::new(AtomicBool::new(false));
     let writing = Arc::clone(&stop);
     let namespace = bed.namespace.clone();
-    let writer = std::thread::spawn(move || {
+    let background = std::thread::spawn(move || {
         runtime().block_on(async {
             let client = kube::Client::try_default().await.expect("the bed");
             let api: kube::Api<k8s_openapi::api::apps::v1::Deployment> =
@@ -275,7 +275,7 @@ fn a_status_writer_that_never_stops_starves_nobody() {
         bed.plugin(&["restore", "deploy/web"]).exits(0);
     }
     stop.store(true, Ordering::Relaxed);
-    let writes: u32 = writer.join().expect("the writer");
+    let writes: u32 = background.join().expect("the writer");
     assert!(
         writes > 100,
         "only {writes} status writes: this test showed nothing"

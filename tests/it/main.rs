@@ -10,3 +10,4 @@ mod names;
 mod refusals;
 mod restore;
 mod round_trip;
+mod wire;
