@@ -312,11 +312,13 @@ fn an_earlier_record_is_merged() {
     let record = r#"{"run":"0001","slots":{
         "containers/stands":{"original":"redis","target":"localhost:5000/redis:latest"},
         "containers/edited":{"original":"nginx:1","target":"localhost:5000/nginx:1"},
+        "containers/raised":{"original":"own:1","target":"localhost:5000/own:1"},
         "containers/gone":{"original":"busybox","target":"localhost:5000/busybox:latest"}
     },"pullSecrets":{"added":["corp","first","dropped"],"wasAbsent":true}}"#;
     let mut pod = containers(&[
         ("stands", "localhost:5000/redis:latest"),
         ("edited", "nginx:2"),
+        ("raised", "localhost:5000/own:2"),
     ]);
     pod["imagePullSecrets"] = json!([{"name": "corp"}, {"name": "first"}]);
     let one = observed("deploy", &recorded(record), &pod);
