@@ -27,12 +27,11 @@ fn main() -> ExitCode {
     let runtime =
         tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
     let terminal = Terminal::detect();
-    let flags = cli.connection.into_flags();
     let ended = runtime.block_on(async {
         match cli.verb {
-            Verb::Clone(args) => clone::run(args, flags, &terminal).await,
+            Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
-            Verb::Restore(args) => restore::run(args, flags, &terminal).await,
+            Verb::Restore(args) => restore::run(args, &terminal).await,
             Verb::Version => version(&terminal),
         }
     });
