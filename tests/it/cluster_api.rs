@@ -1,5 +1,7 @@
 //! `cluster` against a real API server: the one of the test bed, whose environment these tests read.
 
+#![allow(clippy::print_stderr, reason = "a skipped test says so, and why")]
+
 use image_cloner::cluster::{
     Cluster, ConnectFlags, Error, LocalRegistry, Observation, Rollout, Selection, WriteMode,
 };
@@ -95,6 +97,14 @@ fn selection(words: &str) -> Selection {
 
 fn target() -> TargetRegistry {
     TargetRegistry::parse("reg.corp:5000/cache", Layout::Mirror).unwrap()
+}
+
+fn has_node() -> bool {
+    let has = std::env::var("TESTBED_NODE").as_deref() == Ok("1");
+    if !has {
+        eprintln!("skipped: the test bed has no node");
+    }
+    has
 }
 
 fn pod_spec(image: &str) -> Value {
@@ -438,8 +448,7 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
 #[tokio::test]
 async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
     let Some(bed) = Bed::up() else { return };
-    if std::env::var("TESTBED_NODE").as_deref() != Ok("1") {
-        eprintln!("skipped: the test bed has no node");
+    if !has_node() {
         return;
     }
     let good = "nginx:1.21.4-alpine";
@@ -470,13 +479,78 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
         reason.starts_with("web-") && reason.contains("no-such-tag"),
         "{reason}"
     );
-    eprintln!("{reason}");
     // the pods that still run are of the old image text
     let observation = cluster
         .observe(&selection("deploy/web"), &target())
         .await
         .unwrap();
     assert!(observation.observed[0].running.is_empty());
+}
+
+#[tokio::test]
+async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
+    let Some(bed) = Bed::up() else { return };
+    if !has_node() {
+        return;
+    }
+    let pod = pod_spec("quay.io/prometheus/node-exporter:v1");
+    for (kind, name) in [("StatefulSet", "db"), ("DaemonSet", "agent")] {
+        let mut object = deployment(name, 1, pod.clone());
+        object["kind"] = json!(kind);
+        match kind {
+            "StatefulSet" => object["spec"]["serviceName"] = json!(name),
+            _ => drop(object["spec"].as_object_mut().unwrap().remove("replicas")),
+        }
+        bed.create(&object);
+    }
+    bed.create(
+        &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"},
+        "spec": pod.clone()}),
+    );
+    let mut once = pod;
+    once["restartPolicy"] = json!("Never");
+    once["containers"][0]["command"] = json!(["/bin/busybox", "true"]);
+    bed.create(
+        &json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
+        "spec": {"template": {"spec": once}}}),
+    );
+
+    let cluster = bed.cluster(WriteMode::Apply).await;
+    for (word, name) in [("sts", "db"), ("ds", "agent")] {
+        let rollout = cluster
+            .wait(&bed.id(word, name), Duration::from_secs(60))
+            .await;
+        assert_eq!(
+            rollout.unwrap(),
+            Rollout::Ready("1/1 ready".to_owned()),
+            "{word}"
+        );
+    }
+    bed.kubectl(
+        &["wait", "--for=condition=Ready", "pod/bare", "--timeout=60s"],
+        "",
+    );
+    bed.kubectl(
+        &[
+            "wait",
+            "--for=condition=Complete",
+            "job/once",
+            "--timeout=60s",
+        ],
+        "",
+    );
+    let all = selection(&format!("ns/{}", bed.namespace));
+    let observation = cluster.observe(&all, &target()).await.unwrap();
+    let expected = [
+        "statefulset.apps/db",
+        "daemonset.apps/agent",
+        "job.batch/once",
+        "pod/bare",
+    ];
+    assert_eq!(names(&observation), expected);
+    for one in &observation.observed {
+        assert_eq!(one.running.len(), 1, "{}", one.workload.id);
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! The one integration-test crate: one crate links once.
 
 mod cluster_api;
+mod cluster_wire;
 mod names;
