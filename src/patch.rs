@@ -7,7 +7,7 @@
 //! evanphx/json-patch, 4.9 in Kubernetes 1.20 through 5) let it pass where the field's parent is there, and
 //! fail where the parent is missing too: so an object without annotations is tested for just that.
 
-use crate::plan::Repoint;
+use crate::plan::{PullSecretChange, Repoint};
 use crate::workload::{ORIGINALS, RESTORED, Workload};
 use serde_json::{Map, Value, json};
 
@@ -49,10 +49,10 @@ fn pull_secrets(
     let present = workload.pull_secrets.as_deref();
     tests.push(test(&path, &present.map_or(Value::Null, references)));
     match &repoint.pull_secrets {
-        None => {}
+        PullSecretChange::Keep => {}
         // on a field that is there, `add` replaces it
-        Some(Some(names)) => writes.push(add(&path, &references(names))),
-        Some(None) => writes.extend(present.map(|_| remove(&path))),
+        PullSecretChange::Set(names) => writes.push(add(&path, &references(names))),
+        PullSecretChange::Remove => writes.extend(present.map(|_| remove(&path))),
     }
 }
 
@@ -117,4 +117,122 @@ fn add(path: &str, value: &Value) -> Value {
 
 fn remove(path: &str) -> Value {
     json!({"op": "remove", "path": path})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::SlotChange;
+    use crate::workload::Kind;
+    use std::collections::BTreeMap;
+
+    fn check(
+        (word, object): (&str, &Value),
+        pull_secrets: PullSecretChange,
+        annotations: &[(&'static str, Option<&str>)],
+        expected: &Value,
+    ) {
+        let kind = Kind::from_word(word).unwrap();
+        let workload = Workload::from_object(&kind, object).unwrap();
+        let repoint = Repoint {
+            slots: workload
+                .slots
+                .iter()
+                .map(|slot| SlotChange {
+                    slot: slot.key.clone(),
+                    from: slot.image.clone(),
+                    to: format!("reg.corp/{}", slot.image),
+                })
+                .collect(),
+            pull_secrets,
+            needs_pull_secret: None,
+            annotations: annotations
+                .iter()
+                .map(|(key, value)| (*key, value.map(ToOwned::to_owned)))
+                .collect::<BTreeMap<_, _>>(),
+        };
+        assert_eq!(&body(&workload, &repoint), expected);
+    }
+
+    #[test]
+    fn absence_is_tested_where_the_parent_is_there() {
+        let object = json!({
+            "metadata": {"name": "web"},
+            "spec": {"template": {"spec": {
+                "containers": [{"name": "a", "image": "x"}],
+                "volumes": [{"name": "t"}, {"name": "m", "image": {"reference": "y"}}],
+            }}},
+        });
+        check(
+            ("deploy", &object),
+            PullSecretChange::Set(vec!["ours".to_owned()]),
+            &[(ORIGINALS, Some("{}"))],
+            &json!([
+                {"op": "test", "path": "/spec/template/spec/containers/0/name", "value": "a"},
+                {"op": "test", "path": "/spec/template/spec/containers/0/image", "value": "x"},
+                {"op": "test", "path": "/spec/template/spec/volumes/1/name", "value": "m"},
+                {"op": "test", "path": "/spec/template/spec/volumes/1/image/reference", "value": "y"},
+                {"op": "test", "path": "/spec/template/spec/imagePullSecrets", "value": null},
+                {"op": "test", "path": "/metadata/annotations", "value": null},
+                {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "reg.corp/x"},
+                {"op": "replace", "path": "/spec/template/spec/volumes/1/image/reference", "value": "reg.corp/y"},
+                {"op": "add", "path": "/spec/template/spec/imagePullSecrets", "value": [{"name": "ours"}]},
+                {"op": "add", "path": "/metadata/annotations", "value": {"image-cloner.io/originals": "{}"}},
+            ]),
+        );
+    }
+
+    #[test]
+    fn what_is_there_is_tested_whole() {
+        let object = json!({
+            "metadata": {"name": "web", "annotations": {"image-cloner.io/restored": "0011"}},
+            "spec": {
+                "containers": [{"name": "a", "image": "x"}],
+                "imagePullSecrets": [{"name": "own"}, {}],
+            },
+        });
+        check(
+            ("po", &object),
+            PullSecretChange::Keep,
+            &[(ORIGINALS, Some("{}")), (RESTORED, None)],
+            &json!([
+                {"op": "test", "path": "/spec/containers/0/name", "value": "a"},
+                {"op": "test", "path": "/spec/containers/0/image", "value": "x"},
+                {"op": "test", "path": "/spec/imagePullSecrets", "value": [{"name": "own"}, {}]},
+                {"op": "test", "path": "/metadata/annotations/image-cloner.io~1originals", "value": null},
+                {"op": "test", "path": "/metadata/annotations/image-cloner.io~1restored", "value": "0011"},
+                {"op": "replace", "path": "/spec/containers/0/image", "value": "reg.corp/x"},
+                {"op": "add", "path": "/metadata/annotations/image-cloner.io~1originals", "value": "{}"},
+                {"op": "remove", "path": "/metadata/annotations/image-cloner.io~1restored"},
+            ]),
+        );
+    }
+
+    #[test]
+    fn a_restore_removes_only_what_it_tested() {
+        let object = json!({
+            "metadata": {"name": "tick", "annotations": {"image-cloner.io/originals": "{\"run\":\"1\"}"}},
+            "spec": {"jobTemplate": {"spec": {"template": {"spec": {
+                "initContainers": [{"name": "a", "image": "x"}],
+                "imagePullSecrets": [{"name": "ours"}],
+            }}}}},
+        });
+        let pod = "/spec/jobTemplate/spec/template/spec";
+        check(
+            ("cj", &object),
+            PullSecretChange::Remove,
+            &[(ORIGINALS, None), (RESTORED, Some("0011"))],
+            &json!([
+                {"op": "test", "path": format!("{pod}/initContainers/0/name"), "value": "a"},
+                {"op": "test", "path": format!("{pod}/initContainers/0/image"), "value": "x"},
+                {"op": "test", "path": format!("{pod}/imagePullSecrets"), "value": [{"name": "ours"}]},
+                {"op": "test", "path": "/metadata/annotations/image-cloner.io~1originals", "value": "{\"run\":\"1\"}"},
+                {"op": "test", "path": "/metadata/annotations/image-cloner.io~1restored", "value": null},
+                {"op": "replace", "path": format!("{pod}/initContainers/0/image"), "value": "reg.corp/x"},
+                {"op": "remove", "path": format!("{pod}/imagePullSecrets")},
+                {"op": "remove", "path": "/metadata/annotations/image-cloner.io~1originals"},
+                {"op": "add", "path": "/metadata/annotations/image-cloner.io~1restored", "value": "0011"},
+            ]),
+        );
+    }
 }

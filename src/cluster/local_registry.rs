@@ -16,6 +16,16 @@ pub struct LocalRegistry {
     pub host_from_cluster_network: Option<String>,
 }
 
+impl LocalRegistry {
+    /// The registry's name in workloads and the address that this machine pushes to: each stands in for
+    /// the other where only one is published.
+    pub fn pull_and_push(&self) -> Option<(&str, &str)> {
+        let push = self.host.as_deref();
+        let pull = self.host_from_container_runtime.as_deref().or(push)?;
+        Some((pull, push.unwrap_or(pull)))
+    }
+}
+
 /// Where it is published.
 const NAMESPACE: &str = "kube-public";
 const NAME: &str = "local-registry-hosting";

@@ -69,13 +69,13 @@ pub enum WriteMode {
 #[derive(Clone)]
 pub struct Cluster {
     shared: Arc<Shared>,
+    namespace: String,
 }
 
 /// What every clone of a connection shares.
 struct Shared {
     client: kube::Client,
     context: String,
-    namespace: String,
     server: String,
     mode: WriteMode,
     request_timeout: Option<Duration>,
@@ -121,12 +121,12 @@ impl Cluster {
             shared: Arc::new(Shared {
                 client: connection.client,
                 context: connection.context,
-                namespace: connection.namespace,
                 server: connection.server,
                 mode,
                 request_timeout: flags.request_timeout,
                 cron_job_version: OnceCell::new(),
             }),
+            namespace: connection.namespace,
         })
     }
 
@@ -137,7 +137,16 @@ impl Cluster {
 
     /// The namespace that requests go to when none is named.
     pub fn namespace(&self) -> &str {
-        &self.shared.namespace
+        &self.namespace
+    }
+
+    /// The same connection, in this namespace when none is named.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            namespace: namespace.to_owned(),
+        }
     }
 
     /// The names of all namespaces, sorted.
@@ -175,17 +184,16 @@ impl Cluster {
         Ok((workloads.collect(), found.missing))
     }
 
-    /// One workload as it is now.
-    pub async fn get(&self, id: &WorkloadId) -> Result<Workload, Error> {
-        let object = self.get_object(id).await?;
-        workload_of(id, &object)
+    /// One workload's object as it is now.
+    pub async fn get(&self, id: &WorkloadId) -> Result<Value, Error> {
+        let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
+        self.get_one(&collection, &id.name).await
     }
 
-    /// Sends a JSON patch; a failed `test` is [`Error::Conflict`].
-    pub async fn patch(&self, id: &WorkloadId, body: &Value) -> Result<Workload, Error> {
+    /// Sends a JSON patch and gives the object after it; a failed `test` is [`Error::Conflict`].
+    pub async fn patch(&self, id: &WorkloadId, body: &Value) -> Result<Value, Error> {
         let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
-        let object = self.patch_one(&collection, &id.name, body).await?;
-        workload_of(id, &object)
+        self.patch_one(&collection, &id.name, body).await
     }
 
     /// Removes our managedFields entry, after a restore, so that server-side appliers find nobody to
@@ -230,11 +238,6 @@ impl Cluster {
     /// When it publishes something that cannot be read.
     pub async fn local_registry(&self) -> Result<Option<LocalRegistry>, Error> {
         local_registry::published(self).await
-    }
-
-    async fn get_object(&self, id: &WorkloadId) -> Result<Value, Error> {
-        let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
-        self.get_one(&collection, &id.name).await
     }
 }
 

@@ -121,7 +121,7 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
             )?)
         }
         Task::One(id) => {
-            let object = local(cluster.get_object(&id).await)?;
+            let object = local(cluster.get(&id).await)?;
             let workload = match object {
                 Ok(object) => Ok(Box::new(workload_of(&id, &object)?)),
                 Err(error) => Err(error),

@@ -32,7 +32,7 @@ pub(super) async fn wait(
 ) -> Result<Rollout, Error> {
     let deadline = Instant::now() + timeout;
     loop {
-        let answer = cluster.get_object(id).await;
+        let answer = cluster.get(id).await;
         let is_last = Instant::now() + PAUSE > deadline;
         match answer.map(|object| (progress(&id.kind, &object), object)) {
             Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),

@@ -36,6 +36,15 @@ impl Environment {
             .map(str::to_owned)
             .collect()
     }
+
+    /// Whether it is switched on: `true`, `yes` or `1`.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| {
+            ["true", "yes", "1"]
+                .iter()
+                .any(|on| value.eq_ignore_ascii_case(on))
+        })
+    }
 }
 
 /// From variables under their full names; those of others are left out.

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(entry: Value, expected: Option<(&str, &str)>) {
+    fn check(entry: &Value, expected: Option<(&str, &str)>) {
         let json = json!({"auths": {"r.io": entry}}).to_string();
         let config = DockerConfig::parse(json.as_bytes()).unwrap();
         let found = config
@@ -176,26 +176,26 @@ mod tests {
 
     #[test]
     fn entries_come_in_many_forms() {
-        check(json!({"auth": "bWU6cGE6c3M="}), Some(("me", "pa:ss")));
-        check(json!({"auth": "bWU6cGE6c3M"}), Some(("me", "pa:ss")));
+        check(&json!({"auth": "bWU6cGE6c3M="}), Some(("me", "pa:ss")));
+        check(&json!({"auth": "bWU6cGE6c3M"}), Some(("me", "pa:ss")));
         check(
-            json!({"auth": BASE64.encode("me:pass\0\0")}),
+            &json!({"auth": BASE64.encode("me:pass\0\0")}),
             Some(("me", "pass")),
         );
         check(
-            json!({"username": "me", "password": "pass"}),
+            &json!({"username": "me", "password": "pass"}),
             Some(("me", "pass")),
         );
         check(
-            json!({"auth": "bWU6cGE6c3M=", "username": "old", "password": "old"}),
+            &json!({"auth": "bWU6cGE6c3M=", "username": "old", "password": "old"}),
             Some(("me", "pa:ss")),
         );
         check(
-            json!({"auth": BASE64.encode("0000:"), "identitytoken": "t"}),
+            &json!({"auth": BASE64.encode("0000:"), "identitytoken": "t"}),
             Some(("<token>", "t")),
         );
-        check(json!({}), None);
-        check(json!({"email": "me@corp"}), None);
+        check(&json!({}), None);
+        check(&json!({"email": "me@corp"}), None);
     }
 
     #[test]

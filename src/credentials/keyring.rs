@@ -116,6 +116,8 @@ mod tests {
         check("*.corp.io", "reg.corp.io", "a", true);
         check("*.corp.io", "a.b.corp.io", "a", false);
         check("*.corp.io", "corp.io", "a", false);
+        check("reg.corp.io", "reg.corp.io.evil.net", "a", false);
+        check("reg.corp.io.evil.net", "reg.corp.io", "a", false);
         check("*.corp.io:5000", "reg.corp.io:5000", "a", true);
         check("*.corp.io", "reg.corp.io:5000", "a", false);
         check("reg*.corp.io", "reg-eu.corp.io", "a", true);

@@ -33,6 +33,42 @@ pub enum Credentials {
     IdentityToken(SecretString),
 }
 
+impl Credentials {
+    /// The user name, where there is one.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Basic { username, .. } => Some(username),
+            Self::Anonymous | Self::IdentityToken(_) => None,
+        }
+    }
+}
+
+/// The same to a registry.
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        use secrecy::ExposeSecret as _;
+        match (self, other) {
+            (Self::Anonymous, Self::Anonymous) => true,
+            (
+                Self::Basic { username, password },
+                Self::Basic {
+                    username: other_username,
+                    password: other_password,
+                },
+            ) => {
+                username == other_username
+                    && password.expose_secret() == other_password.expose_secret()
+            }
+            (Self::IdentityToken(token), Self::IdentityToken(other)) => {
+                token.expose_secret() == other.expose_secret()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Credentials {}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

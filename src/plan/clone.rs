@@ -3,8 +3,8 @@
 use super::copies::{Copies, Wanted};
 use super::slots::{self, Wish};
 use super::{
-    Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, Repoint, SYSTEM_NAMESPACES,
-    SlotChange, note_effects, pull_secrets,
+    Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullSecretChange, Repoint,
+    SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
 };
 use crate::workload::{
     Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord, Workload,
@@ -29,12 +29,6 @@ pub fn clone(observed: &[Observed], policy: &Policy) -> Result<Plan, PlanError> 
         copies: copies.finish(),
         workloads,
     })
-}
-
-/// Plans one workload again after it changed under way. It may by now ask for copies that the run's plan
-/// does not have.
-pub fn replan(observed: &Observed, policy: &Policy) -> Planned {
-    plan(observed, policy).0
 }
 
 /// What happens to one workload, and the copies that it asks for.
@@ -134,17 +128,16 @@ impl Wishes {
         for slot in &observed.workload.slots {
             match slots::wish(observed, slot, &policy.target) {
                 Wish::Keep => wishes.kept += 1,
+                Wish::Leave(reason) if slot.image.is_empty() => {
+                    wishes.notes.push(format!("{}: left: {reason}", slot.key));
+                }
                 Wish::Leave(reason) => wishes
                     .notes
                     .push(format!("{}: left at {}: {reason}", slot.key, slot.image)),
-                Wish::Change {
-                    change,
-                    original,
-                    wanted,
-                } => {
-                    wishes.changes.push(change);
-                    wishes.originals.push(original);
-                    wishes.wanted.push(wanted);
+                Wish::Change(change) => {
+                    wishes.changes.push(change.slot);
+                    wishes.originals.push(change.original);
+                    wishes.wanted.push(change.wanted);
                 }
             }
         }
@@ -175,8 +168,8 @@ fn repoint(
             "it needs a pull secret, and a pod's pull secrets cannot be changed".to_owned(),
         );
     }
-    let (list, added) = added.map_or((None, None), |added| {
-        (Some(Some(added.list)), Some(added.record))
+    let (list, added) = added.map_or((PullSecretChange::Keep, None), |added| {
+        (PullSecretChange::Set(added.list), Some(added.record))
     });
     let record = record(workload, &policy.run, &changes, originals, added);
     let mut annotations = BTreeMap::from([(ORIGINALS, Some(record.to_text()))]);

@@ -118,6 +118,8 @@ mod tests {
             for (wanted, name) in pair.into_iter().zip(["one", "two"]) {
                 copies.add(wanted, &user(name)).unwrap();
             }
+            // two slots of one workload are one user
+            copies.add(direct(), &user("two")).unwrap();
             assert_eq!(
                 copies.finish(),
                 [Copy {

@@ -11,7 +11,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use clone::{clone, replan};
+pub use clone::clone;
 pub use restore::restore;
 
 use crate::reference::{Digest, Reference};
@@ -43,6 +43,24 @@ pub struct Observed {
     pub named: bool,
     /// Its namespace opted out.
     pub namespace_opted_out: bool,
+}
+
+impl Observed {
+    /// The same surroundings with a later snapshot. What runs is known only of images that stayed.
+    #[must_use]
+    pub fn at(&self, later: Workload) -> Self {
+        let same_image = |key: &SlotKey| {
+            let before = self.workload.slot(key).map(|slot| &slot.image);
+            before == later.slot(key).map(|slot| &slot.image)
+        };
+        let mut running = self.running.clone();
+        running.retain(|key, _| same_image(key));
+        Self {
+            workload: later,
+            running,
+            ..self.clone()
+        }
+    }
 }
 
 /// What the user wants, settled before planning.
@@ -107,12 +125,23 @@ pub struct SlotChange {
 pub struct Repoint {
     /// Image changes, in the order of the template; never empty.
     pub slots: Vec<SlotChange>,
-    /// The whole new list of pull secret names; `Some(None)` removes the field; `None` leaves it alone.
-    pub pull_secrets: Option<Option<Vec<String>>>,
+    /// What becomes of the template's `imagePullSecrets`.
+    pub pull_secrets: PullSecretChange,
     /// The pull secret of ours that must exist in the namespace before the patch.
     pub needs_pull_secret: Option<String>,
     /// Annotations to set (`Some`) or remove (`None`).
     pub annotations: BTreeMap<&'static str, Option<String>>,
+}
+
+/// What becomes of a template's `imagePullSecrets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullSecretChange {
+    /// They stay as they are.
+    Keep,
+    /// This is the whole new list of names.
+    Set(Vec<String>),
+    /// The field is removed.
+    Remove,
 }
 
 /// What will happen to one workload.

@@ -3,7 +3,7 @@
 //! Admission gives a pod its ServiceAccount's pull secrets only where the pod has none of its own. Adding
 //! ours to an empty list would take those away, so there they come first.
 
-use super::Observed;
+use super::{Observed, PullSecretChange};
 use crate::workload::{PullSecretRecord, Workload};
 
 /// A template's new list of pull secrets, and what of it is ours.
@@ -62,28 +62,28 @@ pub(super) fn merge(
     Some(kept)
 }
 
-/// The list without what was added, as [`super::Repoint::pull_secrets`] has it.
+/// Takes away what was added.
 ///
 /// # Errors
 /// When it is better left alone: the reason.
 pub(super) fn remove(
     present: Option<&[String]>,
     record: &PullSecretRecord,
-) -> Result<Option<Option<Vec<String>>>, String> {
+) -> Result<PullSecretChange, String> {
     let present = present.unwrap_or(&[]);
     let (ours, others): (Vec<&String>, Vec<&String>) =
         present.iter().partition(|name| record.added.contains(name));
     if ours.is_empty() {
-        return Ok(None);
+        return Ok(PullSecretChange::Keep);
     }
     // someone added to a list that had the ServiceAccount's names in it, and may count on them: admission
     // would not add them again
     if let (true, true, Some(other)) = (record.was_absent, ours.len() > 1, others.first()) {
         return Err(format!("{other} was added since the clone"));
     }
-    Ok(Some(if record.was_absent && others.is_empty() {
-        None
+    Ok(if record.was_absent && others.is_empty() {
+        PullSecretChange::Remove
     } else {
-        Some(others.into_iter().cloned().collect())
-    }))
+        PullSecretChange::Set(others.into_iter().cloned().collect())
+    })
 }

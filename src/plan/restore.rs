@@ -6,7 +6,9 @@
 //!
 //! Opt-outs do not count here: they keep us from changing a workload, and this takes our change back.
 
-use super::{Decision, Plan, Planned, Repoint, SlotChange, note_effects, pull_secrets};
+use super::{
+    Decision, Plan, Planned, PullSecretChange, Repoint, SlotChange, note_effects, pull_secrets,
+};
 use crate::reference::Reference;
 use crate::workload::{Mutability, ORIGINALS, RESTORED, Record, Workload};
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,15 +115,17 @@ fn pull_secrets_after(
     record: &Record,
     after: &Workload,
     notes: &mut Vec<String>,
-) -> Option<Option<Vec<String>>> {
-    let added = record.pull_secrets.as_ref()?;
+) -> PullSecretChange {
+    let Some(added) = &record.pull_secrets else {
+        return PullSecretChange::Keep;
+    };
     let removal = match still_pulling(record, after) {
         Some(slot) => Err(format!("{slot} still pulls from the target registry")),
         None => pull_secrets::remove(workload.pull_secrets.as_deref(), added),
     };
     removal.unwrap_or_else(|reason| {
         notes.push(format!("imagePullSecrets: left as they are: {reason}"));
-        None
+        PullSecretChange::Keep
     })
 }
 

@@ -15,12 +15,16 @@ pub(super) enum Wish {
     Keep,
     /// It is left as it is, for this reason.
     Leave(String),
-    /// It changes to the copy; the text to record as its original may be older than the one it has.
-    Change {
-        change: SlotChange,
-        original: String,
-        wanted: Wanted,
-    },
+    /// It changes to its copy.
+    Change(Box<Change>),
+}
+
+/// The change of a slot to its copy.
+pub(super) struct Change {
+    pub(super) slot: SlotChange,
+    /// The text to record; what an earlier repoint recorded is older than the one that the slot has.
+    pub(super) original: String,
+    pub(super) wanted: Wanted,
 }
 
 /// What becomes of a slot of this workload.
@@ -56,8 +60,8 @@ fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result
         Some(_) => None,
         None => observed.running.get(&slot.key).cloned(),
     };
-    Ok(Wish::Change {
-        change: SlotChange {
+    Ok(Wish::Change(Box::new(Change {
+        slot: SlotChange {
             slot: slot.key.clone(),
             from: slot.image.clone(),
             to: copy.to_string(),
@@ -69,7 +73,7 @@ fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result
             target: copy,
             running: running.unwrap_or_default(),
         },
-    })
+    })))
 }
 
 fn parse(image: &str) -> Result<Reference, String> {

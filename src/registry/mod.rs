@@ -4,17 +4,39 @@
 //! the order children → parents → tag. Never decides what is copied or what it is called (that is
 //! [`crate::plan`] and [`crate::target`]).
 
+mod blobs;
+mod body;
+mod challenge;
+mod clients;
+mod copy;
+mod digest;
+mod flights;
+mod host;
+mod manifest;
+mod refusal;
+mod token;
+mod transport;
+mod upload;
+
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use futures::future::{BoxFuture, FutureExt, try_join_all};
+use host::{Host, Shared};
+use refusal::Refusal;
+use reqwest::Method;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use transport::{Access, Call, Event, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
 #[derive(Debug)]
 pub struct Registries {
-    // private
+    settings: BTreeMap<String, HostConfig>,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+    shared: Shared,
 }
 
 /// A manifest as a registry names it.
@@ -32,15 +54,15 @@ pub struct Descriptor {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// 404, or what stands for it: the manifest or repository is not there.
-    #[error("{what}: not found{detail}")]
+    #[error("{what}{detail}")]
     NotFound {
         /// Method, redacted URL.
         what: String,
-        /// The registry's own words, with a leading `: `; may be empty.
+        /// The registry's own words, with a leading `: `.
         detail: String,
     },
     /// 401 or 403 after all credentials were tried.
-    #[error("{what}: {detail}")]
+    #[error("{what}: {detail} ({who})")]
     Denied {
         /// Method, redacted URL.
         what: String,
@@ -48,6 +70,8 @@ pub enum Error {
         detail: String,
         /// Who asked: `anonymous`, `as testuser`.
         who: String,
+        /// What helps.
+        hint: Option<String>,
     },
     /// No connection, or no registry behind it.
     #[error("{what}: {detail}")]
@@ -56,6 +80,8 @@ pub enum Error {
         what: String,
         /// The cause, innermost last.
         detail: String,
+        /// What helps.
+        hint: Option<String>,
     },
     /// Anything else.
     #[error("{what}: {detail}")]
@@ -69,40 +95,230 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What helps, where something is known to.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { .. } => None,
+            Self::Denied { hint, .. }
+            | Self::Unreachable { hint, .. }
+            | Self::Failed { hint, .. } => hint.as_deref(),
+        }
+    }
+}
+
 impl Registries {
     /// Registries with these settings per host (key: `host[:port]` as in references).
-    pub fn new(_hosts: &BTreeMap<String, HostConfig>) -> Result<Self, Error> {
-        todo!()
+    pub fn new(hosts: &BTreeMap<String, HostConfig>) -> Result<Self, Error> {
+        let registries = Self {
+            settings: hosts.clone(),
+            hosts: Mutex::default(),
+            shared: Shared::new(),
+        };
+        // a file that cannot be read is told of now, not in the middle of a run
+        for name in hosts.keys() {
+            registries.host(name)?;
+        }
+        Ok(registries)
     }
 
     /// What a reference points to: one HEAD; none when it is not there.
     pub async fn resolve(
         &self,
-        _reference: &Reference,
-        _credentials: &Credentials,
+        reference: &Reference,
+        credentials: &Credentials,
     ) -> Result<Option<Descriptor>, Error> {
-        todo!()
+        let (_, found) = self.read(reference, credentials).await?;
+        Ok(found)
     }
 
     /// The bytes that a copy of this image carries at the most: all manifests, configs and layers of all
     /// platforms, each digest once.
     pub async fn size(
         &self,
-        _reference: &Reference,
-        _credentials: &Credentials,
+        reference: &Reference,
+        credentials: &Credentials,
     ) -> Result<u64, Error> {
-        todo!()
+        let (repository, found) = self.read(reference, credentials).await?;
+        let point = point(reference);
+        let digest = match found {
+            Some(found) => found.digest,
+            None => return Err(repository.missing(&point).await.into()),
+        };
+        let sizes = Mutex::default();
+        sum(&repository, digest, &sizes).await?;
+        let sizes = sizes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(sizes.values().sum())
+    }
+
+    /// The digests that the manifest behind a reference names as its platforms'; none where it is no index.
+    pub async fn children(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+    ) -> Result<Vec<Digest>, Error> {
+        let (repository, found) = self.read(reference, credentials).await?;
+        let point = point(reference);
+        let Some(found) = found else {
+            return Err(repository.missing(&point).await.into());
+        };
+        let manifest = repository.get_manifest(found.digest.as_str()).await?;
+        Ok(manifest
+            .children
+            .into_iter()
+            .map(|child| child.digest)
+            .collect())
     }
 
     /// Whether pulling from this repository needs credentials: asked anonymously.
-    pub async fn needs_credentials(&self, _reference: &Reference) -> Result<bool, Error> {
-        todo!()
+    pub async fn needs_credentials(&self, reference: &Reference) -> Result<bool, Error> {
+        match self.read(reference, &Credentials::Anonymous).await {
+            Ok(_) => Ok(false),
+            Err(refusal) if refusal.is_denied() => Ok(true),
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 
     /// Whether there is a registry at this host that accepts these credentials (`GET /v2/`).
-    pub async fn ping(&self, _host: &str, _credentials: &Credentials) -> Result<(), Error> {
-        todo!()
+    pub async fn ping(&self, host: &str, credentials: &Credentials) -> Result<(), Error> {
+        let host = self.host(host)?;
+        let mut last = None;
+        for endpoint in &host.endpoints {
+            match ping(endpoint, credentials).await {
+                Ok(()) => return Ok(()),
+                Err(refusal) if refusal.is_unreachable() => last = Some(refusal),
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        Err(last.map_or_else(no_endpoint, Error::from))
     }
+
+    fn host(&self, name: &str) -> Result<Arc<Host>, Error> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(name) {
+            return Ok(Arc::clone(host));
+        }
+        let host = Arc::new(Host::new(name, self.settings.get(name), &self.shared)?);
+        hosts.insert(name.to_owned(), Arc::clone(&host));
+        Ok(host)
+    }
+
+    async fn read(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+    ) -> refusal::Result<(Repository, Option<Descriptor>)> {
+        let credentials = std::slice::from_ref(credentials);
+        self.find(
+            reference,
+            &point(reference),
+            credentials,
+            Access::Pull,
+            None,
+        )
+        .await
+    }
+
+    /// The first endpoint and credentials that give `point`; else the first that say it is not there.
+    async fn find(
+        &self,
+        reference: &Reference,
+        point: &str,
+        credentials: &[Credentials],
+        access: Access,
+        told: Option<&UnboundedSender<Event>>,
+    ) -> refusal::Result<(Repository, Option<Descriptor>)> {
+        let host = self
+            .host(reference.registry())
+            .map_err(|error| Refusal::new("", refusal::Kind::Other, error.to_string()))?;
+        let mut missing = None;
+        let mut failed: Option<Box<Refusal>> = None;
+        for endpoint in &host.endpoints {
+            for credentials in credentials {
+                let repository =
+                    Repository::new(endpoint, reference.repository(), credentials, access, told);
+                match repository.head_manifest(point).await {
+                    Ok(Some(found)) => return Ok((repository, Some(found))),
+                    Ok(None) => {
+                        missing.get_or_insert(repository);
+                    }
+                    Err(refusal) if refusal.is_denied() => failed = Some(refusal),
+                    Err(refusal) if refusal.is_unreachable() => {
+                        failed.get_or_insert(refusal);
+                        break;
+                    }
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+        }
+        match (failed, missing) {
+            // "gone" is the stronger claim: not made where someone else might see it
+            (Some(refusal), _) if refusal.is_denied() => Err(refusal),
+            (_, Some(repository)) => Ok((repository, None)),
+            (Some(refusal), None) => Err(refusal),
+            (None, None) => Err(Refusal::new(
+                format!("contacting {}", reference.registry()),
+                refusal::Kind::Other,
+                "no endpoint",
+            )),
+        }
+    }
+}
+
+fn no_endpoint() -> Error {
+    Error::Failed {
+        what: "contacting a registry".to_owned(),
+        detail: "no endpoint".to_owned(),
+        hint: None,
+    }
+}
+
+/// What a reference asks for: its digest, else its tag.
+fn point(reference: &Reference) -> String {
+    match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or("latest").to_owned(),
+    }
+}
+
+async fn ping(endpoint: &Arc<host::Endpoint>, credentials: &Credentials) -> refusal::Result<()> {
+    let registry = Repository::new(endpoint, "", credentials, Access::Pull, None);
+    let call = Call::new(Method::GET, transport::ping_url(endpoint).await?);
+    let response = registry.send(&call).await?;
+    if response.status().is_success() && !refusal::is_html(response.headers()) {
+        transport::drain(response).await;
+        return Ok(());
+    }
+    let refusal = registry.refuse(&Method::GET, response).await;
+    if refusal.is_not_found() {
+        return Err(Refusal::new(
+            refusal.what,
+            refusal::Kind::NotARegistry,
+            format!("{}: this is not a registry", refusal.detail),
+        ));
+    }
+    Err(refusal)
+}
+
+/// Adds up a manifest and everything below it, each digest once.
+fn sum<'a>(
+    repository: &'a Repository,
+    digest: Digest,
+    sizes: &'a Mutex<HashMap<Digest, u64>>,
+) -> BoxFuture<'a, refusal::Result<()>> {
+    async move {
+        let manifest = repository.get_manifest(digest.as_str()).await?;
+        {
+            let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
+            sizes.insert(digest, manifest.bytes.len() as u64);
+            let blobs = manifest.blobs.iter().filter(|blob| !blob.foreign);
+            sizes.extend(blobs.map(|blob| (blob.digest.clone(), blob.size)));
+        }
+        let children = manifest.children.into_iter();
+        try_join_all(children.map(|child| sum(repository, child.digest, sizes))).await?;
+        Ok(())
+    }
+    .boxed()
 }
 
 /// What one copy is told of.
@@ -118,6 +334,9 @@ pub struct CopyRequest {
     pub target: Reference,
     /// Credentials for the target.
     pub target_credentials: Credentials,
+    /// Prove an image that is there already complete, and repair it where it is not, instead of believing
+    /// its tag: a manifest may be there without what it refers to.
+    pub verify: bool,
 }
 
 /// What a copy came to.
@@ -146,22 +365,44 @@ pub trait Progress: Send + Sync {
 /// The copy engine: one for a whole run, so that no blob is carried twice.
 #[derive(Debug)]
 pub struct Copier {
-    // private
+    registries: Arc<Registries>,
+    engine: copy::Engine,
 }
 
 impl Copier {
     /// An engine with at most `concurrency` blob transfers per host.
-    pub fn new(_registries: Arc<Registries>, _concurrency: usize) -> Self {
-        todo!()
+    pub fn new(registries: Arc<Registries>, concurrency: usize) -> Self {
+        Self {
+            registries,
+            engine: copy::Engine::new(concurrency),
+        }
     }
 
     /// Copies one image. Safe to call many times at once and again after a failure; dropping the future
     /// abandons the copy and leaves the target consistent.
     pub async fn copy(
         &self,
-        _request: &CopyRequest,
-        _progress: &dyn Progress,
+        request: &CopyRequest,
+        progress: &dyn Progress,
     ) -> Result<Copied, Error> {
-        todo!()
+        let (told, mut events) = mpsc::unbounded_channel();
+        let relay = |event| match event {
+            Event::Expected(bytes) => progress.expected(bytes),
+            Event::Carried(bytes) => progress.carried(bytes),
+            Event::Waiting(host, pause) => progress.waiting(&host, pause),
+        };
+        let work = self.engine.copy(&self.registries, request, &told);
+        tokio::pin!(work);
+        let copied = loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => relay(event),
+                copied = &mut work => break copied,
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            relay(event);
+        }
+        Ok(copied?)
     }
 }

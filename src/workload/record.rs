@@ -45,7 +45,7 @@ pub struct PullSecretRecord {
 
 impl Record {
     /// The annotation's text; the same for equal records.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         serde_json::to_string(self).expect("strings and maps of strings always serialise")
     }
 }
@@ -58,8 +58,7 @@ pub(super) fn images_hash<'a>(images: impl Iterator<Item = (String, &'a str)>) -
         // neither names nor images hold control characters, so these keep them apart
         hasher.update(format!("{slot}\t{image}\n"));
     }
-    hasher.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let hash = hasher.finalize();
+    let first = hash.first_chunk().expect("SHA-256 has 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
 }

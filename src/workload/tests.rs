@@ -22,15 +22,16 @@ fn with_metadata(metadata: &Value) -> Value {
     object
 }
 
-#[test]
-fn a_workload_is_read_whole() {
-    let record = r#"{"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}},"pullSecrets":{"added":["image-cloner-pull"],"wasAbsent":true}}"#;
-    let object = json!({
+const RECORD: &str = r#"{"run":"a7f3","slots":{"containers/web":{"original":"nginx","target":"localhost:5000/nginx:latest"}},"pullSecrets":{"added":["image-cloner-pull"],"wasAbsent":true}}"#;
+
+/// A Deployment that says everything there is to read.
+fn talkative() -> Value {
+    json!({
         "metadata": {
             "name": "web", "namespace": "shop", "generation": 3,
             "labels": {"image-cloner.io/skip": "true"},
             "annotations": {
-                "image-cloner.io/originals": record,
+                "image-cloner.io/originals": RECORD,
                 "image-cloner.io/restored": "0011223344556677",
                 "meta.helm.sh/release-name": "shop",
             },
@@ -63,7 +64,11 @@ fn a_workload_is_read_whole() {
                 ],
             }},
         },
-    });
+    })
+}
+
+#[test]
+fn a_workload_is_read_whole() {
     let slot = |list, name: &str, index, image: &str, never_pulled| Slot {
         key: SlotKey {
             list,
@@ -108,7 +113,7 @@ fn a_workload_is_read_whole() {
                 was_absent: true,
             }),
         }),
-        record_text: Some(record.to_owned()),
+        record_text: Some(RECORD.to_owned()),
         restored: Some("0011223344556677".to_owned()),
         has_annotations: true,
         opted_out: true,
@@ -122,9 +127,9 @@ fn a_workload_is_read_whole() {
         generation: Some(3),
         mutability: Mutability::RollsOut,
     };
-    let read = read("deploy", &object);
+    let read = read("deploy", &talkative());
     assert_eq!(read, expected);
-    assert_eq!(read.record.unwrap().to_text(), record);
+    assert_eq!(read.record.unwrap().to_text(), RECORD);
     assert_eq!(read.id.to_string(), "deployment.apps/web");
 }
 

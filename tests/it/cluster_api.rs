@@ -111,7 +111,7 @@ fn pod_spec(image: &str) -> Value {
     json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "web", "image": image}]})
 }
 
-fn deployment(name: &str, replicas: u32, pod: Value) -> Value {
+fn deployment(name: &str, replicas: u32, pod: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
         "replicas": replicas, "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": pod}}})
@@ -130,7 +130,7 @@ fn names(observation: &Observation) -> Vec<String> {
 #[tokio::test]
 async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     let cluster = bed.cluster(WriteMode::Apply).await;
     let id = bed.id("deploy", "web");
 
@@ -138,7 +138,10 @@ async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
         .patch(&id, &repoint("nginx:1", "nginx:2"))
         .await
         .unwrap();
-    assert_eq!(patched.slots[0].image, "nginx:2");
+    assert_eq!(
+        patched["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:2"
+    );
     let error = cluster
         .patch(&id, &repoint("nginx:1", "nginx:3"))
         .await
@@ -150,7 +153,7 @@ async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
 #[tokio::test]
 async fn a_server_dry_run_checks_and_stores_nothing() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     let cluster = bed.cluster(WriteMode::ServerDryRun).await;
     let id = bed.id("deploy", "web");
 
@@ -158,8 +161,14 @@ async fn a_server_dry_run_checks_and_stores_nothing() {
         .patch(&id, &repoint("nginx:1", "nginx:2"))
         .await
         .unwrap();
-    assert_eq!(shown.slots[0].image, "nginx:2");
-    assert_eq!(cluster.get(&id).await.unwrap().slots[0].image, "nginx:1");
+    assert_eq!(
+        shown["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:2"
+    );
+    assert_eq!(
+        cluster.get(&id).await.unwrap()["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:1"
+    );
     let remove = json!([{"op": "remove", "path": "/spec/template/spec/containers/0/image"}]);
     let error = cluster.patch(&id, &remove).await.unwrap_err();
     assert!(
@@ -171,7 +180,7 @@ async fn a_server_dry_run_checks_and_stores_nothing() {
 #[tokio::test]
 async fn disowning_leaves_no_trace_of_us_and_no_conflict_for_server_side_apply() {
     let Some(bed) = Bed::up() else { return };
-    let manifest = deployment("web", 0, pod_spec("nginx:1"));
+    let manifest = deployment("web", 0, &pod_spec("nginx:1"));
     let apply = ["apply", "--server-side", "--field-manager=other", "-f", "-"];
     bed.kubectl(&apply, &manifest.to_string());
     let cluster = bed.cluster(WriteMode::Apply).await;
@@ -223,15 +232,15 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
     );
     let cluster = bed.cluster(WriteMode::Apply).await;
     let id = bed.id("cj", "backup");
-    assert_eq!(cluster.get(&id).await.unwrap().slots[0].image, "nginx:1");
+    let path = "/spec/jobTemplate/spec/template/spec/containers/0/image";
+    let image = |object: Value| object.pointer(path).cloned();
+    let read = cluster.get(&id).await.unwrap();
+    assert_eq!(image(read), Some(json!("nginx:1")));
     let (found, missing) = cluster.workloads(&selection("cronjobs")).await.unwrap();
     assert_eq!((found.len(), missing.len()), (1, 0));
-    let path = "/spec/jobTemplate/spec/template/spec/containers/0/image";
     let body = json!([{"op": "replace", "path": path, "value": "nginx:2"}]);
-    assert_eq!(
-        cluster.patch(&id, &body).await.unwrap().slots[0].image,
-        "nginx:2"
-    );
+    let patched = cluster.patch(&id, &body).await.unwrap();
+    assert_eq!(image(patched), Some(json!("nginx:2")));
     let later = cluster.wait(&id, Duration::from_secs(1)).await.unwrap();
     assert!(matches!(later, Rollout::Later(_)), "{later:?}");
 }
@@ -239,7 +248,7 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
 #[tokio::test]
 async fn what_is_missing_is_said_and_the_rest_is_observed() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     let cluster = bed.cluster(WriteMode::Apply).await;
     let words = format!(
         "deploy/gone deploy/web ns/{} ns/no-such-namespace",
@@ -270,7 +279,7 @@ async fn whoever_may_not_read_secrets_still_observes_with_a_note() {
     let Some(bed) = Bed::up() else { return };
     let mut pod = pod_spec("nginx:1");
     pod["imagePullSecrets"] = json!([{"name": "regcred"}]);
-    bed.create(&deployment("web", 0, pod));
+    bed.create(&deployment("web", 0, &pod));
     let create = ["create", "role", "reader", "--verb=get,list"];
     let what = "--resource=deployments.apps,pods,serviceaccounts";
     bed.kubectl(&[&create[..], &[what]].concat(), "");
@@ -332,9 +341,9 @@ async fn pull_secrets_of_workload_and_account_make_the_keyring_and_say_who_can_p
     );
     let mut pod = pod_spec("registry.corp:5443/team/app:1");
     pod["serviceAccountName"] = json!("puller");
-    bed.create(&deployment("by-account", 0, pod.clone()));
+    bed.create(&deployment("by-account", 0, &pod));
     pod["imagePullSecrets"] = json!([{"name": "source"}]);
-    bed.create(&deployment("by-itself", 0, pod));
+    bed.create(&deployment("by-itself", 0, &pod));
 
     let cluster = bed.cluster(WriteMode::Apply).await;
     let observation = cluster
@@ -361,7 +370,7 @@ async fn pull_secrets_of_workload_and_account_make_the_keyring_and_say_who_can_p
 #[tokio::test]
 async fn an_opted_out_namespace_is_known() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     bed.kubectl(
         &[
             "annotate",
@@ -424,7 +433,7 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
 
     let mut pod = pod_spec("nginx:1");
     pod["imagePullSecrets"] = json!([{"name": "image-cloner-pull"}]);
-    bed.create(&deployment("web", 0, pod));
+    bed.create(&deployment("web", 0, &pod));
     let observation = cluster
         .observe(&selection("deploy/web"), &target())
         .await
@@ -452,7 +461,7 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
         return;
     }
     let good = "nginx:1.21.4-alpine";
-    bed.create(&deployment("web", 2, pod_spec(good)));
+    bed.create(&deployment("web", 2, &pod_spec(good)));
     let cluster = bed.cluster(WriteMode::Apply).await;
     let id = bed.id("deploy", "web");
     let rollout = cluster.wait(&id, Duration::from_secs(90)).await.unwrap();
@@ -495,7 +504,7 @@ async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
     }
     let pod = pod_spec("quay.io/prometheus/node-exporter:v1");
     for (kind, name) in [("StatefulSet", "db"), ("DaemonSet", "agent")] {
-        let mut object = deployment(name, 1, pod.clone());
+        let mut object = deployment(name, 1, &pod);
         object["kind"] = json!(kind);
         match kind {
             "StatefulSet" => object["spec"]["serviceName"] = json!(name),

@@ -1,0 +1,289 @@
+//! `clone`: copy the images of workloads and repoint them.
+
+use crate::args::{CloneArgs, DryRun, Output, Owned};
+use crate::ending::{Ending, run_id};
+use crate::interactive;
+use crate::progress::Progress;
+use crate::settings::{Settings, Target};
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use image_cloner::cluster::{Cluster, ConnectFlags, Observation};
+use image_cloner::credentials::Credentials;
+use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
+use image_cloner::outcome::{Failure, Survey};
+use image_cloner::plan::{self, Decision, Plan, Policy, PullAccess};
+use image_cloner::report::{self, Scene};
+use std::sync::Arc;
+
+/// The name of the pull secrets that this program makes.
+const PULL_SECRET: &str = "image-cloner-pull";
+
+pub(crate) async fn run(
+    args: CloneArgs,
+    flags: ConnectFlags,
+    terminal: &Terminal,
+) -> Result<u8, Stopped> {
+    let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
+    check(&args, choose, terminal)?;
+    let settings = Settings::load()?;
+    let cluster = Cluster::connect(&flags, args.dry_run.write_mode()).await?;
+    let (cluster, selection) = if choose {
+        interactive::choose(cluster, flags.namespace.as_deref(), &args.selecting).await?
+    } else {
+        (cluster, args.selecting.parse()?)
+    };
+    if selection.is_broad()
+        && !choose
+        && !terminal.can_ask
+        && !args.yes
+        && args.dry_run == DryRun::None
+    {
+        return Err(Stopped::wrong(
+            Failure::new(
+                "this selection is broad, and there is no terminal to confirm the plan on",
+            )
+            .hint("give --yes, or look at the plan with --dry-run"),
+        ));
+    }
+    let target = match settings.target(&args.copying, Some(&cluster)).await? {
+        Some(target) => target,
+        None if choose => interactive::target(&settings, &args.copying, &cluster).await?,
+        None => return Err(Settings::no_target()),
+    };
+    let observation = cluster.observe(&selection, &target.registry).await?;
+    for note in &observation.notes {
+        terminal.note(note);
+    }
+    let job = Job {
+        args: &args,
+        settings: &settings,
+        cluster,
+        target,
+        terminal,
+    };
+    job.run(observation, choose || selection.is_broad()).await
+}
+
+/// What can be told to be wrong before anything is asked of a cluster.
+fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
+    if args.interactive && !terminal.can_ask {
+        return Err(Stopped::wrong(Failure::new(
+            "-i needs a terminal to ask on",
+        )));
+    }
+    if args.selecting.is_empty() && !choose {
+        return Err(Stopped::wrong(
+            Failure::new("nothing is selected")
+                .hint("name a workload: kubectl image-cloner clone deploy/nginx")
+                .hint("or a namespace: kubectl image-cloner clone ns/prod --yes"),
+        ));
+    }
+    Ok(())
+}
+
+/// One clone, once it is known what it works on and where to.
+struct Job<'a> {
+    args: &'a CloneArgs,
+    settings: &'a Settings,
+    cluster: Cluster,
+    target: Target,
+    terminal: &'a Terminal,
+}
+
+impl Job<'_> {
+    async fn run(self, observation: Observation, ask: bool) -> Result<u8, Stopped> {
+        let Observation {
+            observed,
+            keyrings,
+            missing,
+            ..
+        } = observation;
+        let missed = missing.len();
+        for error in missing {
+            let failure: Failure = error.into();
+            self.terminal.failure(&failure);
+            self.terminal.hints(&failure);
+        }
+        if observed.is_empty() {
+            if missed == 0 {
+                self.terminal.say("no workloads found");
+            } else {
+                self.terminal.say("nothing was changed");
+            }
+            return Ok(u8::from(missed > 0));
+        }
+        let id = run_id()?;
+        let mut policy = self.policy(&id);
+        let mut plan = plan::clone(&observed, &policy)?;
+        let pull_secret = self.settle_pull_access(&plan, &mut policy, ask).await?;
+        if policy.pull != PullAccess::Open {
+            plan = plan::clone(&observed, &policy)?;
+        }
+        let options = self.options();
+        let images = Images::new(
+            Arc::clone(&self.target.registries),
+            self.settings.chain.clone(),
+            keyrings,
+            self.target.credentials.clone(),
+            self.target.concurrency,
+            options.clone(),
+        );
+        let real = self.args.dry_run == DryRun::None;
+        if ask || !real {
+            let survey = images.survey(&plan.copies).await;
+            self.show(&plan, &survey, pull_secret.as_ref());
+            if real && !self.confirmed(&plan, &survey)? {
+                return Err(Stopped::cancelled());
+            }
+        }
+        let sizes = (plan.copies.len(), plan.workloads.len());
+        let progress =
+            Progress::of_workloads(self.terminal, self.args.output, self.args.dry_run, sizes);
+        let run = Run {
+            cluster: self.cluster,
+            id,
+            options,
+            observer: progress.clone(),
+        };
+        let terms = CloneTerms {
+            policy,
+            pull_secret,
+        };
+        interactive::cancel_on_interrupt(&run.options.stop);
+        let outcome = run.clone(&plan, &observed, &terms, &images).await;
+        progress.finish();
+        let ending = Ending {
+            output: self.args.output,
+            report: self.args.report.as_deref(),
+            summary: ask && real,
+            missed,
+        };
+        ending.show(&outcome, self.terminal)
+    }
+
+    fn policy(&self, run: &str) -> Policy {
+        let config = &self.settings.config;
+        let skipped = self
+            .args
+            .skip_namespace
+            .iter()
+            .chain(&config.skip_namespaces)
+            .cloned();
+        Policy {
+            run: run.to_owned(),
+            target: self.target.registry.clone(),
+            skip_namespaces: skipped
+                .chain(self.settings.environment.list("SKIP_NAMESPACES"))
+                .collect(),
+            protect: config.protect.iter().cloned().collect(),
+            copy_only: self.args.copy_only,
+            owned_live: self.args.owned == Owned::Live,
+            pull: PullAccess::Open,
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            wait: self.args.wait.then_some(self.args.timeout),
+            dry_run: self.args.dry_run.into(),
+            ..Options::default()
+        }
+    }
+
+    /// Settles how the nodes will get at the copies, and what is put into pull secrets for it.
+    async fn settle_pull_access(
+        &self,
+        plan: &Plan,
+        policy: &mut Policy,
+        ask: bool,
+    ) -> Result<Option<PullSecret>, Stopped> {
+        let mut repointed = plan
+            .workloads
+            .iter()
+            .filter_map(|planned| match &planned.decision {
+                Decision::Repoint(_) => planned.targets.first(),
+                _ => None,
+            });
+        let Some(copy) = repointed.next() else {
+            return Ok(None);
+        };
+        match self.args.pull_secret.as_deref() {
+            Some("none") => return Ok(None),
+            Some(name) => {
+                policy.pull = PullAccess::Secret(name.to_owned());
+                return Ok(None);
+            }
+            None => {}
+        }
+        let registry = &self.target.registry;
+        if !self.target.registries.needs_credentials(copy).await? {
+            return Ok(None);
+        }
+        match self.pull_credentials(ask).await? {
+            Some(credentials) => {
+                policy.pull = PullAccess::Secret(PULL_SECRET.to_owned());
+                Ok(Some(PullSecret {
+                    key: registry.to_string(),
+                    credentials,
+                }))
+            }
+            None => {
+                policy.pull = PullAccess::Missing(format!(
+                    "{} needs credentials to pull from and none were given for that: set \
+                     IMAGE_CLONER_PULL_USER and _PASS, or give --share-credentials or --pull-secret",
+                    registry.host()
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Credentials that may be put into pull secrets: those for pulling, else those for pushing where that
+    /// was asked for.
+    async fn pull_credentials(&self, ask: bool) -> Result<Option<Credentials>, Stopped> {
+        let registry = &self.target.registry;
+        if let Some(credentials) = self.settings.chain.for_pull(registry.host()).await? {
+            return Ok(Some(credentials));
+        }
+        let push = &self.target.credentials;
+        if matches!(push, Credentials::Anonymous) {
+            return Ok(None);
+        }
+        let shared = self.args.share_credentials
+            || self.settings.environment.is_on("SHARE_CREDENTIALS")
+            || (ask
+                && self.terminal.can_ask
+                && !self.args.yes
+                && self.args.dry_run == DryRun::None
+                && interactive::share(registry, push)?);
+        Ok(shared.then(|| push.clone()))
+    }
+
+    fn show(&self, plan: &Plan, survey: &Survey, pull_secret: Option<&PullSecret>) {
+        let user = pull_secret.and_then(|secret| secret.credentials.user());
+        self.terminal.say(&report::plan(
+            plan,
+            survey,
+            &Scene {
+                context: self.cluster.context(),
+                target: &self.target.registry,
+                push_as: self.target.user(),
+                pull_secret: user.map(|user| (PULL_SECRET, user)),
+                width: self.terminal.width,
+                wide: self.args.output == Some(Output::Wide),
+            },
+        ));
+    }
+
+    fn confirmed(&self, plan: &Plan, survey: &Survey) -> Result<bool, Stopped> {
+        let idle = plan.copies.is_empty()
+            && !plan
+                .workloads
+                .iter()
+                .any(|planned| matches!(planned.decision, Decision::Repoint(_)));
+        if self.args.yes || idle {
+            return Ok(true);
+        }
+        interactive::confirm(&report::question(plan, survey))
+    }
+}

@@ -1,0 +1,161 @@
+//! The blobs of a run: which target repositories have them, and who brings them there.
+//!
+//! Decides between nothing, mount and carrying. One blob is carried once to a host, however many images
+//! of the run share it.
+
+use super::copy::{Job, on_push};
+use super::flights::Flights;
+use super::manifest::Content;
+use super::refusal::Result;
+use super::transport::Event;
+use super::upload::{self, Mount, Session};
+use crate::reference::Digest;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Up to this size a blob counts as small: it takes a round trip rather than bandwidth.
+const SMALL: u64 = 512 * 1024;
+
+/// Small blobs in flight per host.
+const SMALL_TRANSFERS: usize = 24;
+
+/// A blob on a host.
+type Key = (String, Digest);
+
+/// What is known of blobs.
+#[derive(Debug)]
+pub(super) struct Blobs {
+    /// The repositories of a host that have a blob.
+    known: Mutex<HashMap<Key, BTreeSet<String>>>,
+    flights: Flights<Key>,
+    limits: Limits,
+}
+
+impl Blobs {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            known: Mutex::default(),
+            flights: Flights::default(),
+            limits,
+        }
+    }
+
+    /// Makes sure that a blob is in the job's target; gives the bytes that had to be carried.
+    pub(super) async fn ensure(&self, job: &Job<'_>, blob: &Content) -> Result<u64> {
+        let key = (job.to.endpoint.host.clone(), blob.digest.clone());
+        let mut session = None;
+        let mut asked = false;
+        let _flight = loop {
+            if self.has(&key, &job.to.name) {
+                return Ok(0);
+            }
+            if let Some(other) = self.elsewhere(&key, job).filter(|_| !asked) {
+                asked = true;
+                match job.to.mount(&blob.digest, &other).await {
+                    Ok(Mount::Done) => {
+                        self.learn(key, &job.to.name);
+                        return Ok(0);
+                    }
+                    Ok(Mount::Upload(opened)) => session = Some(opened),
+                    Ok(Mount::Refused) => {}
+                    Err(refusal) => tracing::debug!(what = refusal.what, "mount failed"),
+                }
+            }
+            let flight = self.flights.alone(key.clone()).await;
+            // whoever flew before may have made it mountable
+            if asked || self.elsewhere(&key, job).is_none() {
+                break flight;
+            }
+        };
+        if self.has(&key, &job.to.name) {
+            return Ok(0);
+        }
+        let carried = self.bring(job, blob, session).await?;
+        self.learn(key, &job.to.name);
+        Ok(carried)
+    }
+
+    async fn bring(&self, job: &Job<'_>, blob: &Content, session: Option<Session>) -> Result<u64> {
+        // a big blob may be left from an interrupted copy even where there is no tag yet
+        let worth_asking = session.is_none() && !(job.new && blob.size <= SMALL);
+        if worth_asking && job.to.has_blob(&blob.digest).await.map_err(on_push)? {
+            return Ok(0);
+        }
+        job.to.tell(Event::Expected(blob.size));
+        let _permits = self.limits.acquire(job, blob.size).await;
+        upload::carry(&job.from, &job.to, blob, session).await?;
+        Ok(blob.size)
+    }
+
+    fn has(&self, key: &Key, repository: &str) -> bool {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .is_some_and(|repositories| repositories.contains(repository))
+    }
+
+    /// Another repository of the target's registry that has a blob.
+    fn elsewhere(&self, key: &Key, job: &Job<'_>) -> Option<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = known
+            .get(key)
+            .and_then(|repositories| repositories.iter().find(|r| **r != job.to.name));
+        let source =
+            || (job.same_registry && job.from.name != job.to.name).then(|| job.from.name.clone());
+        other.cloned().or_else(source)
+    }
+
+    fn learn(&self, key: Key, repository: &str) {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key)
+            .or_default()
+            .insert(repository.to_owned());
+    }
+}
+
+/// Transfers at once, per host.
+#[derive(Debug)]
+pub(super) struct Limits {
+    concurrency: usize,
+    hosts: Mutex<HashMap<(String, bool), Arc<Semaphore>>>,
+}
+
+impl Limits {
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency: concurrency.max(1),
+            hosts: Mutex::default(),
+        }
+    }
+
+    /// Waits for room at both ends.
+    async fn acquire(&self, job: &Job<'_>, size: u64) -> Vec<OwnedSemaphorePermit> {
+        // in one order everywhere, so that copies in opposite directions cannot block each other
+        let hosts = BTreeSet::from([&job.from.endpoint.host, &job.to.endpoint.host]);
+        let mut permits = Vec::with_capacity(hosts.len());
+        for host in hosts {
+            let semaphore = self.semaphore(host, size <= SMALL);
+            permits.extend(semaphore.acquire_owned().await);
+        }
+        permits
+    }
+
+    fn semaphore(&self, host: &str, small: bool) -> Arc<Semaphore> {
+        let room = if small {
+            SMALL_TRANSFERS.max(self.concurrency)
+        } else {
+            self.concurrency
+        };
+        Arc::clone(
+            self.hosts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry((host.to_owned(), small))
+                .or_insert_with(|| Arc::new(Semaphore::new(room))),
+        )
+    }
+}

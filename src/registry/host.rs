@@ -1,0 +1,329 @@
+//! A registry host: where it really is and how it is reached.
+//!
+//! Decides endpoint, scheme and trust for a registry's name as it stands in references. Never decides
+//! what is asked there.
+
+use super::Error;
+use super::challenge::Challenge;
+use super::clients::{Clients, Lane};
+use super::refusal::{self, Kind, Refusal, Result};
+use super::token::Tokens;
+use crate::config::{HostConfig, Insecure};
+use reqwest::{Method, Url};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::sync::{OnceCell, Semaphore};
+
+/// Small requests in flight to one host. Wide, since far registries are the normal case.
+const SMALL_REQUESTS: usize = 32;
+
+/// How long a loopback host may take to show whether it speaks TLS.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// A registry as references name it, with the places where it answers.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// One place where a registry answers, and what was learnt about it.
+pub(super) struct Endpoint {
+    /// The registry's name, for limits and messages.
+    pub(super) host: String,
+    address: String,
+    /// None where it has to be found out.
+    scheme: Option<&'static str>,
+    /// Path in front of every repository.
+    prefix: Option<String>,
+    base: OnceCell<Url>,
+    challenge: RwLock<Option<Challenge>>,
+    /// Whether `/v2/` was asked for the challenge that a 404 may have hidden.
+    pub(super) asked: AtomicBool,
+    /// Whether whole-blob uploads were refused here and pieces were not.
+    pub(super) in_pieces: AtomicBool,
+    pub(super) clients: Arc<Clients>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) requests: Semaphore,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({} for {})", self.address, self.host)
+    }
+}
+
+/// What hosts share within a process.
+#[derive(Debug)]
+pub(super) struct Shared {
+    proxied: Arc<Clients>,
+    direct: Arc<Clients>,
+    tokens: Arc<Tokens>,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            proxied: Arc::new(Clients::new(false)),
+            direct: Arc::new(Clients::new(true)),
+            tokens: Arc::new(Tokens::default()),
+        }
+    }
+}
+
+impl Host {
+    pub(super) fn new(
+        name: &str,
+        config: Option<&HostConfig>,
+        shared: &Shared,
+    ) -> std::result::Result<Self, Error> {
+        let given = config.map(|c| c.endpoint.as_slice()).unwrap_or_default();
+        let default = [api_host(name).to_owned()];
+        let places = if given.is_empty() { &default } else { given };
+        let endpoints = places
+            .iter()
+            .map(|place| Endpoint::new(name, place, config, shared).map(Arc::new))
+            .collect::<std::result::Result<_, _>>()?;
+        Ok(Self { endpoints })
+    }
+}
+
+impl Endpoint {
+    fn new(
+        host: &str,
+        place: &str,
+        config: Option<&HostConfig>,
+        shared: &Shared,
+    ) -> std::result::Result<Self, Error> {
+        let Place {
+            scheme,
+            address,
+            prefix,
+        } = Place::parse(place).ok_or_else(|| Error::Failed {
+            what: format!("reading endpoint {place:?} of {host}"),
+            detail: "not a URL and not host[:port]".to_owned(),
+            hint: None,
+        })?;
+        let loopback = is_loopback(host_of(&address));
+        let insecure = config.and_then(|c| c.insecure);
+        let scheme = scheme.or(match insecure {
+            Some(Insecure::Http) => Some("http"),
+            Some(Insecure::SkipVerify) => Some("https"),
+            None if loopback => None,
+            None => Some("https"),
+        });
+        let clients = Clients::for_host(&address, config, loopback)?.map_or_else(
+            || {
+                Arc::clone(if loopback {
+                    &shared.direct
+                } else {
+                    &shared.proxied
+                })
+            },
+            Arc::new,
+        );
+        Ok(Self {
+            host: host.to_owned(),
+            address,
+            scheme,
+            prefix,
+            base: OnceCell::new(),
+            challenge: RwLock::new(None),
+            asked: AtomicBool::new(false),
+            in_pieces: AtomicBool::new(false),
+            clients,
+            tokens: Arc::clone(&shared.tokens),
+            requests: Semaphore::new(SMALL_REQUESTS),
+        })
+    }
+
+    /// The repository's path at this endpoint.
+    pub(super) fn repository(&self, name: &str) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// `scheme://address/`.
+    pub(super) async fn base(&self) -> Result<&Url> {
+        self.base
+            .get_or_try_init(|| async {
+                let scheme = match self.scheme {
+                    Some(scheme) => scheme,
+                    None => self.probe().await?,
+                };
+                Url::parse(&format!("{scheme}://{}/", self.address)).map_err(|error| {
+                    Refusal::new(
+                        format!("contacting {}", self.host),
+                        Kind::Other,
+                        error.to_string(),
+                    )
+                })
+            })
+            .await
+    }
+
+    /// Which scheme a loopback host speaks: TLS if it does, else plain HTTP.
+    ///
+    /// A host that cannot be connected to is not remembered as either.
+    async fn probe(&self) -> Result<&'static str> {
+        let url = format!("https://{}/v2/", self.address);
+        let what = format!("{} {url}", Method::GET);
+        let client = match self.clients.get("https", Lane::Small) {
+            Ok(client) => client,
+            // without certificate authorities only plain HTTP is left to try
+            Err(_) => return Ok("http"),
+        };
+        match client.get(&url).timeout(PROBE).send().await {
+            Ok(_) => Ok("https"),
+            Err(error) if error.is_timeout() => Ok("http"),
+            Err(error) => {
+                if let Some(rustls::Error::InvalidCertificate(_)) = refusal::tls_cause(&error) {
+                    return Ok("https");
+                }
+                let refused = refusal::broken(what, &error);
+                let port_closed = refused.detail.contains("onnection refused");
+                if port_closed {
+                    Err(refused)
+                } else {
+                    Ok("http")
+                }
+            }
+        }
+    }
+
+    /// What this endpoint wants to be told, as far as it has said so.
+    pub(super) fn challenge(&self) -> Option<Challenge> {
+        self.challenge
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn learn(&self, challenge: Challenge) {
+        *self
+            .challenge
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(challenge);
+    }
+
+    /// True once: the first caller is to ask `/v2/`.
+    pub(super) fn asks_first(&self) -> bool {
+        !self.asked.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// An endpoint as configured: a URL, or `host[:port]`, with an optional path.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    scheme: Option<&'static str>,
+    address: String,
+    prefix: Option<String>,
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Some("http"), rest),
+            Some(("https", rest)) => (Some("https"), rest),
+            Some(_) => return None,
+            None => (None, text),
+        };
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.trim_matches('/');
+        // people paste the API's address
+        let path = path
+            .strip_prefix("v2")
+            .map_or(path, |p| p.trim_start_matches('/'));
+        let url = Url::parse(&format!("https://{address}/")).ok()?;
+        if url.host_str().is_none() || !url.username().is_empty() || url.query().is_some() {
+            return None;
+        }
+        Some(Self {
+            scheme,
+            address: address.to_ascii_lowercase(),
+            prefix: (!path.is_empty()).then(|| path.to_owned()),
+        })
+    }
+}
+
+/// The host that serves the API: Docker Hub's name is not where it answers.
+fn api_host(name: &str) -> &str {
+    if name == "docker.io" {
+        "registry-1.docker.io"
+    } else {
+        name
+    }
+}
+
+fn host_of(address: &str) -> &str {
+    match address.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => address,
+    }
+}
+
+/// Whether a host name means this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_urls_or_hosts() {
+        let check = |text, expected: Option<(Option<&'static str>, &str, Option<&str>)>| {
+            let expected = expected.map(|(scheme, address, prefix)| Place {
+                scheme,
+                address: address.into(),
+                prefix: prefix.map(Into::into),
+            });
+            assert_eq!(Place::parse(text), expected, "{text}");
+        };
+        check("mirror.corp", Some((None, "mirror.corp", None)));
+        check("Mirror.corp:5000/", Some((None, "mirror.corp:5000", None)));
+        check(
+            "http://127.0.0.1:5000",
+            Some((Some("http"), "127.0.0.1:5000", None)),
+        );
+        check(
+            "https://harbor/v2/hub",
+            Some((Some("https"), "harbor", Some("hub"))),
+        );
+        check("harbor/hub/x/", Some((None, "harbor", Some("hub/x"))));
+        check("ftp://harbor", None);
+        check("https://me:pw@harbor", None);
+        check("", None);
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "127.8.9.1",
+            "[::1]",
+            "a.localhost",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "localhost.corp",
+            "128.0.0.1",
+            "registry",
+            "127.0.0.1.nip.io",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! One request to a registry: who asks, again after a refusal that may pass, and where redirects lead.
+//!
+//! Decides authorization, retries and redirects for every request of this module. Never decides what an
+//! answer means beyond that; a status that is no use comes back as it is.
+
+use super::challenge::Challenge;
+use super::clients::Lane;
+use super::host::Endpoint;
+use super::refusal::{self, Kind, Refusal, Result};
+use super::token::{self, Asked};
+use crate::credentials::Credentials;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Body, Method, Response, StatusCode, Url};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How often a request is sent again.
+pub(super) const RETRIES: usize = 5;
+
+/// The longest pause that is waited out; a registry that asks for more is told of instead.
+const LONGEST_PAUSE: Duration = Duration::from_secs(90);
+
+/// No answer to a small request for so long is a broken connection.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Redirects that are followed for one request.
+const REDIRECTS: usize = 8;
+
+/// What a copy tells its observer; carried out of streams that outlive no borrow.
+#[derive(Debug)]
+pub(super) enum Event {
+    Expected(u64),
+    Carried(u64),
+    Waiting(String, Duration),
+}
+
+/// What may be done in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Pull,
+    Push,
+}
+
+/// A repository at one endpoint, asked by somebody.
+#[derive(Debug, Clone)]
+pub(super) struct Repository {
+    pub(super) endpoint: Arc<Endpoint>,
+    /// Its path at the endpoint.
+    pub(super) name: String,
+    credentials: Credentials,
+    access: Access,
+    told: Option<UnboundedSender<Event>>,
+}
+
+/// One request, as often as it has to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+    lane: Lane,
+    /// Scopes besides the repository's own.
+    more_scopes: Vec<String>,
+    timeout: Option<Duration>,
+}
+
+impl Call {
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            lane: Lane::Small,
+            more_scopes: Vec::new(),
+            timeout: Some(ANSWER),
+        }
+    }
+
+    pub(super) fn header(mut self, name: reqwest::header::HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(name, value);
+        }
+        self
+    }
+
+    pub(super) fn body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// For blob bodies: connections of their own, and no limit on the whole.
+    pub(super) fn bulk(mut self) -> Self {
+        self.lane = Lane::Bulk;
+        self
+    }
+
+    pub(super) fn untimed(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    /// Method and redacted URL.
+    pub(super) fn name(&self) -> String {
+        refusal::describe(&self.method, &self.url)
+    }
+
+    pub(super) fn scope(mut self, scope: String) -> Self {
+        self.more_scopes.push(scope);
+        self
+    }
+}
+
+impl Repository {
+    pub(super) fn new(
+        endpoint: &Arc<Endpoint>,
+        name: &str,
+        credentials: &Credentials,
+        access: Access,
+        told: Option<&UnboundedSender<Event>>,
+    ) -> Self {
+        Self {
+            name: endpoint.repository(name),
+            endpoint: Arc::clone(endpoint),
+            credentials: credentials.clone(),
+            access,
+            told: told.cloned(),
+        }
+    }
+
+    /// Who asks, as errors name them.
+    pub(super) fn who(&self) -> String {
+        token::who(&self.credentials)
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        if let Some(told) = &self.told {
+            // the observer may be gone already when the copy was abandoned
+            let _ = told.send(event);
+        }
+    }
+
+    /// `BASE/v2/NAME/REST`.
+    pub(super) async fn url(&self, rest: &str) -> Result<Url> {
+        let base = self.endpoint.base().await?;
+        let path = format!("v2/{}/{rest}", self.name);
+        base.join(&path)
+            .map_err(|error| Refusal::new(path, Kind::Other, error.to_string()))
+    }
+
+    /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
+    pub(super) async fn send(&self, call: &Call) -> Result<Response> {
+        let mut pauses = pauses();
+        loop {
+            let refusal = match self.once(call).await {
+                Ok(response) if refusal::transient(response.status()) => {
+                    self.refuse(&call.method, response).await
+                }
+                Ok(response) => return Ok(response),
+                Err(refusal) if refusal.transient() => refusal,
+                Err(refusal) => return Err(refusal),
+            };
+            let pause = next_pause(&mut pauses, refusal)?;
+            self.pause(pause).await;
+        }
+    }
+
+    /// Waits, and says so where it is long enough to be noticed.
+    pub(super) async fn pause(&self, pause: Duration) {
+        if pause >= Duration::from_secs(1) {
+            self.tell(Event::Waiting(self.endpoint.host.clone(), pause));
+        }
+        tokio::time::sleep(pause).await;
+    }
+
+    async fn once(&self, call: &Call) -> Result<Response> {
+        // blob bodies have their own limits, see `copy::Limits`
+        let _permit = match call.lane {
+            Lane::Small => self.endpoint.requests.acquire().await.ok(),
+            Lane::Bulk => None,
+        };
+        self.attempt(call, None).await
+    }
+
+    /// Sends a request whose body is a stream: once, since the stream cannot be had again.
+    pub(super) async fn send_stream(&self, call: &Call, body: Body) -> Result<Response> {
+        self.attempt(call, Some(body)).await
+    }
+
+    /// A refusing answer as an error.
+    pub(super) async fn refuse(&self, method: &Method, response: Response) -> Box<Refusal> {
+        refusal::read(method, response, &self.who()).await
+    }
+
+    async fn attempt(&self, call: &Call, mut stream: Option<Body>) -> Result<Response> {
+        let streaming = stream.is_some();
+        let mut scopes = self.scopes(call);
+        let mut sent = self.authorization(&scopes, None).await?;
+        let mut renewed = false;
+        loop {
+            let response = self.follow(call, sent.as_ref(), stream.take()).await?;
+            let status = response.status();
+            let hidden = matches!(status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
+                && sent.is_none()
+                && !streaming;
+            if hidden && self.ask_for_challenge().await? {
+                sent = self.authorization(&scopes, None).await?;
+                if sent.is_some() {
+                    continue;
+                }
+            }
+            if status != StatusCode::UNAUTHORIZED || renewed {
+                return Ok(response);
+            }
+            let Some((challenge, wanted)) = token::challenge_of(&response, &scopes) else {
+                return Ok(response);
+            };
+            self.endpoint.learn(challenge);
+            scopes = wanted;
+            let again = self.authorization(&scopes, sent.as_ref()).await?;
+            // nothing new to say, or no body left to say it with
+            if again.is_none() || again == sent || streaming {
+                return Ok(response);
+            }
+            drain(response).await;
+            sent = again;
+            renewed = true;
+        }
+    }
+
+    /// Some registries answer 404 to strangers without a challenge (Nexus, GitLab). `/v2/` has it.
+    async fn ask_for_challenge(&self) -> Result<bool> {
+        if matches!(self.credentials, Credentials::Anonymous)
+            || self.endpoint.challenge().is_some()
+            || !self.endpoint.asks_first()
+        {
+            return Ok(false);
+        }
+        let url = ping_url(&self.endpoint).await?;
+        let response = self
+            .follow(&Call::new(Method::GET, url), None, None)
+            .await?;
+        let found = token::challenge_of(&response, &BTreeSet::new());
+        Ok(found
+            .map(|(challenge, _)| self.endpoint.learn(challenge))
+            .is_some())
+    }
+
+    fn scopes(&self, call: &Call) -> BTreeSet<String> {
+        let mut scopes: BTreeSet<String> = call.more_scopes.iter().cloned().collect();
+        if !self.name.is_empty() {
+            let actions = match self.access {
+                Access::Pull => "pull",
+                Access::Push => "pull,push",
+            };
+            scopes.insert(format!("repository:{}:{actions}", self.name));
+        }
+        scopes
+    }
+
+    async fn authorization(
+        &self,
+        scopes: &BTreeSet<String>,
+        refused: Option<&HeaderValue>,
+    ) -> Result<Option<HeaderValue>> {
+        let Some(challenge) = self.endpoint.challenge() else {
+            return Ok(None);
+        };
+        if challenge == Challenge::Basic && refused.is_some() {
+            return Ok(None);
+        }
+        let asked = Asked {
+            endpoint: &self.endpoint,
+            credentials: &self.credentials,
+            scopes,
+            refused,
+        };
+        self.endpoint.tokens.answer(&asked, &challenge).await
+    }
+
+    /// Sends once and follows redirects, dropping `Authorization` where they leave the host.
+    async fn follow(
+        &self,
+        call: &Call,
+        authorization: Option<&HeaderValue>,
+        mut stream: Option<Body>,
+    ) -> Result<Response> {
+        let streaming = stream.is_some();
+        let base = self.endpoint.base().await?;
+        let mut url = call.url.clone();
+        for _ in 0..REDIRECTS {
+            let body = stream
+                .take()
+                .unwrap_or_else(|| Body::from(call.body.clone()));
+            let own = same_origin(&url, base);
+            let request = build(call, url.clone(), authorization.filter(|_| own), body);
+            let response = self.execute(call, request).await?;
+            let Some(next) = redirect(&response) else {
+                return Ok(response);
+            };
+            let what = refusal::describe(&call.method, &url);
+            let next = url.join(&next).map_err(|error| {
+                Refusal::new(
+                    &what,
+                    Kind::Other,
+                    format!("redirected to nowhere: {error}"),
+                )
+            })?;
+            if url.scheme() == "https" && next.scheme() != "https" {
+                let detail = format!(
+                    "refusing to follow a redirect from https to {}",
+                    refusal::describe(&call.method, &next)
+                );
+                return Err(Refusal::new(what, Kind::Other, detail));
+            }
+            if streaming {
+                let detail = "redirected in the middle of an upload";
+                return Err(Refusal::new(what, Kind::Other, detail));
+            }
+            drain(response).await;
+            url = next;
+        }
+        let what = refusal::describe(&call.method, &call.url);
+        Err(Refusal::new(what, Kind::Other, "too many redirects"))
+    }
+
+    async fn execute(&self, call: &Call, request: reqwest::Request) -> Result<Response> {
+        let what = refusal::describe(request.method(), request.url());
+        let client = self
+            .endpoint
+            .clients
+            .get(request.url().scheme(), call.lane)
+            .map_err(|reason| Refusal::new(&what, Kind::Other, reason))?;
+        let sending = client.execute(request);
+        let result = match call.timeout {
+            Some(limit) => tokio::time::timeout(limit, sending).await.map_err(|_| {
+                Refusal::new(
+                    &what,
+                    Kind::Connection,
+                    format!("no answer within {} s", limit.as_secs()),
+                )
+            })?,
+            None => sending.await,
+        };
+        result.map_err(|error| refusal::broken(what, &error))
+    }
+}
+
+/// `BASE/v2/`, by which a registry is known.
+pub(super) async fn ping_url(endpoint: &Endpoint) -> Result<Url> {
+    let base = endpoint.base().await?;
+    base.join("v2/")
+        .map_err(|error| Refusal::new("v2/", Kind::Other, error.to_string()))
+}
+
+/// The pauses between tries, with jitter so that many clients do not return together.
+pub(super) fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_secs(15))
+        .with_max_times(RETRIES)
+        .with_jitter()
+        .build()
+}
+
+/// How long to wait after this refusal; the refusal itself when it is the last one.
+pub(super) fn next_pause(
+    pauses: &mut impl Iterator<Item = Duration>,
+    mut refusal: Box<Refusal>,
+) -> Result<Duration> {
+    let Some(pause) = pauses.next() else {
+        return Err(refusal);
+    };
+    match refusal.retry_after {
+        Some(asked) if asked > LONGEST_PAUSE => {
+            let asked = asked.as_secs();
+            refusal.detail = format!("{}; it asks to come back in {asked} s", refusal.detail);
+            Err(refusal)
+        }
+        Some(asked) => {
+            tracing::debug!(
+                what = refusal.what,
+                detail = refusal.detail,
+                "waiting as asked"
+            );
+            Ok(asked.max(pause))
+        }
+        None => {
+            tracing::debug!(what = refusal.what, detail = refusal.detail, "trying again");
+            Ok(pause)
+        }
+    }
+}
+
+fn build(
+    call: &Call,
+    url: Url,
+    authorization: Option<&HeaderValue>,
+    body: Body,
+) -> reqwest::Request {
+    let mut request = reqwest::Request::new(call.method.clone(), url);
+    *request.headers_mut() = call.headers.clone();
+    if let Some(value) = authorization {
+        request.headers_mut().insert(AUTHORIZATION, value.clone());
+    }
+    *request.body_mut() = Some(body);
+    request
+}
+
+/// Where an answer redirects to.
+fn redirect(response: &Response) -> Option<String> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?;
+    location.to_str().ok().map(str::to_owned)
+}
+
+pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host_str() == b.host_str()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// Reads the rest of a small answer, so that its connection can be used again.
+pub(super) async fn drain(response: Response) {
+    let _ = refusal::capped(response, 64 * 1024).await;
+}

@@ -1,0 +1,137 @@
+//! The registry transport and the copy engine, against registries that speak HTTP.
+
+mod copies;
+mod faults;
+mod logins;
+mod server;
+
+use image_cloner::config::HostConfig;
+use image_cloner::credentials::Credentials;
+use image_cloner::reference::Reference;
+use image_cloner::registry::{Copied, Copier, CopyRequest, Error, Progress, Registries};
+use secrecy::SecretString;
+use server::{Registry, digest};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Adds up what it is told.
+#[derive(Default)]
+struct Told {
+    expected: AtomicU64,
+    carried: AtomicU64,
+    waited: AtomicU64,
+}
+
+impl Progress for Told {
+    fn expected(&self, bytes: u64) {
+        self.expected.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn carried(&self, bytes: u64) {
+        self.carried.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn waiting(&self, _host: &str, pause: Duration) {
+        self.waited.fetch_add(pause.as_secs(), Ordering::Relaxed);
+    }
+}
+
+fn registries(hosts: &BTreeMap<String, HostConfig>) -> Arc<Registries> {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // another test of this crate may have been first
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    Arc::new(Registries::new(hosts).unwrap())
+}
+
+fn copier() -> Copier {
+    Copier::new(registries(&BTreeMap::new()), 4)
+}
+
+fn reference(text: &str) -> Reference {
+    Reference::parse(text).unwrap()
+}
+
+fn basic(username: &str, password: &str) -> Credentials {
+    Credentials::Basic {
+        username: username.into(),
+        password: SecretString::from(password.to_owned()),
+    }
+}
+
+/// A request between two registries, without credentials: `NAME` in the one to `NAME` in the other.
+fn request(from: &Registry, to: &Registry, name: &str) -> CopyRequest {
+    CopyRequest {
+        source: reference(&format!("{}/{name}", from.host)),
+        source_credentials: Vec::new(),
+        digest: None,
+        target: reference(&format!("{}/{name}", to.host)),
+        target_credentials: Credentials::Anonymous,
+        verify: false,
+    }
+}
+
+async fn copy(copier: &Copier, request: &CopyRequest) -> Result<Copied, Error> {
+    copier.copy(request, &Told::default()).await
+}
+
+/// Bytes that differ by seed and are not all alike.
+fn bytes(seed: u8, length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|at| (at % 251) as u8 ^ seed.wrapping_mul(31))
+        .collect()
+}
+
+/// A manifest over blobs that are put into the repository; gives its bytes.
+fn image(registry: &Registry, repository: &str, blobs: &[&[u8]]) -> Vec<u8> {
+    let descriptors: Vec<String> = blobs
+        .iter()
+        .map(|blob| {
+            let digest = registry.put_blob(repository, blob);
+            format!(
+                r#"{{"mediaType":"application/x","digest":"{digest}","size":{}}}"#,
+                blob.len()
+            )
+        })
+        .collect();
+    format!(
+        "{{\"schemaVersion\":2, \"mediaType\":\"{MANIFEST}\",\n\"config\":{},\"layers\":[{}]}}",
+        descriptors[0],
+        descriptors[1..].join(",")
+    )
+    .into_bytes()
+}
+
+/// An index over manifests that are put into the repository by digest; gives its bytes.
+fn index(registry: &Registry, repository: &str, manifests: &[(&str, &[u8])]) -> Vec<u8> {
+    let entries: Vec<String> = manifests
+        .iter()
+        .map(|(platform, manifest)| {
+            let (os, architecture) = platform.split_once('/').unwrap();
+            let digest = digest(manifest);
+            registry.put_manifest(repository, &digest, MANIFEST, manifest);
+            format!(
+                r#"{{"mediaType":"{MANIFEST}","digest":"{digest}","size":{},"platform":{{"os":"{os}","architecture":"{architecture}"}}}}"#,
+                manifest.len()
+            )
+        })
+        .collect();
+    format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{INDEX}\",\"manifests\":[{}]}}",
+        entries.join(",")
+    )
+    .into_bytes()
+}
+
+/// `a/b:1` with one config and one layer.
+fn simple(registry: &Registry) -> Vec<u8> {
+    let manifest = image(registry, "a/b", &[&bytes(1, 300), &bytes(2, 200_000)]);
+    registry.put_manifest("a/b", "1", MANIFEST, &manifest);
+    manifest
+}

@@ -1,0 +1,379 @@
+//! A registry in this process: it answers by the distribution specification, remembers what it was
+//! asked, and misbehaves where a test tells it to.
+
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One request as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn is(&self, method: &str, part: &str) -> bool {
+        self.method == method && self.path.contains(part)
+    }
+
+    /// A parameter of the query, decoded as far as digests and names need it.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let pairs = self
+            .query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        let mut found = pairs.filter(|(key, _)| *key == name);
+        found
+            .next()
+            .map(|(_, value)| value.replace("%3A", ":").replace("%2F", "/"))
+    }
+}
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// Close the connection after so many bytes of the body.
+    pub(crate) cut: Option<usize>,
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            cut: None,
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
+        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
+        Self::new(status)
+            .header("Content-Type", "application/json")
+            .body(body)
+    }
+}
+
+type Hook = Box<dyn FnMut(&Request) -> Option<Reply> + Send>;
+
+#[derive(Default)]
+struct State {
+    blobs: HashMap<Name, Vec<u8>>,
+    manifests: HashMap<Name, Stored>,
+    uploads: HashMap<String, Vec<u8>>,
+    log: Vec<Request>,
+    hooks: Vec<Hook>,
+}
+
+/// The registry; its contents can be read and set from the test.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    pub(crate) host: String,
+    state: Arc<Mutex<State>>,
+    later: Arc<Mutex<Vec<(Name, Stored)>>>,
+}
+
+/// Repository, and tag or digest.
+type Name = (String, String);
+/// Media type and bytes.
+type Stored = (String, Vec<u8>);
+
+impl Registry {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let registry = Self {
+            host: format!("127.0.0.1:{}", listener.local_addr().unwrap().port()),
+            state: Arc::default(),
+            later: Arc::default(),
+        };
+        let serving = registry.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(stream));
+            }
+        });
+        registry
+    }
+
+    /// Asked before the registry itself; the first that answers wins.
+    pub(crate) fn hook(&self, hook: impl FnMut(&Request) -> Option<Reply> + Send + 'static) {
+        self.state.lock().unwrap().hooks.push(Box::new(hook));
+    }
+
+    pub(crate) fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
+        let digest = digest(bytes);
+        let key = (repository.to_owned(), digest.clone());
+        self.state.lock().unwrap().blobs.insert(key, bytes.to_vec());
+        digest
+    }
+
+    pub(crate) fn put_manifest(&self, repository: &str, point: &str, kind: &str, bytes: &[u8]) {
+        let value = (kind.to_owned(), bytes.to_vec());
+        let mut state = self.state.lock().unwrap();
+        for point in [point.to_owned(), digest(bytes)] {
+            state
+                .manifests
+                .insert((repository.to_owned(), point), value.clone());
+        }
+    }
+
+    /// The same from inside a hook, which holds the registry.
+    pub(crate) fn put_later(&self, repository: &str, point: &str, kind: &str, bytes: &[u8]) {
+        self.later.lock().unwrap().push((
+            (repository.to_owned(), point.to_owned()),
+            (kind.to_owned(), bytes.to_vec()),
+        ));
+    }
+
+    /// The location of an upload that a hook opens.
+    pub(crate) fn open_upload(&self, repository: &str) -> String {
+        format!("/v2/{repository}/blobs/uploads/hooked?_state=a%2Fb")
+    }
+
+    pub(crate) fn manifest(&self, repository: &str, point: &str) -> Option<(String, Vec<u8>)> {
+        let key = (repository.to_owned(), point.to_owned());
+        self.state.lock().unwrap().manifests.get(&key).cloned()
+    }
+
+    pub(crate) fn drop_manifest(&self, repository: &str, point: &str) {
+        let key = (repository.to_owned(), point.to_owned());
+        self.state.lock().unwrap().manifests.remove(&key);
+    }
+
+    pub(crate) fn blob(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
+        let key = (repository.to_owned(), digest.to_owned());
+        self.state.lock().unwrap().blobs.get(&key).cloned()
+    }
+
+    /// Everything that was asked since the last call.
+    pub(crate) fn log(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state.lock().unwrap().log)
+    }
+
+    /// The same as `METHOD path`.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let log = self.log();
+        log.iter()
+            .map(|r| format!("{} {}", r.method, r.path))
+            .collect()
+    }
+
+    async fn serve(self, stream: TcpStream) {
+        let mut stream = BufReader::new(stream);
+        while let Some(request) = read(&mut stream).await {
+            let reply = self.answer(&request);
+            let head = request.method == "HEAD";
+            if !write(stream.get_mut(), &reply, head).await {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, request: &Request) -> Reply {
+        let mut state = self.state.lock().unwrap();
+        state.log.push(request.clone());
+        let mut hooks = std::mem::take(&mut state.hooks);
+        let hooked = hooks.iter_mut().find_map(|hook| hook(request));
+        state.hooks = hooks;
+        state.manifests.extend(self.later.lock().unwrap().drain(..));
+        hooked.unwrap_or_else(|| state.answer(request))
+    }
+}
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Reply {
+        let Some(path) = request.path.strip_prefix("/v2/") else {
+            return Reply::error(404, "NOT_FOUND", "no such page");
+        };
+        if path.is_empty() {
+            return Reply::new(200).body("{}");
+        }
+        if let Some((repository, point)) = path.split_once("/manifests/") {
+            return self.manifests(request, repository, point);
+        }
+        if let Some((repository, id)) = path.split_once("/blobs/uploads/") {
+            return self.uploads(request, repository, id);
+        }
+        if let Some((repository, digest)) = path.split_once("/blobs/") {
+            return self.blobs(request, repository, digest);
+        }
+        if let Some(repository) = path.strip_suffix("/tags/list") {
+            return match self.manifests.keys().any(|(name, _)| name == repository) {
+                true => Reply::new(200).body(r#"{"tags":["x"]}"#),
+                false => Reply::error(404, "NAME_UNKNOWN", "repository name not known"),
+            };
+        }
+        Reply::error(404, "NOT_FOUND", "no such page")
+    }
+
+    fn manifests(&mut self, request: &Request, repository: &str, point: &str) -> Reply {
+        let key = (repository.to_owned(), point.to_owned());
+        if request.method == "PUT" {
+            let kind = request
+                .header("content-type")
+                .unwrap_or_default()
+                .to_owned();
+            let digest = digest(&request.body);
+            let value = (kind, request.body.clone());
+            self.manifests.insert(key, value.clone());
+            self.manifests
+                .insert((repository.to_owned(), digest.clone()), value);
+            // no Location: ECR leaves it out
+            return Reply::new(201).header("Docker-Content-Digest", digest);
+        }
+        match self.manifests.get(&key) {
+            Some((kind, bytes)) => Reply::new(200)
+                .header("Content-Type", kind)
+                .header("Docker-Content-Digest", digest(bytes))
+                .body(bytes.clone()),
+            None => Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+        }
+    }
+
+    fn blobs(&mut self, request: &Request, repository: &str, digest: &str) -> Reply {
+        let key = (repository.to_owned(), digest.to_owned());
+        let Some(bytes) = self.blobs.get(&key) else {
+            return Reply::error(404, "BLOB_UNKNOWN", "blob unknown to registry");
+        };
+        let range = request
+            .header("range")
+            .and_then(|r| r.strip_prefix("bytes="));
+        let Some(from) = range.and_then(|r| r.strip_suffix('-')?.parse::<usize>().ok()) else {
+            return Reply::new(200).body(bytes.clone());
+        };
+        if from >= bytes.len() {
+            return Reply::new(416);
+        }
+        Reply::new(206)
+            .header(
+                "Content-Range",
+                format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()),
+            )
+            .body(&bytes[from..])
+    }
+
+    fn uploads(&mut self, request: &Request, repository: &str, id: &str) -> Reply {
+        if request.method == "POST" {
+            let mount = request.parameter("mount").zip(request.parameter("from"));
+            if let Some((digest, from)) = mount
+                && let Some(bytes) = self.blobs.get(&(from, digest.clone())).cloned()
+            {
+                self.blobs.insert((repository.to_owned(), digest), bytes);
+                return Reply::new(201);
+            }
+            let id = format!("u{}", self.uploads.len());
+            self.uploads.insert(id.clone(), Vec::new());
+            return Reply::new(202).header(
+                "Location",
+                format!("/v2/{repository}/blobs/uploads/{id}?_state=a%2Fb"),
+            );
+        }
+        if id == "hooked" {
+            self.uploads.entry(id.to_owned()).or_default();
+        }
+        let Some(upload) = self.uploads.get_mut(id) else {
+            return Reply::error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
+        };
+        if request.parameter("_state").as_deref() != Some("a/b") {
+            return Reply::error(400, "BLOB_UPLOAD_INVALID", "the query was lost");
+        }
+        upload.extend_from_slice(&request.body);
+        let location = format!("/v2/{repository}/blobs/uploads/{id}?_state=a%2Fb");
+        if request.method == "PATCH" {
+            return Reply::new(202).header("Location", location);
+        }
+        let Some(wanted) = request.parameter("digest") else {
+            return Reply::error(400, "DIGEST_INVALID", "no digest");
+        };
+        if digest(upload) != wanted {
+            return Reply::error(400, "DIGEST_INVALID", "provided digest did not match");
+        }
+        let bytes = upload.clone();
+        self.blobs.insert((repository.to_owned(), wanted), bytes);
+        Reply::new(201)
+    }
+}
+
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}
+
+/// Reads one request; none at the end, and for what is no HTTP (a TLS greeting).
+async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+    let mut line = Vec::new();
+    stream.read_until(b'\n', &mut line).await.ok()?;
+    let line = String::from_utf8(line).ok()?;
+    let mut words = line.split_whitespace();
+    let method = words
+        .next()
+        .filter(|m| m.bytes().all(|b| b.is_ascii_uppercase()))?;
+    let target = words.next()?;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    // no chunked bodies: a test must notice when one is sent
+    let length = headers
+        .get("content-length")
+        .map_or(0, |v| v.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body,
+    })
+}
+
+/// Writes one answer; false when the connection is to end.
+async fn write(stream: &mut TcpStream, reply: &Reply, head: bool) -> bool {
+    let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
+    for (name, value) in &reply.headers {
+        write!(text, "{name}: {value}\r\n").unwrap();
+    }
+    write!(text, "Content-Length: {}\r\n\r\n", reply.body.len()).unwrap();
+    let body = match reply.cut {
+        _ if head => &[][..],
+        Some(cut) => &reply.body[..cut],
+        None => &reply.body,
+    };
+    let sent =
+        stream.write_all(text.as_bytes()).await.is_ok() && stream.write_all(body).await.is_ok();
+    sent && (head || reply.cut.is_none())
+}
