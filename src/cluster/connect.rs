@@ -7,9 +7,17 @@ use super::kubeconfig::{self, invalid, one_of};
 use super::{ConnectFlags, Error};
 use http::Uri;
 use kube::Config;
+use kube::client::{ClientBuilder, ConfigExt as _};
 use kube::config::{
     AuthInfo, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
+use std::time::Duration;
+
+/// How long a connection may be silent while an answer is awaited.
+const STALLED: Duration = Duration::from_secs(90);
+
+/// Requests that may wait for the connection, as many as in kube's own client.
+const REQUESTS_QUEUED: usize = 1024;
 
 /// A settled connection: where to and as whom.
 pub(super) struct Connection {
@@ -40,6 +48,9 @@ pub(super) async fn connect(flags: &ConnectFlags) -> Result<Connection, Error> {
         return Err(invalid(message, None));
     }
     config.default_retry = false;
+    // no answer takes longer than the server's own limit of a minute: the connection is dead
+    config.read_timeout = Some(STALLED);
+    config.reset_reader_on_write = true;
     if let Some(limit) = flags.request_timeout {
         config.connect_timeout = config.connect_timeout.map(|default| default.min(limit));
     }
@@ -57,12 +68,10 @@ pub(super) async fn connect(flags: &ConnectFlags) -> Result<Connection, Error> {
 
 /// Builds the client. Credential plugins run here, and block while they do.
 async fn client(config: Config, context: &str) -> Result<kube::Client, Error> {
-    let built = tokio::task::spawn_blocking({
-        let runtime = tokio::runtime::Handle::current();
-        move || {
-            let _entered = runtime.enter();
-            kube::Client::try_from(config)
-        }
+    let runtime = tokio::runtime::Handle::current();
+    let built = tokio::task::spawn_blocking(move || {
+        let _entered = runtime.enter();
+        build(config)
     });
     let built = built
         .await
@@ -76,9 +85,36 @@ async fn client(config: Config, context: &str) -> Result<kube::Client, Error> {
     })
 }
 
+/// kube runs a credential plugin three times in building a client, since it may give a token or a
+/// certificate. One that gave a token is not asked for a certificate here: plugins take their time, and
+/// some of them ask the user.
+fn build(mut config: Config) -> Result<kube::Client, kube::Error> {
+    if config.auth_info.exec.is_some()
+        && let Some(token) = config.auth_layer()?
+    {
+        config.auth_info = AuthInfo {
+            token: None,
+            token_file: None,
+            username: None,
+            password: None,
+            auth_provider: None,
+            exec: None,
+            ..config.auth_info
+        };
+        let client = ClientBuilder::try_from(config)?
+            // the token's layer needs a service that can be cloned
+            .with_layer(&tower::buffer::BufferLayer::new(REQUESTS_QUEUED))
+            .with_layer(&token)
+            .build();
+        return Ok(client);
+    }
+    kube::Client::try_from(config)
+}
+
 fn client_reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Auth(error) => auth_reason(error),
+        kube::Error::InferKubeconfig(error) => kubeconfig::reason(error),
         other => innermost(other),
     }
 }
@@ -376,5 +412,27 @@ users:
         ] {
             assert_eq!(is_loopback(&uri.parse().unwrap()), expected, "{uri}");
         }
+    }
+
+    #[tokio::test]
+    #[cfg(unix)]
+    async fn a_credential_plugin_that_gives_a_token_runs_once() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let runs = dir.path().join("runs");
+        let script = format!(
+            "echo run >> {}; echo '{{\"apiVersion\": \"client.authentication.k8s.io/v1\", \
+             \"kind\": \"ExecCredential\", \"status\": {{\"token\": \"t0ken\"}}}}'",
+            runs.display()
+        );
+        let mut config = Config::new("https://10.0.0.1:6443".parse().unwrap());
+        config.auth_info.exec = Some(kube::config::ExecConfig {
+            api_version: Some("client.authentication.k8s.io/v1".to_owned()),
+            command: Some("sh".to_owned()),
+            args: Some(vec!["-c".to_owned(), script]),
+            ..kube::config::ExecConfig::default()
+        });
+        client(config, "one").await.unwrap();
+        assert_eq!(std::fs::read_to_string(runs).unwrap(), "run\n");
     }
 }

@@ -4,7 +4,7 @@
 
 use super::error::innermost;
 use super::{ConnectFlags, Error};
-use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
+use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig, KubeconfigError};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ pub(super) fn read(explicit: Option<&Path>, variable: Option<&OsStr>) -> Result<
         let next = read_file(path)?;
         merged = merged.merge(next).map_err(|error| {
             invalid(
-                format!("reading {}: {}", path.display(), innermost(&error)),
+                format!("reading {}: {}", path.display(), reason(&error)),
                 None,
             )
         })?;
@@ -42,12 +42,27 @@ pub(super) fn read(explicit: Option<&Path>, variable: Option<&OsStr>) -> Result<
 
 fn read_file(path: &Path) -> Result<Kubeconfig, Error> {
     Kubeconfig::read_from(path).map_err(|error| {
-        let reason = innermost(&error);
+        let reason = reason(&error);
         invalid(
             format!("reading kubeconfig {}: {reason}", path.display()),
             None,
         )
     })
+}
+
+/// Why a kubeconfig cannot be used. The parser quotes the lines around an error, which may be a token.
+pub(super) fn reason(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(at) => format!(
+                "line {}, column {} is not what a kubeconfig has there",
+                at.line(),
+                at.column()
+            ),
+            None => "it is not a kubeconfig".to_owned(),
+        },
+        other => innermost(other),
+    }
 }
 
 /// The context of this name.
@@ -161,5 +176,22 @@ contexts:
             text.starts_with("reading kubeconfig /nowhere/config: "),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_broken_file_is_named_with_the_place_and_none_of_its_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        for text in [
+            "users:\n- name: a\n  user:\n    token: hunter2\n   broken: hunter2\n",
+            "users:\n- name: a\n  user:\n    token: [hunter2]\n",
+            "users: hunter2\n",
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = read(Some(&path), None).unwrap_err().to_string();
+            let start = format!("reading kubeconfig {}: ", path.display());
+            assert!(error.starts_with(&start), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 }

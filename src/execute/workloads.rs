@@ -157,6 +157,7 @@ impl Run {
             if let (Decision::Repoint(repoint), Some(secret)) =
                 (&planned.decision, &terms.pull_secret)
                 && let Some(name) = &repoint.needs_pull_secret
+                && self.options.dry_run != DryRun::Client
             {
                 self.cluster
                     .ensure_pull_secret(&id.namespace, name, &secret.key, &secret.credentials)

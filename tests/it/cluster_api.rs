@@ -1,5 +1,7 @@
 //! `cluster` against a real API server: the one of the test bed, whose environment these tests read.
 
+#![allow(clippy::print_stderr, reason = "a skipped test says so, and why")]
+
 use image_cloner::cluster::{
     Cluster, ConnectFlags, Error, LocalRegistry, Observation, Rollout, Selection, WriteMode,
 };
@@ -97,11 +99,19 @@ fn target() -> TargetRegistry {
     TargetRegistry::parse("reg.corp:5000/cache", Layout::Mirror).unwrap()
 }
 
+fn has_node() -> bool {
+    let has = std::env::var("TESTBED_NODE").as_deref() == Ok("1");
+    if !has {
+        eprintln!("skipped: the test bed has no node");
+    }
+    has
+}
+
 fn pod_spec(image: &str) -> Value {
     json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "web", "image": image}]})
 }
 
-fn deployment(name: &str, replicas: u32, pod: Value) -> Value {
+fn deployment(name: &str, replicas: u32, pod: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
         "replicas": replicas, "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": pod}}})
@@ -120,7 +130,7 @@ fn names(observation: &Observation) -> Vec<String> {
 #[tokio::test]
 async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     let cluster = bed.cluster(WriteMode::Apply).await;
     let id = bed.id("deploy", "web");
 
@@ -143,7 +153,7 @@ async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
 #[tokio::test]
 async fn a_server_dry_run_checks_and_stores_nothing() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     let cluster = bed.cluster(WriteMode::ServerDryRun).await;
     let id = bed.id("deploy", "web");
 
@@ -170,7 +180,7 @@ async fn a_server_dry_run_checks_and_stores_nothing() {
 #[tokio::test]
 async fn disowning_leaves_no_trace_of_us_and_no_conflict_for_server_side_apply() {
     let Some(bed) = Bed::up() else { return };
-    let manifest = deployment("web", 0, pod_spec("nginx:1"));
+    let manifest = deployment("web", 0, &pod_spec("nginx:1"));
     let apply = ["apply", "--server-side", "--field-manager=other", "-f", "-"];
     bed.kubectl(&apply, &manifest.to_string());
     let cluster = bed.cluster(WriteMode::Apply).await;
@@ -222,20 +232,15 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
     );
     let cluster = bed.cluster(WriteMode::Apply).await;
     let id = bed.id("cj", "backup");
-    assert_eq!(
-        cluster.get(&id).await.unwrap()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-            [0]["image"],
-        "nginx:1"
-    );
+    let path = "/spec/jobTemplate/spec/template/spec/containers/0/image";
+    let image = |object: Value| object.pointer(path).cloned();
+    let read = cluster.get(&id).await.unwrap();
+    assert_eq!(image(read), Some(json!("nginx:1")));
     let (found, missing) = cluster.workloads(&selection("cronjobs")).await.unwrap();
     assert_eq!((found.len(), missing.len()), (1, 0));
-    let path = "/spec/jobTemplate/spec/template/spec/containers/0/image";
     let body = json!([{"op": "replace", "path": path, "value": "nginx:2"}]);
-    assert_eq!(
-        cluster.patch(&id, &body).await.unwrap()["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-            ["containers"][0]["image"],
-        "nginx:2"
-    );
+    let patched = cluster.patch(&id, &body).await.unwrap();
+    assert_eq!(image(patched), Some(json!("nginx:2")));
     let later = cluster.wait(&id, Duration::from_secs(1)).await.unwrap();
     assert!(matches!(later, Rollout::Later(_)), "{later:?}");
 }
@@ -243,7 +248,7 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
 #[tokio::test]
 async fn what_is_missing_is_said_and_the_rest_is_observed() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     let cluster = bed.cluster(WriteMode::Apply).await;
     let words = format!(
         "deploy/gone deploy/web ns/{} ns/no-such-namespace",
@@ -274,7 +279,7 @@ async fn whoever_may_not_read_secrets_still_observes_with_a_note() {
     let Some(bed) = Bed::up() else { return };
     let mut pod = pod_spec("nginx:1");
     pod["imagePullSecrets"] = json!([{"name": "regcred"}]);
-    bed.create(&deployment("web", 0, pod));
+    bed.create(&deployment("web", 0, &pod));
     let create = ["create", "role", "reader", "--verb=get,list"];
     let what = "--resource=deployments.apps,pods,serviceaccounts";
     bed.kubectl(&[&create[..], &[what]].concat(), "");
@@ -336,9 +341,9 @@ async fn pull_secrets_of_workload_and_account_make_the_keyring_and_say_who_can_p
     );
     let mut pod = pod_spec("registry.corp:5443/team/app:1");
     pod["serviceAccountName"] = json!("puller");
-    bed.create(&deployment("by-account", 0, pod.clone()));
+    bed.create(&deployment("by-account", 0, &pod));
     pod["imagePullSecrets"] = json!([{"name": "source"}]);
-    bed.create(&deployment("by-itself", 0, pod));
+    bed.create(&deployment("by-itself", 0, &pod));
 
     let cluster = bed.cluster(WriteMode::Apply).await;
     let observation = cluster
@@ -365,7 +370,7 @@ async fn pull_secrets_of_workload_and_account_make_the_keyring_and_say_who_can_p
 #[tokio::test]
 async fn an_opted_out_namespace_is_known() {
     let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, pod_spec("nginx:1")));
+    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
     bed.kubectl(
         &[
             "annotate",
@@ -428,7 +433,7 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
 
     let mut pod = pod_spec("nginx:1");
     pod["imagePullSecrets"] = json!([{"name": "image-cloner-pull"}]);
-    bed.create(&deployment("web", 0, pod));
+    bed.create(&deployment("web", 0, &pod));
     let observation = cluster
         .observe(&selection("deploy/web"), &target())
         .await
@@ -452,12 +457,11 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
 #[tokio::test]
 async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
     let Some(bed) = Bed::up() else { return };
-    if std::env::var("TESTBED_NODE").as_deref() != Ok("1") {
-        eprintln!("skipped: the test bed has no node");
+    if !has_node() {
         return;
     }
     let good = "nginx:1.21.4-alpine";
-    bed.create(&deployment("web", 2, pod_spec(good)));
+    bed.create(&deployment("web", 2, &pod_spec(good)));
     let cluster = bed.cluster(WriteMode::Apply).await;
     let id = bed.id("deploy", "web");
     let rollout = cluster.wait(&id, Duration::from_secs(90)).await.unwrap();
@@ -484,13 +488,78 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
         reason.starts_with("web-") && reason.contains("no-such-tag"),
         "{reason}"
     );
-    eprintln!("{reason}");
     // the pods that still run are of the old image text
     let observation = cluster
         .observe(&selection("deploy/web"), &target())
         .await
         .unwrap();
     assert!(observation.observed[0].running.is_empty());
+}
+
+#[tokio::test]
+async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
+    let Some(bed) = Bed::up() else { return };
+    if !has_node() {
+        return;
+    }
+    let pod = pod_spec("quay.io/prometheus/node-exporter:v1");
+    for (kind, name) in [("StatefulSet", "db"), ("DaemonSet", "agent")] {
+        let mut object = deployment(name, 1, &pod);
+        object["kind"] = json!(kind);
+        match kind {
+            "StatefulSet" => object["spec"]["serviceName"] = json!(name),
+            _ => drop(object["spec"].as_object_mut().unwrap().remove("replicas")),
+        }
+        bed.create(&object);
+    }
+    bed.create(
+        &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"},
+        "spec": pod.clone()}),
+    );
+    let mut once = pod;
+    once["restartPolicy"] = json!("Never");
+    once["containers"][0]["command"] = json!(["/bin/busybox", "true"]);
+    bed.create(
+        &json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
+        "spec": {"template": {"spec": once}}}),
+    );
+
+    let cluster = bed.cluster(WriteMode::Apply).await;
+    for (word, name) in [("sts", "db"), ("ds", "agent")] {
+        let rollout = cluster
+            .wait(&bed.id(word, name), Duration::from_secs(60))
+            .await;
+        assert_eq!(
+            rollout.unwrap(),
+            Rollout::Ready("1/1 ready".to_owned()),
+            "{word}"
+        );
+    }
+    bed.kubectl(
+        &["wait", "--for=condition=Ready", "pod/bare", "--timeout=60s"],
+        "",
+    );
+    bed.kubectl(
+        &[
+            "wait",
+            "--for=condition=Complete",
+            "job/once",
+            "--timeout=60s",
+        ],
+        "",
+    );
+    let all = selection(&format!("ns/{}", bed.namespace));
+    let observation = cluster.observe(&all, &target()).await.unwrap();
+    let expected = [
+        "statefulset.apps/db",
+        "daemonset.apps/agent",
+        "job.batch/once",
+        "pod/bare",
+    ];
+    assert_eq!(names(&observation), expected);
+    for one in &observation.observed {
+        assert_eq!(one.running.len(), 1, "{}", one.workload.id);
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod architecture;
 mod bed;
 mod clone;
 mod cluster_api;
+mod cluster_wire;
 mod conflict;
 mod dry_run;
 mod names;
