@@ -1,5 +1,11 @@
 //! The registry transport and the copy engine, against registries that speak HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::similar_names,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod copies;
 mod faults;
 mod logins;
