@@ -141,6 +141,7 @@ pub(crate) struct Copying {
 
 #[derive(Debug, Args)]
 #[command(after_help = CLONE_EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
 pub(crate) struct CloneArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
