@@ -28,6 +28,7 @@ pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stop
             cluster,
             args.connection.namespace.as_deref(),
             &args.selecting,
+            terminal,
         )
         .await?
     } else {
@@ -256,7 +257,7 @@ impl Job<'_> {
                 && self.terminal.can_ask
                 && !self.args.yes
                 && self.args.dry_run == DryRun::None
-                && interactive::share(registry, push)?);
+                && interactive::share(self.terminal, registry, push)?);
         Ok(shared.then(|| push.clone()))
     }
 

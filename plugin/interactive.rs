@@ -5,6 +5,7 @@
 use crate::args::{Copying, Selecting};
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
+use crate::terminal::Terminal;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect, Input, MultiSelect};
 use image_cloner::cluster::{Cluster, Selection};
@@ -19,6 +20,7 @@ pub(crate) async fn choose(
     cluster: Cluster,
     namespace: Option<&str>,
     selecting: &Selecting,
+    terminal: &Terminal,
 ) -> Result<(Cluster, Selection), Stopped> {
     let theme = theme();
     let cluster = if namespace.is_some() || !selecting.is_empty() {
@@ -50,6 +52,8 @@ pub(crate) async fn choose(
             cluster.namespace()
         ))));
     }
+    // a line that wraps would be drawn again and again
+    let room = terminal.width.saturating_sub(4);
     let items: Vec<String> = workloads
         .iter()
         .map(|workload| {
@@ -58,12 +62,14 @@ pub(crate) async fn choose(
                 .iter()
                 .map(|slot| slot.image.as_str())
                 .collect();
-            format!("{}  {}", workload.id, images.join(", "))
+            let item = format!("{}  {}", workload.id, images.join(", "));
+            console::truncate_str(&item, room, "..").into_owned()
         })
         .collect();
     let chosen = MultiSelect::with_theme(theme.as_ref())
         .with_prompt("Workloads (space selects, enter goes on)")
         .items(&items)
+        .report(false)
         .interact_opt();
     let words: Vec<String> = answer(chosen)?
         .into_iter()
@@ -98,17 +104,25 @@ pub(crate) async fn target(
 }
 
 /// Asks whether the push credentials may go into pull secrets.
-pub(crate) fn share(target: &TargetRegistry, credentials: &Credentials) -> Result<bool, Stopped> {
+pub(crate) fn share(
+    terminal: &Terminal,
+    target: &TargetRegistry,
+    credentials: &Credentials,
+) -> Result<bool, Stopped> {
     let user = credentials.user().unwrap_or("a token");
+    terminal.say(&format!(
+        "{} needs credentials to pull, and none are given for that.",
+        target.host()
+    ));
     confirm(&format!(
-        "The nodes need credentials to pull from {target}; put those for pushing ({user}) into pull \
-         secrets?"
+        "Put those for pushing ({user}) into pull secrets?"
     ))
 }
 
 /// A yes-or-no question; no by default.
 pub(crate) fn confirm(question: &str) -> Result<bool, Stopped> {
-    let said = Confirm::with_theme(theme().as_ref())
+    // `[y/N]`, as everybody knows it
+    let said = Confirm::with_theme(&SimpleTheme)
         .with_prompt(question)
         .default(false)
         .interact_opt();

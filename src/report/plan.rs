@@ -112,7 +112,7 @@ fn images(copies: &[Copy], survey: &Survey, scene: &Scene<'_>) -> String {
     let room = if scene.wide {
         usize::MAX
     } else {
-        scene.width.saturating_sub(32) / 2
+        scene.width.saturating_sub(28) / 2
     };
     let shown = if scene.wide {
         copies.len()

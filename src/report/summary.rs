@@ -2,6 +2,7 @@
 
 use super::text::{bytes, duration};
 use crate::outcome::{Failure, ImageState, Outcome, WorkloadState};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The end of a run: figures, what failed and why, and what to type next.
@@ -28,18 +29,25 @@ pub fn summary(outcome: &Outcome) -> String {
     if !failures.is_empty() {
         let _ = write!(text, "\n{failures}");
     }
-    let repointed = outcome
+    let repointed: BTreeSet<&str> = outcome
         .workloads
         .iter()
-        .any(|workload| matches!(workload.state, WorkloadState::Repointed { .. }));
+        .filter(|workload| matches!(workload.state, WorkloadState::Repointed { .. }))
+        .map(|workload| workload.workload.namespace.as_str())
+        .collect();
     let mut next = Vec::new();
     if outcome.exit_code() == 1 || outcome.interrupted {
         next.push("retry   same command; finished work is not repeated".to_owned());
     }
-    if repointed {
+    let scope = match repointed.iter().collect::<Vec<_>>().as_slice() {
+        [] => None,
+        [one] => Some(format!("-n {one}")),
+        _ => Some("-A".to_owned()),
+    };
+    if let Some(scope) = scope {
+        let run = &outcome.run;
         next.push(format!(
-            "undo    kubectl image-cloner restore --run {}",
-            outcome.run
+            "undo    kubectl image-cloner restore --run {run} {scope}"
         ));
     }
     if !next.is_empty() {

@@ -2,6 +2,12 @@
 
 // clippy.toml allows it in tests, which does not reach their helpers
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
+#![allow(clippy::too_many_lines, reason = "a test tells a whole story")]
+#![allow(
+    clippy::default_trait_access,
+    reason = "values that a test does not care about"
+)]
 
 mod architecture;
 mod bed;
@@ -14,4 +20,5 @@ mod names;
 mod refusals;
 mod restore;
 mod round_trip;
+mod terminal;
 mod wire;
