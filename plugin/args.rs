@@ -17,8 +17,6 @@ use std::time::Duration;
     max_term_width = 100
 )]
 pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) connection: Connection,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -35,55 +33,68 @@ pub(crate) enum Verb {
     Version,
 }
 
-/// kubectl's own flags, with kubectl's meaning.
-#[derive(Debug, Args)]
+/// kubectl's own flags, with kubectl's meaning. `copy` has none of them: it asks no cluster, and `--as` is
+/// another thing there.
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection (as in kubectl)")]
 pub(crate) struct Connection {
     /// Path to the kubeconfig file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The kubeconfig context to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     context: Option<String>,
     /// The kubeconfig cluster to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
     /// The kubeconfig user to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// The namespace of what is named
-    #[arg(short, long, global = true, value_name = "NAME")]
-    namespace: Option<String>,
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
     /// User to impersonate
-    #[arg(long = "as", global = true, value_name = "USER")]
+    #[arg(long = "as", value_name = "USER")]
     impersonate: Option<String>,
     /// Group to impersonate; may be repeated
-    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    #[arg(long = "as-group", value_name = "GROUP")]
     impersonate_groups: Vec<String>,
     /// Address of the API server
-    #[arg(short, long, global = true, value_name = "URL")]
+    #[arg(short, long, value_name = "URL")]
     server: Option<String>,
     /// Bearer token for the API server
-    #[arg(long, global = true, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// How long one request to the API server may take, such as 30s; 0 is no limit
-    #[arg(long, global = true, value_name = "TIME", default_value = "0", value_parser = time, hide_default_value = true)]
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = time, hide_default_value = true)]
     request_timeout: Duration,
 }
 
 impl Connection {
-    pub(crate) fn into_flags(self) -> ConnectFlags {
+    pub(crate) fn flags(&self) -> ConnectFlags {
+        let Self {
+            kubeconfig,
+            context,
+            cluster,
+            user,
+            namespace,
+            impersonate,
+            impersonate_groups,
+            server,
+            token,
+            request_timeout,
+        } = self.clone();
         ConnectFlags {
-            kubeconfig: self.kubeconfig,
-            context: self.context,
-            cluster: self.cluster,
-            user: self.user,
-            namespace: self.namespace,
-            impersonate: self.impersonate,
-            impersonate_groups: self.impersonate_groups,
-            server: self.server,
-            token: self.token.map(Into::into),
-            request_timeout: Some(self.request_timeout).filter(|time| !time.is_zero()),
+            kubeconfig,
+            context,
+            cluster,
+            user,
+            namespace,
+            impersonate,
+            impersonate_groups,
+            server,
+            token: token.map(Into::into),
+            request_timeout: Some(request_timeout).filter(|time| !time.is_zero()),
         }
     }
 }
@@ -130,6 +141,7 @@ pub(crate) struct Copying {
 
 #[derive(Debug, Args)]
 #[command(after_help = CLONE_EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
 pub(crate) struct CloneArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
@@ -179,6 +191,8 @@ pub(crate) struct CloneArgs {
     /// Write what was done to this file, as JSON or YAML by its ending
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 const CLONE_EXAMPLES: &str = "\
@@ -243,6 +257,8 @@ pub(crate) struct RestoreArgs {
     /// Write what was done to this file, as JSON or YAML by its ending
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 /// What happens to workloads that somebody else's tool would revert.

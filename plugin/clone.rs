@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use image_cloner::cluster::{Cluster, ConnectFlags, Observation};
+use image_cloner::cluster::{Cluster, Observation};
 use image_cloner::credentials::Credentials;
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
@@ -18,17 +18,18 @@ use std::sync::Arc;
 /// The name of the pull secrets that this program makes.
 const PULL_SECRET: &str = "image-cloner-pull";
 
-pub(crate) async fn run(
-    args: CloneArgs,
-    flags: ConnectFlags,
-    terminal: &Terminal,
-) -> Result<u8, Stopped> {
+pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
     check(&args, choose, terminal)?;
     let settings = Settings::load()?;
-    let cluster = Cluster::connect(&flags, args.dry_run.write_mode()).await?;
+    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
     let (cluster, selection) = if choose {
-        interactive::choose(cluster, flags.namespace.as_deref(), &args.selecting).await?
+        interactive::choose(
+            cluster,
+            args.connection.namespace.as_deref(),
+            &args.selecting,
+        )
+        .await?
     } else {
         (cluster, args.selecting.parse()?)
     };

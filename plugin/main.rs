@@ -27,13 +27,15 @@ fn main() -> ExitCode {
     let runtime =
         tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
     let terminal = Terminal::detect();
-    let flags = cli.connection.into_flags();
     let ended = runtime.block_on(async {
         match cli.verb {
-            Verb::Clone(args) => clone::run(args, flags, &terminal).await,
+            Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
-            Verb::Restore(args) => restore::run(args, flags, &terminal).await,
-            Verb::Version => version(&terminal),
+            Verb::Restore(args) => restore::run(args, &terminal).await,
+            Verb::Version => {
+                terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
+                Ok(0)
+            }
         }
     });
     // a name lookup that hangs must not hold up the end
@@ -45,11 +47,6 @@ fn main() -> ExitCode {
             ExitCode::from(stopped.code)
         }
     }
-}
-
-fn version(terminal: &Terminal) -> Result<u8, stop::Stopped> {
-    terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
-    Ok(0)
 }
 
 /// Diagnostics of the libraries, for those who ask: `RUST_LOG=image_cloner=debug`.

@@ -6,17 +6,13 @@ use crate::interactive;
 use crate::progress::Progress;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use image_cloner::cluster::{Cluster, ConnectFlags, Selection};
+use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::execute::{Options, Run};
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{self, Decision};
 use image_cloner::report;
 
-pub(crate) async fn run(
-    args: RestoreArgs,
-    flags: ConnectFlags,
-    terminal: &Terminal,
-) -> Result<u8, Stopped> {
+pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let selection = selection(&args)?;
     let must_ask = selection.is_broad() && !args.yes && args.dry_run == DryRun::None;
     if must_ask && !terminal.can_ask {
@@ -25,7 +21,7 @@ pub(crate) async fn run(
                 .hint("give --yes, or look with --dry-run"),
         ));
     }
-    let cluster = Cluster::connect(&flags, args.dry_run.write_mode()).await?;
+    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
     let (workloads, missing) = cluster.workloads(&selection).await?;
     let missed = missing.len();
     for error in missing {
@@ -63,7 +59,7 @@ pub(crate) async fn run(
         observer: progress.clone(),
     };
     interactive::cancel_on_interrupt(&run.options.stop);
-    let outcome = run.restore(&workloads, args.run.as_deref()).await;
+    let outcome = run.restore(&plan, args.run.as_deref()).await;
     progress.finish();
     let ending = Ending {
         output: args.output,

@@ -3,7 +3,7 @@
 use crate::args::Copying;
 use crate::stop::Stopped;
 use image_cloner::cluster::Cluster;
-use image_cloner::config::{Config, Environment, HostConfig};
+use image_cloner::config::{Config, Environment};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
 use image_cloner::registry::Registries;
@@ -81,7 +81,7 @@ impl Settings {
         if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT") {
             hosts
                 .entry(registry.host().to_owned())
-                .or_insert_with(HostConfig::default)
+                .or_default()
                 .endpoint = vec![endpoint.to_owned()];
         }
         let registries = Arc::new(Registries::new(&hosts)?);

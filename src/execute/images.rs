@@ -410,19 +410,13 @@ impl Inner {
                     return Ok((descriptor.digest, ordered));
                 }
                 Ok(None) => {
-                    refused.get_or_insert(Error::NotFound {
-                        what: reference.to_string(),
-                        detail: String::new(),
-                    });
+                    refused.get_or_insert_with(|| gone(reference));
                 }
                 Err(error @ Error::Denied { .. }) => refused = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(refused.unwrap_or(Error::NotFound {
-            what: reference.to_string(),
-            detail: String::new(),
-        }))
+        Err(refused.unwrap_or_else(|| gone(reference)))
     }
 }
 
@@ -448,6 +442,16 @@ impl Read {
             moved: None,
             denied: BTreeMap::new(),
         }
+    }
+}
+
+fn gone(reference: &Reference) -> Error {
+    let host = reference.registry();
+    let name = reference.to_string();
+    let name = name.strip_prefix(&format!("{host}/")).unwrap_or(&name);
+    Error::NotFound {
+        what: format!("{host} has no {name}"),
+        detail: String::new(),
     }
 }
 

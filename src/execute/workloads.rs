@@ -10,6 +10,7 @@ use crate::plan::{self, Copy, Decision, Observed, Plan, Planned, Policy};
 use crate::workload::{Workload, WorkloadId};
 use futures::future::join_all;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
@@ -100,12 +101,12 @@ impl Run {
         }
     }
 
-    /// Gives back what the records of these workloads say; `of_run` keeps to the records of that run.
-    pub async fn restore(&self, workloads: &[Workload], of_run: Option<&str>) -> Outcome {
+    /// Gives back what the records of the plan's workloads say; `of_run` keeps to the records of that run.
+    pub async fn restore(&self, plan: &Plan, of_run: Option<&str>) -> Outcome {
         let started = Instant::now();
         let writers = Semaphore::new(WRITERS);
-        let writing = workloads.iter().map(|workload| {
-            let writers = &writers;
+        let writing = plan.workloads.iter().map(|planned| {
+            let (workload, writers) = (&planned.workload, &writers);
             async move {
                 let written = self.restore_one(workload, of_run, writers).await;
                 let left = |decision: &Decision| matches!(decision, Decision::Skip(_));
@@ -152,10 +153,11 @@ impl Run {
             let plan = plan::clone(std::slice::from_ref(&observed), &terms.policy)
                 .map_err(|error| Failure::new(error.to_string()))?;
             self.images_there(id, plan.copies.iter(), images).await?;
-            let planned = only(plan);
+            let planned = only(plan, &observed.workload);
             if let (Decision::Repoint(repoint), Some(secret)) =
                 (&planned.decision, &terms.pull_secret)
                 && let Some(name) = &repoint.needs_pull_secret
+                && self.options.dry_run != DryRun::Client
             {
                 self.cluster
                     .ensure_pull_secret(&id.namespace, name, &secret.key, &secret.credentials)
@@ -175,7 +177,10 @@ impl Run {
         let _writer = writers.acquire().await;
         let mut written = self
             .write(&workload.id, async |live| {
-                Ok(only(plan::restore(&[live], of_run)))
+                Ok(only(
+                    plan::restore(std::slice::from_ref(&live), of_run),
+                    &live,
+                ))
             })
             .await?;
         if written.object.is_some()
@@ -316,12 +321,15 @@ impl Run {
     }
 }
 
-/// The one workload of a plan for one.
-fn only(plan: Plan) -> Planned {
-    plan.workloads
-        .into_iter()
-        .next()
-        .expect("a plan has an entry for every workload it was made from")
+/// What a plan for one workload says of it; one that the plan leaves out stays as it is.
+fn only(plan: Plan, workload: &Workload) -> Planned {
+    let planned = plan.workloads.into_iter().next();
+    planned.unwrap_or_else(|| Planned {
+        workload: workload.clone(),
+        decision: Decision::Unchanged,
+        targets: BTreeSet::new(),
+        notes: Vec::new(),
+    })
 }
 
 /// The object as the patch would make it. Its `test`s were just made when it was planned, and a field that

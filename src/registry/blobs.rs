@@ -3,7 +3,7 @@
 //! Decides between nothing, mount and carrying. One blob is carried once to a host, however many images
 //! of the run share it.
 
-use super::copy::{Job, on_push};
+use super::copy::Job;
 use super::flights::Flights;
 use super::manifest::Content;
 use super::refusal::Result;
@@ -79,7 +79,7 @@ impl Blobs {
     async fn bring(&self, job: &Job<'_>, blob: &Content, session: Option<Session>) -> Result<u64> {
         // a big blob may be left from an interrupted copy even where there is no tag yet
         let worth_asking = session.is_none() && !(job.new && blob.size <= SMALL);
-        if worth_asking && job.to.has_blob(&blob.digest).await.map_err(on_push)? {
+        if worth_asking && job.to.has_blob(&blob.digest).await? {
             return Ok(0);
         }
         job.to.tell(Event::Expected(blob.size));

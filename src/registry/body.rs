@@ -111,10 +111,6 @@ impl Source {
         Ok(source)
     }
 
-    pub(super) fn at(&self) -> u64 {
-        self.at
-    }
-
     /// The rest of the blob as a stream.
     pub(super) fn into_stream(
         self,

@@ -168,7 +168,6 @@ async fn find_target(
     registries
         .find(&request.target, &tag, credentials, Access::Push, Some(told))
         .await
-        .map_err(on_push)
 }
 
 /// A pinned target names its content; other content must not go there.
@@ -277,9 +276,10 @@ impl Job<'_> {
             return Ok(0);
         }
         // from the target where it has it: sources count what is read
-        let present = match self.new {
-            true => None,
-            false => self.to.find_manifest(digest.as_str()).await?,
+        let present = if self.new {
+            None
+        } else {
+            self.to.find_manifest(digest.as_str()).await?
         };
         let bytes = if let Some(manifest) = present {
             self.below(&manifest).await?
@@ -287,7 +287,7 @@ impl Job<'_> {
             let manifest = self.from.get_manifest(digest.as_str()).await?;
             let bytes = self.below(&manifest).await?;
             let pushed = self.to.put_manifest(digest.as_str(), &manifest).await;
-            pushed.map_err(on_push)?;
+            pushed?;
             bytes
         };
         self.engine.prove(place);
@@ -309,10 +309,7 @@ impl Job<'_> {
             // the tag points to nothing that can be read: there is nothing to lose
             return Ok(None);
         };
-        self.to
-            .put_manifest(&kept, &manifest)
-            .await
-            .map_err(on_push)?;
+        self.to.put_manifest(&kept, &manifest).await?;
         Ok(Some(kept))
     }
 
@@ -326,8 +323,7 @@ impl Job<'_> {
         match (pushed, now) {
             // an immutable tag that has this digest already refuses it and is right
             (_, Ok(Some(now))) if now.digest == manifest.digest => Ok(()),
-            (Err(refusal), _) => Err(on_push(refusal)),
-            (Ok(()), Err(refusal)) => Err(refusal),
+            (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(refusal),
             (Ok(()), Ok(now)) => Err(Refusal::new(
                 format!("pushing tag {} of {}", landing.tag, self.to.name),
                 Kind::Other,
@@ -339,19 +335,6 @@ impl Job<'_> {
             )),
         }
     }
-}
-
-/// A refused push is often a repository that nobody created: not all registries do it by themselves.
-pub(super) fn on_push(refusal: Box<Refusal>) -> Box<Refusal> {
-    if refusal.is_denied() || refusal.is_not_found() {
-        let hint = if refusal.what.contains(".amazonaws.com/") {
-            "ECR creates no repositories on push: aws ecr create-repository --repository-name NAME"
-        } else {
-            "the repository may have to be created first, or these credentials may not push to it"
-        };
-        return refusal.hinted(hint);
-    }
-    refusal
 }
 
 /// The tag under which a tag's former content is kept.

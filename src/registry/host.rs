@@ -110,9 +110,8 @@ impl Endpoint {
         let insecure = config.and_then(|c| c.insecure);
         let scheme = scheme.or(match insecure {
             Some(Insecure::Http) => Some("http"),
-            Some(Insecure::SkipVerify) => Some("https"),
             None if loopback => None,
-            None => Some("https"),
+            Some(Insecure::SkipVerify) | None => Some("https"),
         });
         let clients = Clients::for_host(&address, config, loopback)?.map_or_else(
             || {
@@ -172,10 +171,9 @@ impl Endpoint {
     async fn probe(&self) -> Result<&'static str> {
         let url = format!("https://{}/v2/", self.address);
         let what = format!("{} {url}", Method::GET);
-        let client = match self.clients.get("https", Lane::Small) {
-            Ok(client) => client,
-            // without certificate authorities only plain HTTP is left to try
-            Err(_) => return Ok("http"),
+        // without certificate authorities only plain HTTP is left to try
+        let Ok(client) = self.clients.get("https", Lane::Small) else {
+            return Ok("http");
         };
         match client.get(&url).timeout(PROBE).send().await {
             Ok(_) => Ok("https"),

@@ -193,9 +193,9 @@ impl Manifest {
         for child in document.manifests.into_iter().flatten() {
             // build caches list layers where others list manifests
             if is_manifest(&child.media_type) {
-                children.push(content(child).map_err(&fail)?);
+                children.push(content(&child).map_err(&fail)?);
             } else {
-                blobs.push(content(child).map_err(&fail)?);
+                blobs.push(content(&child).map_err(&fail)?);
             }
         }
         for blob in document
@@ -203,7 +203,7 @@ impl Manifest {
             .into_iter()
             .chain(document.layers.into_iter().flatten())
         {
-            let blob = content(blob).map_err(&fail)?;
+            let blob = content(&blob).map_err(&fail)?;
             if !blobs.contains(&blob) {
                 blobs.push(blob);
             }
@@ -245,7 +245,7 @@ fn is_manifest(media_type: &str) -> bool {
     )
 }
 
-fn content(descriptor: OciDescriptor) -> std::result::Result<Content, String> {
+fn content(descriptor: &OciDescriptor) -> std::result::Result<Content, String> {
     let digest = descriptor
         .digest
         .parse::<Digest>()

@@ -4,6 +4,11 @@
 //! the order children → parents → tag. Never decides what is copied or what it is called (that is
 //! [`crate::plan`] and [`crate::target`]).
 
+#![allow(
+    clippy::unnecessary_box_returns,
+    reason = "refusals are large, rare and always boxed"
+)]
+
 mod blobs;
 mod body;
 mod challenge;
@@ -97,6 +102,7 @@ pub enum Error {
 
 impl Error {
     /// What helps, where something is known to.
+    #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NotFound { .. } => None,

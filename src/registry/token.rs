@@ -153,49 +153,41 @@ struct Answer {
 async fn fetch(asked: &Asked<'_>, bearer: &Bearer) -> Result<Token> {
     let realm = realm(asked, bearer).await?;
     let what = refusal::describe(&Method::GET, &realm);
-    let response = match asked.credentials {
-        Credentials::IdentityToken(token) => {
-            oauth2(
-                asked,
-                bearer,
-                realm,
-                &[
-                    ("grant_type", "refresh_token"),
-                    ("refresh_token", token.expose_secret()),
-                ],
-            )
-            .await?
-        }
-        _ => {
-            let response = plain(asked, bearer, realm.clone()).await?;
-            match (response.status(), asked.credentials) {
-                // a server that knows only the OAuth2 way
-                (
-                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED,
-                    Credentials::Basic { username, password },
-                ) => {
-                    oauth2(
-                        asked,
-                        bearer,
-                        realm,
-                        &[
-                            ("grant_type", "password"),
-                            ("username", username),
-                            ("password", password.expose_secret()),
-                        ],
-                    )
-                    .await?
-                }
-                _ => response,
-            }
-        }
-    };
+    let response = ask(asked, bearer, realm).await?;
     if !response.status().is_success() {
         return Err(refusal::read(&Method::GET, response, &who(asked.credentials)).await);
     }
     let body = refusal::capped(response, ANSWER_CAP).await?;
     read_answer(&body)
         .ok_or_else(|| Refusal::new(what, Kind::Other, "the token server's answer has no token"))
+}
+
+/// Asks the token server in the way that these credentials need.
+async fn ask(asked: &Asked<'_>, bearer: &Bearer, realm: Url) -> Result<Response> {
+    if let Credentials::IdentityToken(token) = asked.credentials {
+        let grant = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.expose_secret()),
+        ];
+        return oauth2(asked, bearer, realm, &grant).await;
+    }
+    let response = plain(asked, bearer, realm.clone()).await?;
+    let unknown = matches!(
+        response.status(),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    );
+    match asked.credentials {
+        // a server that knows only the OAuth2 way
+        Credentials::Basic { username, password } if unknown => {
+            let grant = [
+                ("grant_type", "password"),
+                ("username", username),
+                ("password", password.expose_secret()),
+            ];
+            oauth2(asked, bearer, realm, &grant).await
+        }
+        _ => Ok(response),
+    }
 }
 
 fn read_answer(body: &[u8]) -> Option<Token> {

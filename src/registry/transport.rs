@@ -194,7 +194,11 @@ impl Repository {
 
     /// A refusing answer as an error.
     pub(super) async fn refuse(&self, method: &Method, response: Response) -> Box<Refusal> {
-        refusal::read(method, response, &self.who()).await
+        let refusal = refusal::read(method, response, &self.who()).await;
+        if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
+            return refusal.hinted(push_hint(&self.endpoint.host));
+        }
+        refusal
     }
 
     async fn attempt(&self, call: &Call, mut stream: Option<Body>) -> Result<Response> {
@@ -394,6 +398,15 @@ pub(super) fn next_pause(
             tracing::debug!(what = refusal.what, detail = refusal.detail, "trying again");
             Ok(pause)
         }
+    }
+}
+
+/// A refused push is often a repository that nobody created: Quay answers 401 then, ECR 404.
+fn push_hint(host: &str) -> &'static str {
+    if host.ends_with(".amazonaws.com") {
+        "ECR creates no repositories on push: aws ecr create-repository --repository-name NAME"
+    } else {
+        "the repository may have to be created first, or these credentials may not push to it"
     }
 }
 

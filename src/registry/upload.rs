@@ -56,9 +56,10 @@ impl Repository {
         let response = self.send(&Call::new(Method::HEAD, url)).await?;
         match response.status() {
             status if status.is_success() => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
-            // a registry that cannot be asked so
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(false),
+            // the last two: a registry that cannot be asked so
+            StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED => Ok(false),
             _ => Err(self.refuse(&Method::HEAD, response).await),
         }
     }

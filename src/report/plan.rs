@@ -40,8 +40,9 @@ pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
         screen += &images(&plan.copies, survey, scene);
         screen.push('\n');
     }
-    for (head, figure, rest) in totals(plan, survey, scene) {
-        screen += format!("{head:<11} {figure:>4}  {rest}").trim_end();
+    for (head, count, rest) in totals(plan, survey, scene) {
+        let count = count.map_or(String::new(), |count| count.to_string());
+        screen += format!("{head:<11} {count:>3}  {rest}").trim_end();
         screen.push('\n');
     }
     screen
@@ -154,77 +155,83 @@ fn relative(target: &Reference, registry: &TargetRegistry) -> String {
         .map_or(full.clone(), str::to_owned)
 }
 
-fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<(&'static str, String, String)> {
-    let mut lines = Vec::new();
-    let mut group = |head, wanted: fn(&Decision) -> bool, describe: fn(&[&Planned]) -> String| {
-        let members: Vec<&Planned> = plan
-            .workloads
-            .iter()
-            .filter(|planned| wanted(&planned.decision))
-            .collect();
-        if !members.is_empty() {
-            lines.push((head, members.len().to_string(), describe(&members)));
-        }
-    };
-    group(
-        "repoint",
-        |decision| matches!(decision, Decision::Repoint(_)),
-        by_kind,
-    );
-    group(
-        "copy only",
-        |decision| matches!(decision, Decision::CopyOnly(_)),
-        by_reason,
-    );
-    group(
-        "unchanged",
-        |decision| matches!(decision, Decision::Unchanged),
-        |_| "already cloned".to_owned(),
-    );
-    group(
-        "skipped",
-        |decision| matches!(decision, Decision::Skip(_)),
-        by_reason,
-    );
+/// One row under the image table: what, how many, and the rest.
+type Row = (&'static str, Option<usize>, String);
+
+fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
+    let mut rows = decisions(plan);
     for copy in &plan.copies {
         match survey.get(&copy.target) {
-            Some(Ok(found)) if found.moved.is_some() => lines.push((
-                "moved",
-                String::new(),
-                format!(
-                    "{} is newer upstream; copying running {}",
-                    copy.source.familiar(),
-                    found.digest.short()
-                ),
-            )),
-            Some(Err(failure)) => lines.push(("fails", String::new(), failure.message.clone())),
+            Some(Ok(found)) if found.moved.is_some() => {
+                let name = copy.source.familiar();
+                let running = found.digest.short();
+                let text = format!("{name} is newer upstream; copying running {running}");
+                rows.push(("moved", None, text));
+            }
+            Some(Err(failure)) => rows.push(("fails", None, failure.message.clone())),
             _ => {}
         }
     }
-    if let Some((name, user)) = scene.pull_secret {
-        let needing: Vec<_> = plan
-            .workloads
-            .iter()
-            .filter(|planned| needs_secret(planned))
-            .collect();
-        if !needing.is_empty() {
-            let text = format!("{name} in {}, as {user}", places(&needing));
-            lines.push(("pull secret", String::new(), text));
-        }
+    let needing: Vec<_> = plan
+        .workloads
+        .iter()
+        .filter(|planned| needs_secret(planned))
+        .collect();
+    if let (Some((name, user)), false) = (scene.pull_secret, needing.is_empty()) {
+        let text = format!("{name} in {}, as {user}", places(&needing));
+        rows.push(("pull secret", None, text));
     }
-    lines
+    rows
+}
+
+/// How many workloads each decision takes in; a row a reason where there are reasons.
+fn decisions(plan: &Plan) -> Vec<Row> {
+    let repointed: Vec<_> = plan
+        .workloads
+        .iter()
+        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
+        .collect();
+    let mut rows = Vec::new();
+    if !repointed.is_empty() {
+        rows.push(("repoint", Some(repointed.len()), by_kind(&repointed)));
+    }
+    let rest = plan
+        .workloads
+        .iter()
+        .filter_map(|planned| match &planned.decision {
+            Decision::Repoint(_) => None,
+            Decision::CopyOnly(reason) => Some(("copy only", reason.as_str())),
+            Decision::Unchanged => Some(("unchanged", "already cloned")),
+            Decision::Skip(reason) => Some(("skipped", reason.as_str())),
+        });
+    let mut last = "";
+    for ((head, reason), count) in tally(rest) {
+        rows.push((
+            if head == last { "" } else { head },
+            Some(count),
+            reason.to_owned(),
+        ));
+        last = head;
+    }
+    rows
 }
 
 fn needs_secret(planned: &Planned) -> bool {
     matches!(&planned.decision, Decision::Repoint(repoint) if repoint.needs_pull_secret.is_some())
 }
 
+/// `Deployment 42, StatefulSet 5`.
 fn by_kind(members: &[&Planned]) -> String {
     let kinds = tally(
         members
             .iter()
-            .map(|planned| planned.workload.id.kind.kind.clone()),
+            .map(|planned| planned.workload.id.kind.kind.as_str()),
     );
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    let kinds = kinds.join(", ");
     match members
         .iter()
         .filter(|planned| planned.workload.recreates)
@@ -236,28 +243,11 @@ fn by_kind(members: &[&Planned]) -> String {
     }
 }
 
-fn by_reason(members: &[&Planned]) -> String {
-    tally(
-        members
-            .iter()
-            .filter_map(|planned| match &planned.decision {
-                Decision::CopyOnly(reason) | Decision::Skip(reason) => Some(reason.clone()),
-                Decision::Repoint(_) | Decision::Unchanged => None,
-            }),
-    )
-}
-
-/// `Deployment 42, StatefulSet 5`: most first.
-fn tally(words: impl Iterator<Item = String>) -> String {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for word in words {
-        *counts.entry(word).or_default() += 1;
+/// How often each occurs, in their order.
+fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
+    let mut counts = BTreeMap::new();
+    for item in items {
+        *counts.entry(item).or_default() += 1;
     }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let words: Vec<_> = counts
-        .into_iter()
-        .map(|(word, count)| format!("{word} {count}"))
-        .collect();
-    words.join(", ")
+    counts
 }

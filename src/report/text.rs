@@ -56,10 +56,11 @@ pub(super) fn rows(table: &mut Table, right: &[usize]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
+    let lines: Vec<String> = table
         .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

@@ -41,9 +41,10 @@ impl Untouched {
             "{args:?}\nstdout: {}\nstderr: {}",
             ran.stdout, ran.stderr
         );
+        let said = format!("{}{}", ran.stdout, ran.stderr);
         for word in words {
             assert!(
-                ran.stderr.contains(word),
+                said.contains(word),
                 "{args:?}: {word:?} is not in:\n{}",
                 ran.stderr
             );
@@ -89,7 +90,7 @@ fn wrong_words_are_named() {
         &["clone", "deploy/wab"],
         &[],
         1,
-        &["deployments.apps \"wab\" not found"],
+        &["deployment.apps/wab", "not found"],
     );
     it.refuses(
         &["clone", "ns/no-such-namespace", "--yes"],
@@ -188,7 +189,7 @@ fn images_and_registries_that_are_not_there_are_named() {
         &["clone", "deploy/gone"],
         &[],
         1,
-        &["nginx:no-such-tag", "not found"],
+        &["docker.io has no library/nginx:no-such-tag"],
     );
 
     let port = TcpListener::bind("127.0.0.1:0")

@@ -119,9 +119,12 @@ impl Bed {
     /// The plugin's command, to change its environment or watch it run.
     pub(crate) fn plugin_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+        if let Some("clone" | "restore") = args.first().copied() {
+            command.args(args).args(["-n", &self.namespace]);
+        } else {
+            command.args(args);
+        }
         command
-            .args(args)
-            .args(["-n", &self.namespace])
             .env_clear()
             .env("HOME", self.home.path())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

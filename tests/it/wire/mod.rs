@@ -1,5 +1,11 @@
 //! The registry transport and the copy engine, against registries that speak HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::similar_names,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod copies;
 mod faults;
 mod logins;
@@ -83,9 +89,8 @@ async fn copy(copier: &Copier, request: &CopyRequest) -> Result<Copied, Error> {
 
 /// Bytes that differ by seed and are not all alike.
 fn bytes(seed: u8, length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|at| (at % 251) as u8 ^ seed.wrapping_mul(31))
-        .collect()
+    let pattern = (0..=250u8).map(|at| at ^ seed.wrapping_mul(31));
+    pattern.cycle().take(length).collect()
 }
 
 /// A manifest over blobs that are put into the repository; gives its bytes.

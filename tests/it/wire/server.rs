@@ -150,7 +150,7 @@ impl Registry {
     }
 
     /// The location of an upload that a hook opens.
-    pub(crate) fn open_upload(&self, repository: &str) -> String {
+    pub(crate) fn hooked_upload(repository: &str) -> String {
         format!("/v2/{repository}/blobs/uploads/hooked?_state=a%2Fb")
     }
 
@@ -222,9 +222,11 @@ impl State {
             return self.blobs(request, repository, digest);
         }
         if let Some(repository) = path.strip_suffix("/tags/list") {
-            return match self.manifests.keys().any(|(name, _)| name == repository) {
-                true => Reply::new(200).body(r#"{"tags":["x"]}"#),
-                false => Reply::error(404, "NAME_UNKNOWN", "repository name not known"),
+            let known = self.manifests.keys().any(|(name, _)| name == repository);
+            return if known {
+                Reply::new(200).body(r#"{"tags":["x"]}"#)
+            } else {
+                Reply::error(404, "NAME_UNKNOWN", "repository name not known")
             };
         }
         Reply::error(404, "NOT_FOUND", "no such page")
