@@ -1,7 +1,6 @@
 //! `cluster` against a real API server: the one of the test bed, whose environment these tests read.
 
-#![allow(clippy::print_stderr, reason = "a skipped test says so, and why")]
-
+use crate::bed::Bed;
 use image_cloner::cluster::{
     Cluster, ConnectFlags, Error, LocalRegistry, Observation, Rollout, Selection, WriteMode,
 };
@@ -9,85 +8,31 @@ use image_cloner::credentials::Credentials;
 use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::workload::{Kind, WorkloadId};
 use serde_json::{Value, json};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A namespace of the test's own in the bed's cluster; gone when the test ends.
-struct Bed {
-    namespace: String,
+async fn cluster(bed: &Bed, mode: WriteMode) -> Cluster {
+    // as the programs do first thing
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Cluster::connect(&flags(bed), mode).await.unwrap()
 }
 
-impl Drop for Bed {
-    fn drop(&mut self) {
-        let object = format!("namespace/{}", self.namespace);
-        let delete = ["delete", &object, "--wait=false"];
-        if let Err(error) = Command::new("kubectl").args(delete).output() {
-            eprintln!("deleting {object}: {error}");
-        }
+fn flags(bed: &Bed) -> ConnectFlags {
+    ConnectFlags {
+        namespace: Some(bed.namespace.clone()),
+        ..ConnectFlags::default()
     }
 }
 
-impl Bed {
-    /// None, with the reason on stderr, where there is no bed; CI must have one.
-    fn up() -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let there = ["TESTBED_DIR", "KUBECONFIG"]
-            .iter()
-            .all(|name| std::env::var_os(name).is_some());
-        if !there {
-            assert!(std::env::var_os("CI").is_none(), "CI runs the test bed");
-            eprintln!("skipped: no test bed; run tests/testbed/up.sh and source its env");
-            return None;
-        }
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let bed = Self {
-            namespace: format!("cluster-{}-{count}", std::process::id()),
-        };
-        bed.kubectl(&["create", "namespace", &bed.namespace], "");
-        Some(bed)
+fn id(bed: &Bed, word: &str, name: &str) -> WorkloadId {
+    WorkloadId {
+        kind: Kind::from_word(word).unwrap(),
+        namespace: bed.namespace.clone(),
+        name: name.to_owned(),
     }
+}
 
-    fn kubectl(&self, args: &[&str], input: &str) -> String {
-        let mut command = Command::new("kubectl");
-        command.args(["-n", &self.namespace]).args(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("kubectl is on this machine");
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "kubectl {args:?} failed");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn create(&self, object: &Value) {
-        self.kubectl(&["create", "-f", "-"], &object.to_string());
-    }
-
-    async fn cluster(&self, mode: WriteMode) -> Cluster {
-        Cluster::connect(&self.flags(), mode).await.unwrap()
-    }
-
-    fn flags(&self) -> ConnectFlags {
-        ConnectFlags {
-            namespace: Some(self.namespace.clone()),
-            ..ConnectFlags::default()
-        }
-    }
-
-    fn id(&self, word: &str, name: &str) -> WorkloadId {
-        WorkloadId {
-            kind: Kind::from_word(word).unwrap(),
-            namespace: self.namespace.clone(),
-            name: name.to_owned(),
-        }
-    }
+fn create(bed: &Bed, object: &Value) {
+    bed.apply(&object.to_string());
 }
 
 fn selection(words: &str) -> Selection {
@@ -97,14 +42,6 @@ fn selection(words: &str) -> Selection {
 
 fn target() -> TargetRegistry {
     TargetRegistry::parse("reg.corp:5000/cache", Layout::Mirror).unwrap()
-}
-
-fn has_node() -> bool {
-    let has = std::env::var("TESTBED_NODE").as_deref() == Ok("1");
-    if !has {
-        eprintln!("skipped: the test bed has no node");
-    }
-    has
 }
 
 fn pod_spec(image: &str) -> Value {
@@ -129,10 +66,12 @@ fn names(observation: &Observation) -> Vec<String> {
 
 #[tokio::test]
 async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
-    let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
-    let cluster = bed.cluster(WriteMode::Apply).await;
-    let id = bed.id("deploy", "web");
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    create(&bed, &deployment("web", 0, &pod_spec("nginx:1")));
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let id = id(&bed, "deploy", "web");
 
     let patched = cluster
         .patch(&id, &repoint("nginx:1", "nginx:2"))
@@ -152,10 +91,12 @@ async fn a_patch_whose_test_fails_is_a_conflict_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_server_dry_run_checks_and_stores_nothing() {
-    let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
-    let cluster = bed.cluster(WriteMode::ServerDryRun).await;
-    let id = bed.id("deploy", "web");
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    create(&bed, &deployment("web", 0, &pod_spec("nginx:1")));
+    let cluster = cluster(&bed, WriteMode::ServerDryRun).await;
+    let id = id(&bed, "deploy", "web");
 
     let shown = cluster
         .patch(&id, &repoint("nginx:1", "nginx:2"))
@@ -179,23 +120,33 @@ async fn a_server_dry_run_checks_and_stores_nothing() {
 
 #[tokio::test]
 async fn disowning_leaves_no_trace_of_us_and_no_conflict_for_server_side_apply() {
-    let Some(bed) = Bed::up() else { return };
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
     let manifest = deployment("web", 0, &pod_spec("nginx:1"));
-    let apply = ["apply", "--server-side", "--field-manager=other", "-f", "-"];
-    bed.kubectl(&apply, &manifest.to_string());
-    let cluster = bed.cluster(WriteMode::Apply).await;
-    let id = bed.id("deploy", "web");
+    let file = bed.folder().join("web.json");
+    let apply = |manifest: &str| {
+        std::fs::write(&file, manifest).unwrap();
+        let file = file.to_str().unwrap();
+        bed.kubectl(&[
+            "apply",
+            "--server-side",
+            "--field-manager=other",
+            "-f",
+            file,
+        ])
+    };
+    apply(&manifest.to_string());
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let id = id(&bed, "deploy", "web");
     let managers = || {
-        bed.kubectl(
-            &[
-                "get",
-                "deploy",
-                "web",
-                "-o",
-                "jsonpath={.metadata.managedFields[*].manager}",
-            ],
-            "",
-        )
+        bed.kubectl(&[
+            "get",
+            "deploy",
+            "web",
+            "-o",
+            "jsonpath={.metadata.managedFields[*].manager}",
+        ])
     };
 
     cluster
@@ -210,14 +161,15 @@ async fn disowning_leaves_no_trace_of_us_and_no_conflict_for_server_side_apply()
     cluster.disown(&id).await.unwrap();
     assert!(!managers().contains("image-cloner"), "{}", managers());
     cluster.disown(&id).await.unwrap();
-    let next = manifest.to_string().replace("nginx:1", "nginx:9");
-    bed.kubectl(&apply, &next);
+    apply(&manifest.to_string().replace("nginx:1", "nginx:9"));
 }
 
 #[tokio::test]
 async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
-    let Some(bed) = Bed::up() else { return };
-    let served = bed.kubectl(&["get", "--raw", "/apis/batch/v1"], "");
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    let served = bed.kubectl(&["get", "--raw", "/apis/batch/v1"]);
     let version = if served.contains("cronjobs") {
         "v1"
     } else {
@@ -225,13 +177,14 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
     };
     let mut pod = pod_spec("nginx:1");
     pod["restartPolicy"] = json!("Never");
-    bed.create(
+    create(
+        &bed,
         &json!({"apiVersion": format!("batch/{version}"), "kind": "CronJob",
         "metadata": {"name": "backup"}, "spec": {"schedule": "0 0 1 1 *",
         "jobTemplate": {"spec": {"template": {"spec": pod}}}}}),
     );
-    let cluster = bed.cluster(WriteMode::Apply).await;
-    let id = bed.id("cj", "backup");
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let id = id(&bed, "cj", "backup");
     let path = "/spec/jobTemplate/spec/template/spec/containers/0/image";
     let image = |object: Value| object.pointer(path).cloned();
     let read = cluster.get(&id).await.unwrap();
@@ -247,9 +200,11 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
 
 #[tokio::test]
 async fn what_is_missing_is_said_and_the_rest_is_observed() {
-    let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
-    let cluster = bed.cluster(WriteMode::Apply).await;
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    create(&bed, &deployment("web", 0, &pod_spec("nginx:1")));
+    let cluster = cluster(&bed, WriteMode::Apply).await;
     let words = format!(
         "deploy/gone deploy/web ns/{} ns/no-such-namespace",
         bed.namespace
@@ -276,26 +231,25 @@ async fn what_is_missing_is_said_and_the_rest_is_observed() {
 
 #[tokio::test]
 async fn whoever_may_not_read_secrets_still_observes_with_a_note() {
-    let Some(bed) = Bed::up() else { return };
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
     let mut pod = pod_spec("nginx:1");
     pod["imagePullSecrets"] = json!([{"name": "regcred"}]);
-    bed.create(&deployment("web", 0, &pod));
+    create(&bed, &deployment("web", 0, &pod));
     let create = ["create", "role", "reader", "--verb=get,list"];
     let what = "--resource=deployments.apps,pods,serviceaccounts";
-    bed.kubectl(&[&create[..], &[what]].concat(), "");
-    bed.kubectl(
-        &[
-            "create",
-            "rolebinding",
-            "reader",
-            "--role=reader",
-            "--user=jane",
-        ],
-        "",
-    );
+    bed.kubectl(&[&create[..], &[what]].concat());
+    bed.kubectl(&[
+        "create",
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        "--user=jane",
+    ]);
     let flags = ConnectFlags {
         impersonate: Some("jane".to_owned()),
-        ..bed.flags()
+        ..flags(&bed)
     };
     let cluster = Cluster::connect(&flags, WriteMode::Apply).await.unwrap();
 
@@ -316,7 +270,7 @@ async fn whoever_may_not_read_secrets_still_observes_with_a_note() {
         observation.missing
     );
     let error = cluster
-        .patch(&bed.id("deploy", "web"), &repoint("a", "b"))
+        .patch(&id(&bed, "deploy", "web"), &repoint("a", "b"))
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Forbidden(_)), "{error:?}");
@@ -324,28 +278,28 @@ async fn whoever_may_not_read_secrets_still_observes_with_a_note() {
 
 #[tokio::test]
 async fn pull_secrets_of_workload_and_account_make_the_keyring_and_say_who_can_pull() {
-    let Some(bed) = Bed::up() else { return };
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
     let secret = |name: &str, host: &str| {
         let server = format!("--docker-server={host}");
         let args = ["create", "secret", "docker-registry", name, &server];
-        bed.kubectl(
-            &[&args[..], &["--docker-username=u", "--docker-password=p"]].concat(),
-            "",
-        );
+        bed.kubectl(&[&args[..], &["--docker-username=u", "--docker-password=p"]].concat());
     };
     secret("source", "registry.corp:5443");
     secret("target", "reg.corp:5000");
-    bed.create(
+    create(
+        &bed,
         &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"},
         "imagePullSecrets": [{"name": "target"}, {"name": "gone"}]}),
     );
     let mut pod = pod_spec("registry.corp:5443/team/app:1");
     pod["serviceAccountName"] = json!("puller");
-    bed.create(&deployment("by-account", 0, &pod));
+    create(&bed, &deployment("by-account", 0, &pod));
     pod["imagePullSecrets"] = json!([{"name": "source"}]);
-    bed.create(&deployment("by-itself", 0, &pod));
+    create(&bed, &deployment("by-itself", 0, &pod));
 
-    let cluster = bed.cluster(WriteMode::Apply).await;
+    let cluster = cluster(&bed, WriteMode::Apply).await;
     let observation = cluster
         .observe(&selection("deploy"), &target())
         .await
@@ -369,18 +323,17 @@ async fn pull_secrets_of_workload_and_account_make_the_keyring_and_say_who_can_p
 
 #[tokio::test]
 async fn an_opted_out_namespace_is_known() {
-    let Some(bed) = Bed::up() else { return };
-    bed.create(&deployment("web", 0, &pod_spec("nginx:1")));
-    bed.kubectl(
-        &[
-            "annotate",
-            "namespace",
-            &bed.namespace,
-            "image-cloner.io/skip=true",
-        ],
-        "",
-    );
-    let cluster = bed.cluster(WriteMode::Apply).await;
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    create(&bed, &deployment("web", 0, &pod_spec("nginx:1")));
+    bed.kubectl(&[
+        "annotate",
+        "namespace",
+        &bed.namespace,
+        "image-cloner.io/skip=true",
+    ]);
+    let cluster = cluster(&bed, WriteMode::Apply).await;
     let everywhere = Selection::parse(&["deploy".to_owned()], true, Some("!absent")).unwrap();
     for selection in [selection("deploy"), everywhere] {
         let observation = cluster.observe(&selection, &target()).await.unwrap();
@@ -394,8 +347,10 @@ async fn an_opted_out_namespace_is_known() {
 
 #[tokio::test]
 async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
-    let Some(bed) = Bed::up() else { return };
-    let cluster = bed.cluster(WriteMode::Apply).await;
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    let cluster = cluster(&bed, WriteMode::Apply).await;
     let ensure = async |name: &str, key: &str, password: &str| {
         let credentials = Credentials::Basic {
             username: "puller".to_owned(),
@@ -413,7 +368,7 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
             "-o",
             "jsonpath={.metadata.resourceVersion}",
         ];
-        bed.kubectl(&get, "")
+        bed.kubectl(&get)
     };
     let twice = tokio::join!(
         ensure("image-cloner-pull", "reg.corp:5000/cache", "a"),
@@ -433,37 +388,33 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
 
     let mut pod = pod_spec("nginx:1");
     pod["imagePullSecrets"] = json!([{"name": "image-cloner-pull"}]);
-    bed.create(&deployment("web", 0, &pod));
+    create(&bed, &deployment("web", 0, &pod));
     let observation = cluster
         .observe(&selection("deploy/web"), &target())
         .await
         .unwrap();
     assert!(observation.observed[0].has_pull_credentials);
 
-    bed.kubectl(
-        &[
-            "create",
-            "secret",
-            "generic",
-            "regcred",
-            "--from-literal=a=b",
-        ],
-        "",
-    );
+    bed.kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "regcred",
+        "--from-literal=a=b",
+    ]);
     let error = ensure("regcred", "other.corp", "b").await.unwrap_err();
     assert!(error.to_string().contains("is not ours"), "{error}");
 }
 
 #[tokio::test]
 async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
-    let Some(bed) = Bed::up() else { return };
-    if !has_node() {
+    let Some(bed) = Bed::share("cluster", true) else {
         return;
-    }
+    };
     let good = "nginx:1.21.4-alpine";
-    bed.create(&deployment("web", 2, &pod_spec(good)));
-    let cluster = bed.cluster(WriteMode::Apply).await;
-    let id = bed.id("deploy", "web");
+    create(&bed, &deployment("web", 2, &pod_spec(good)));
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let id = id(&bed, "deploy", "web");
     let rollout = cluster.wait(&id, Duration::from_secs(90)).await.unwrap();
     assert_eq!(rollout, Rollout::Ready("2/2 ready".to_owned()));
 
@@ -498,10 +449,9 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
 
 #[tokio::test]
 async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
-    let Some(bed) = Bed::up() else { return };
-    if !has_node() {
+    let Some(bed) = Bed::share("cluster", true) else {
         return;
-    }
+    };
     let pod = pod_spec("quay.io/prometheus/node-exporter:v1");
     for (kind, name) in [("StatefulSet", "db"), ("DaemonSet", "agent")] {
         let mut object = deployment(name, 1, &pod);
@@ -510,24 +460,26 @@ async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
             "StatefulSet" => object["spec"]["serviceName"] = json!(name),
             _ => drop(object["spec"].as_object_mut().unwrap().remove("replicas")),
         }
-        bed.create(&object);
+        create(&bed, &object);
     }
-    bed.create(
+    create(
+        &bed,
         &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"},
         "spec": pod.clone()}),
     );
     let mut once = pod;
     once["restartPolicy"] = json!("Never");
     once["containers"][0]["command"] = json!(["/bin/busybox", "true"]);
-    bed.create(
+    create(
+        &bed,
         &json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
         "spec": {"template": {"spec": once}}}),
     );
 
-    let cluster = bed.cluster(WriteMode::Apply).await;
+    let cluster = cluster(&bed, WriteMode::Apply).await;
     for (word, name) in [("sts", "db"), ("ds", "agent")] {
         let rollout = cluster
-            .wait(&bed.id(word, name), Duration::from_secs(60))
+            .wait(&id(&bed, word, name), Duration::from_secs(60))
             .await;
         assert_eq!(
             rollout.unwrap(),
@@ -535,19 +487,13 @@ async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
             "{word}"
         );
     }
-    bed.kubectl(
-        &["wait", "--for=condition=Ready", "pod/bare", "--timeout=60s"],
-        "",
-    );
-    bed.kubectl(
-        &[
-            "wait",
-            "--for=condition=Complete",
-            "job/once",
-            "--timeout=60s",
-        ],
-        "",
-    );
+    bed.kubectl(&["wait", "--for=condition=Ready", "pod/bare", "--timeout=60s"]);
+    bed.kubectl(&[
+        "wait",
+        "--for=condition=Complete",
+        "job/once",
+        "--timeout=60s",
+    ]);
     let all = selection(&format!("ns/{}", bed.namespace));
     let observation = cluster.observe(&all, &target()).await.unwrap();
     let expected = [
@@ -564,7 +510,9 @@ async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_or_does_not_know_us_is_said_with_a_hint() {
-    let Some(bed) = Bed::up() else { return };
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
     let ask = async |flags: ConnectFlags| {
         let cluster = Cluster::connect(&flags, WriteMode::Apply).await.unwrap();
         let error = cluster.namespaces().await.unwrap_err();
@@ -577,7 +525,7 @@ async fn a_server_that_cannot_be_reached_or_does_not_know_us_is_said_with_a_hint
     let server = Some("https://127.0.0.1:1".to_owned());
     let (error, hint) = ask(ConnectFlags {
         server,
-        ..bed.flags()
+        ..flags(&bed)
     })
     .await;
     assert_eq!(
@@ -600,7 +548,7 @@ async fn a_server_that_cannot_be_reached_or_does_not_know_us_is_said_with_a_hint
         std::fs::write(&path, lines.collect::<String>()).unwrap();
         ConnectFlags {
             kubeconfig: Some(path),
-            ..bed.flags()
+            ..flags(&bed)
         }
     };
     let (error, hint) = ask(changed(
@@ -623,8 +571,10 @@ async fn a_server_that_cannot_be_reached_or_does_not_know_us_is_said_with_a_hint
 
 #[tokio::test]
 async fn a_malformed_label_selector_is_the_users_mistake() {
-    let Some(bed) = Bed::up() else { return };
-    let cluster = bed.cluster(WriteMode::Apply).await;
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    let cluster = cluster(&bed, WriteMode::Apply).await;
     let selection = Selection::parse(&["deploy".to_owned()], false, Some("a==b==c")).unwrap();
     let error = cluster.workloads(&selection).await.unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
@@ -632,8 +582,10 @@ async fn a_malformed_label_selector_is_the_users_mistake() {
 
 #[tokio::test]
 async fn the_clusters_own_registry_is_read_where_it_publishes_one() {
-    let Some(bed) = Bed::up() else { return };
-    let cluster = bed.cluster(WriteMode::Apply).await;
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    let cluster = cluster(&bed, WriteMode::Apply).await;
     if let Some(found) = cluster.local_registry().await.unwrap() {
         assert_ne!(found, LocalRegistry::default());
     }
