@@ -7,45 +7,50 @@ use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use image_cloner::cluster::{Cluster, Observation};
-use image_cloner::credentials::Credentials;
+use image_cloner::cluster::Cluster;
+use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
-use image_cloner::plan::{self, Decision, Plan, Policy, PullAccess};
+use image_cloner::plan::{self, Decision, Observed, Plan, Policy, PullAccess};
 use image_cloner::report::{self, Scene};
+use image_cloner::workload::WorkloadId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The name of the pull secrets that this program makes.
 const PULL_SECRET: &str = "image-cloner-pull";
 
 pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    match terminal
+        .unless_interrupted(prepare(&args, terminal))
+        .await?
+    {
+        Prepared::Ready(ready) => ready.carry_out(&args, terminal).await,
+        Prepared::NothingFound { missed } => Ok(terminal.nothing_found(missed)),
+    }
+}
+
+/// What a clone comes to before anything is changed.
+enum Prepared {
+    Ready(Box<Ready>),
+    NothingFound { missed: usize },
+}
+
+/// Everything up to the confirmation.
+async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stopped> {
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
-    check(&args, choose, terminal)?;
+    check(args, choose, terminal)?;
     let settings = Settings::load()?;
     let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
     let (cluster, selection) = if choose {
-        interactive::choose(
-            cluster,
-            args.connection.namespace.as_deref(),
-            &args.selecting,
-            terminal,
-        )
-        .await?
+        let namespace = args.connection.namespace.as_deref();
+        interactive::choose(cluster, namespace, &args.selecting, terminal).await?
     } else {
         (cluster, args.selecting.parse()?)
     };
-    if selection.is_broad()
-        && !choose
-        && !terminal.can_ask
-        && !args.yes
-        && args.dry_run == DryRun::None
-    {
-        return Err(Stopped::wrong(
-            Failure::new(
-                "this selection is broad, and there is no terminal to confirm the plan on",
-            )
-            .hint("give --yes, or look at the plan with --dry-run"),
-        ));
+    if selection.is_broad() {
+        let asks_nobody = args.yes || args.dry_run != DryRun::None;
+        interactive::check_can_ask(terminal, asks_nobody)?;
     }
     let target = match settings.target(&args.copying, Some(&cluster)).await? {
         Some(target) => target,
@@ -56,14 +61,22 @@ pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stop
     for note in &observation.notes {
         terminal.note(note);
     }
+    let missed = terminal.missing(observation.missing);
+    if observation.observed.is_empty() {
+        return Ok(Prepared::NothingFound { missed });
+    }
     let job = Job {
-        args: &args,
+        args,
         settings: &settings,
         cluster,
         target,
         terminal,
     };
-    job.run(observation, choose || selection.is_broad()).await
+    let review = choose || selection.is_broad();
+    let ready = job
+        .plan(observation.observed, observation.keyrings, review)
+        .await?;
+    Ok(Prepared::Ready(Box::new(Ready { missed, ..ready })))
 }
 
 /// What can be told to be wrong before anything is asked of a cluster.
@@ -92,32 +105,56 @@ struct Job<'a> {
     terminal: &'a Terminal,
 }
 
+/// A clone that was planned, shown where it should be, and agreed to.
+struct Ready {
+    cluster: Cluster,
+    id: String,
+    options: Options,
+    plan: Plan,
+    observed: Vec<Observed>,
+    terms: CloneTerms,
+    images: Images,
+    /// Whether it was shown and confirmed before, and so ends with a summary.
+    reviewed: bool,
+    /// How many named things could not be had.
+    missed: usize,
+}
+
+impl Ready {
+    async fn carry_out(self, args: &CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+        let sizes = (self.plan.copies.len(), self.plan.workloads.len());
+        let progress = Progress::of_workloads(terminal, args.output, args.dry_run, sizes);
+        let run = Run {
+            cluster: self.cluster,
+            id: self.id,
+            options: self.options,
+            observer: progress.clone(),
+        };
+        let outcome = run
+            .clone(&self.plan, &self.observed, &self.terms, &self.images)
+            .await;
+        progress.finish();
+        let ending = Ending {
+            output: args.output,
+            report: args.report.as_deref(),
+            summary: self.reviewed && args.dry_run == DryRun::None,
+            missed: self.missed,
+        };
+        ending.show(&outcome, terminal)
+    }
+}
+
 impl Job<'_> {
-    async fn run(self, observation: Observation, ask: bool) -> Result<u8, Stopped> {
-        let Observation {
-            observed,
-            keyrings,
-            missing,
-            ..
-        } = observation;
-        let missed = missing.len();
-        for error in missing {
-            let failure: Failure = error.into();
-            self.terminal.failure(&failure);
-            self.terminal.hints(&failure);
-        }
-        if observed.is_empty() {
-            if missed == 0 {
-                self.terminal.say("no workloads found");
-            } else {
-                self.terminal.say("nothing was changed");
-            }
-            return Ok(u8::from(missed > 0));
-        }
+    async fn plan(
+        self,
+        observed: Vec<Observed>,
+        keyrings: BTreeMap<WorkloadId, Keyring>,
+        review: bool,
+    ) -> Result<Ready, Stopped> {
         let id = run_id()?;
         let mut policy = self.policy(&id);
         let mut plan = plan::clone(&observed, &policy)?;
-        let pull_secret = self.settle_pull_access(&plan, &mut policy, ask).await?;
+        let pull_secret = self.settle_pull_access(&plan, &mut policy, review).await?;
         if policy.pull != PullAccess::Open {
             plan = plan::clone(&observed, &policy)?;
         }
@@ -131,36 +168,27 @@ impl Job<'_> {
             options.clone(),
         );
         let real = self.args.dry_run == DryRun::None;
-        if ask || !real {
+        if review || !real {
             let survey = images.survey(&plan.copies).await;
             self.show(&plan, &survey, pull_secret.as_ref());
             if real && !self.confirmed(&plan, &survey)? {
                 return Err(Stopped::cancelled());
             }
         }
-        let sizes = (plan.copies.len(), plan.workloads.len());
-        let progress =
-            Progress::of_workloads(self.terminal, self.args.output, self.args.dry_run, sizes);
-        let run = Run {
+        Ok(Ready {
             cluster: self.cluster,
             id,
             options,
-            observer: progress.clone(),
-        };
-        let terms = CloneTerms {
-            policy,
-            pull_secret,
-        };
-        interactive::cancel_on_interrupt(&run.options.stop);
-        let outcome = run.clone(&plan, &observed, &terms, &images).await;
-        progress.finish();
-        let ending = Ending {
-            output: self.args.output,
-            report: self.args.report.as_deref(),
-            summary: ask && real,
-            missed,
-        };
-        ending.show(&outcome, self.terminal)
+            plan,
+            observed,
+            terms: CloneTerms {
+                policy,
+                pull_secret,
+            },
+            images,
+            reviewed: review,
+            missed: 0,
+        })
     }
 
     fn policy(&self, run: &str) -> Policy {
@@ -188,7 +216,7 @@ impl Job<'_> {
         Options {
             wait: self.args.wait.then_some(self.args.timeout),
             dry_run: self.args.dry_run.into(),
-            ..Options::default()
+            stop: self.terminal.stop.clone(),
         }
     }
 

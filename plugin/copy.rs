@@ -2,7 +2,6 @@
 
 use crate::args::{CopyArgs, Copying};
 use crate::ending::{Ending, run_id};
-use crate::interactive;
 use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
@@ -33,8 +32,10 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
             )
         }
     };
-    let options = Options::default();
-    interactive::cancel_on_interrupt(&options.stop);
+    let options = Options {
+        stop: terminal.stop.clone(),
+        ..Options::default()
+    };
     let images = Images::new(
         Arc::clone(&target.registries),
         settings.chain.clone(),

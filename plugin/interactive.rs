@@ -12,7 +12,6 @@ use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::credentials::Credentials;
 use image_cloner::outcome::Failure;
 use image_cloner::target::TargetRegistry;
-use tokio_util::sync::CancellationToken;
 
 /// Lets a person choose a namespace, unless one was given, and workloads in it. The connection comes back
 /// in that namespace.
@@ -129,17 +128,15 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Stopped> {
     answer(said)
 }
 
-/// Ends a run early at the first Ctrl-C, the process at the second.
-pub(crate) fn cancel_on_interrupt(stop: &CancellationToken) {
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            stop.cancel();
-        }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
+/// Refuses a broad selection that nobody can be asked about and nobody agreed to beforehand.
+pub(crate) fn check_can_ask(terminal: &Terminal, asks_nobody: bool) -> Result<(), Stopped> {
+    if terminal.can_ask || asks_nobody {
+        return Ok(());
+    }
+    Err(Stopped::wrong(
+        Failure::new("this selection is broad, and there is no terminal to confirm it on")
+            .hint("give --yes, or look at the plan with --dry-run"),
+    ))
 }
 
 /// Esc, Ctrl-C and a terminal that went away all mean: leave everything as it is.

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
     let terminal = Terminal::detect();
     let ended = runtime.block_on(async {
+        terminal.watch_interrupts();
         match cli.verb {
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,

@@ -9,65 +9,61 @@ use crate::terminal::Terminal;
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::execute::{Options, Run};
 use image_cloner::outcome::Failure;
-use image_cloner::plan::{self, Decision};
+use image_cloner::plan::{self, Decision, Plan, Planned};
 use image_cloner::report;
 
 pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let selection = selection(&args)?;
-    let must_ask = selection.is_broad() && !args.yes && args.dry_run == DryRun::None;
-    if must_ask && !terminal.can_ask {
-        return Err(Stopped::wrong(
-            Failure::new("this selection is broad, and there is no terminal to confirm it on")
-                .hint("give --yes, or look with --dry-run"),
-        ));
+    let review = selection.is_broad() && !args.yes && args.dry_run == DryRun::None;
+    interactive::check_can_ask(terminal, !review)?;
+    let prepared = prepare(&args, &selection, review, terminal);
+    let (cluster, plan, missed) = terminal.unless_interrupted(prepared).await?;
+    if plan.workloads.is_empty() {
+        return Ok(terminal.nothing_found(missed));
     }
-    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
-    let (workloads, missing) = cluster.workloads(&selection).await?;
-    let missed = missing.len();
-    for error in missing {
-        let failure: Failure = error.into();
-        terminal.failure(&failure);
-        terminal.hints(&failure);
-    }
-    let plan = plan::restore(&workloads, args.run.as_deref());
-    if must_ask {
-        let changed = plan
-            .workloads
-            .iter()
-            .filter(|p| matches!(p.decision, Decision::Repoint(_)))
-            .count();
-        terminal.say(&report::restore(&plan));
-        if changed > 0 && !interactive::confirm(&format!("Restore {changed} workloads?"))? {
-            return Err(Stopped::cancelled());
-        }
-    }
-    let options = Options {
-        wait: args.wait.then_some(args.timeout),
-        dry_run: args.dry_run.into(),
-        ..Options::default()
-    };
-    let progress = Progress::of_workloads(
-        terminal,
-        args.output,
-        args.dry_run,
-        (0, plan.workloads.len()),
-    );
+    let sizes = (0, plan.workloads.len());
+    let progress = Progress::of_workloads(terminal, args.output, args.dry_run, sizes);
     let run = Run {
         cluster,
         id: run_id()?,
-        options,
+        options: Options {
+            wait: args.wait.then_some(args.timeout),
+            dry_run: args.dry_run.into(),
+            stop: terminal.stop.clone(),
+        },
         observer: progress.clone(),
     };
-    interactive::cancel_on_interrupt(&run.options.stop);
     let outcome = run.restore(&plan, args.run.as_deref()).await;
     progress.finish();
     let ending = Ending {
         output: args.output,
         report: args.report.as_deref(),
-        summary: must_ask,
+        summary: review,
         missed,
     };
     ending.show(&outcome, terminal)
+}
+
+/// Everything up to the confirmation: the plan, and how many named things could not be had.
+async fn prepare(
+    args: &RestoreArgs,
+    selection: &Selection,
+    review: bool,
+    terminal: &Terminal,
+) -> Result<(Cluster, Plan, usize), Stopped> {
+    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let (workloads, missing) = cluster.workloads(selection).await?;
+    let missed = terminal.missing(missing);
+    let plan = plan::restore(&workloads, args.run.as_deref());
+    if review {
+        terminal.say(&report::restore(&plan));
+        let is_change = |planned: &&Planned| matches!(planned.decision, Decision::Repoint(_));
+        let changed = plan.workloads.iter().filter(is_change).count();
+        if changed > 0 && !interactive::confirm(&report::restore_question(changed))? {
+            return Err(Stopped::cancelled());
+        }
+    }
+    Ok((cluster, plan, missed))
 }
 
 /// What is named; a run alone means the whole namespace.

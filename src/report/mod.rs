@@ -13,6 +13,6 @@ mod text;
 pub use file::report_file;
 pub use lines::{copy_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
-pub use restore::restore;
+pub use restore::{restore, restore_question};
 pub use summary::summary;
 pub use text::{bytes, duration};

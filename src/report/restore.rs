@@ -1,5 +1,6 @@
 //! The plan of a restore as a screen, before the confirmation.
 
+use super::text::{count, rows};
 use crate::plan::{Decision, Plan};
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -27,5 +28,10 @@ pub fn restore(plan: &Plan) -> String {
     if table.is_empty() {
         return "nothing to restore".to_owned();
     }
-    super::text::rows(&mut table, &[])
+    rows(&mut table, &[])
+}
+
+/// The question before a restore: `Restore 3 workloads?`
+pub fn restore_question(workloads: usize) -> String {
+    format!("Restore {}?", count(workloads, "workload"))
 }

@@ -95,7 +95,7 @@ mod tests {
         );
         assert_eq!(
             shorten("quay.io/argoproj/argocd:v3", 16),
-            "quay..argocd:v3".to_owned()
+            "quay../argocd:v3".to_owned()
         );
     }
 }
