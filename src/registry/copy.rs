@@ -248,8 +248,12 @@ impl Job<'_> {
                 return Ok(0);
             }
             let children = try_join_all(manifest.children.iter().map(|c| self.child(&c.digest)));
-            let blobs = manifest.blobs.iter().filter(|blob| !blob.foreign);
-            let blobs = try_join_all(blobs.map(|blob| self.engine.blobs.ensure(self, blob)));
+            let (foreign, blobs): (Vec<_>, Vec<_>) =
+                manifest.blobs.iter().partition(|blob| blob.foreign);
+            for blob in foreign {
+                tracing::info!(digest = %blob.digest, "not copied: its owner does not allow it to be distributed");
+            }
+            let blobs = try_join_all(blobs.into_iter().map(|blob| self.engine.blobs.ensure(self, blob)));
             let (children, blobs) = try_join(children, blobs).await?;
             Ok(children.into_iter().chain(blobs).sum())
         }
