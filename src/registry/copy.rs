@@ -3,16 +3,14 @@
 //! Decides what has to be sent, in which order, and what is shared between the images of a run. Never
 //! pushes a manifest before everything that it refers to is in the target.
 
-use super::Descriptor;
 use super::blobs::{Blobs, Limits};
+use super::ends::{self, Landing, Seen};
 use super::flights::Flights;
 use super::manifest::Manifest;
 use super::refusal::{Kind, Refusal, Result};
-use super::transport::{Access, Event, Repository};
+use super::transport::{Event, Repository};
 use super::{Copied, CopyRequest, Registries};
-use crate::credentials::Credentials;
-use crate::reference::{Digest, Reference};
-use crate::target::keeping_tag;
+use crate::reference::Digest;
 use futures::future::{BoxFuture, FutureExt, join, try_join, try_join_all};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -36,15 +34,29 @@ pub(super) struct Job<'a> {
     pub(super) to: Repository,
     /// Whether source and target are one registry, which can mount.
     pub(super) same_registry: bool,
-    /// Whether the target repository holds nothing yet.
-    pub(super) new: bool,
+    pub(super) asking: Asking,
     engine: &'a Engine,
 }
 
-/// Where a copy ends: the tag and what it has now.
-struct Landing {
-    tag: String,
-    current: Option<Digest>,
+/// What a target repository is asked for before it is sent anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Manifests and blobs.
+    All,
+    /// It is new: only big blobs, which may be left from an interrupted copy.
+    BigBlobs,
+    /// It shows nothing to anybody before the first push.
+    Nothing,
+}
+
+impl Asking {
+    async fn of(seen: &Seen, to: &Repository) -> Self {
+        match seen {
+            Seen::Hidden => Self::Nothing,
+            Seen::Free if to.is_new().await => Self::BigBlobs,
+            Seen::Free | Seen::There(_) => Self::All,
+        }
+    }
 }
 
 impl Engine {
@@ -64,48 +76,48 @@ impl Engine {
         told: &UnboundedSender<Event>,
     ) -> Result<Copied> {
         let (source, target) = join(
-            find_source(registries, request, told),
-            find_target(registries, request, told),
+            ends::find_source(registries, request, told),
+            ends::find_target(registries, request, told),
         )
         .await;
-        let (to, current) = target?;
+        let (to, seen) = target?;
         let present = |digest: Digest| Copied {
             digest,
             present: true,
             bytes: 0,
             kept: None,
         };
-        let (from, digest) = match (source, settled(request), &current) {
+        let (from, digest) = match (source, ends::settled(request), &seen) {
             (Ok((from, found)), _, _) => (from, found.digest),
             // the target has just what was wanted, and no one was refused it
-            (Err(refusal), Some(wanted), Some(has))
-                if *wanted == has.digest && !refusal.is_denied() =>
+            (Err(refusal), Some(wanted), Seen::There(has))
+                if wanted == has && !refusal.is_denied() =>
             {
+                let (what, detail) = (refusal.what, refusal.detail);
                 tracing::info!(
-                    what = refusal.what,
-                    detail = refusal.detail,
-                    "source not asked"
+                    what,
+                    detail,
+                    "the source does not answer; its copy is there"
                 );
-                return Ok(present(has.digest.clone()));
+                return Ok(present(has.clone()));
             }
             (Err(refusal), _, _) => return Err(refusal),
         };
-        if current.as_ref().is_some_and(|c| c.digest == digest) {
+        if seen.is(&digest) {
             return Ok(present(digest));
         }
-        check_pin(&request.target, &digest)?;
-        let landing = land(&to, &request.target, &digest, current).await?;
-        if landing.current.as_ref() == Some(&digest) {
+        let landing = ends::land(&to, &request.target, &digest, seen).await?;
+        if landing.seen.is(&digest) {
             return Ok(present(digest));
         }
-        // whether the repository is new is asked while the manifest is on its way
-        let is_new = async { Ok(landing.current.is_none() && to.is_new().await) };
-        let (new, manifest) = try_join(is_new, from.get_manifest(digest.as_str())).await?;
+        // how much there is to ask for is found out while the manifest is on its way
+        let asking = async { Ok(Asking::of(&landing.seen, &to).await) };
+        let (asking, manifest) = try_join(asking, from.get_manifest(digest.as_str())).await?;
         let job = Job {
             same_registry: request.source.registry() == request.target.registry(),
             from,
             to,
-            new,
+            asking,
             engine: self,
         };
         job.run(&manifest, landing).await
@@ -126,102 +138,16 @@ impl Engine {
     }
 }
 
-/// The digest that a request asks for, where it is settled beforehand.
-fn settled(request: &CopyRequest) -> Option<&Digest> {
-    request.digest.as_ref().or(request.source.digest())
-}
-
-/// The source, read with the first credentials that can.
-async fn find_source(
-    registries: &Registries,
-    request: &CopyRequest,
-    told: &UnboundedSender<Event>,
-) -> Result<(Repository, Descriptor)> {
-    let point = settled(request).map_or_else(
-        || request.source.tag().unwrap_or("latest").to_owned(),
-        ToString::to_string,
-    );
-    let anonymous = [Credentials::Anonymous];
-    let credentials = match request.source_credentials.as_slice() {
-        [] => &anonymous,
-        given => given,
-    };
-    let (repository, found) = registries
-        .find(
-            &request.source,
-            &point,
-            credentials,
-            Access::Pull,
-            Some(told),
-        )
-        .await?;
-    match found {
-        Some(found) => Ok((repository, found)),
-        None => Err(repository.missing(&point).await),
-    }
-}
-
-/// The target repository and what its tag has now.
-async fn find_target(
-    registries: &Registries,
-    request: &CopyRequest,
-    told: &UnboundedSender<Event>,
-) -> Result<(Repository, Option<Descriptor>)> {
-    let tag = match (request.target.tag(), request.target.digest()) {
-        (Some(tag), _) => tag.to_owned(),
-        (None, Some(digest)) => keeping_tag(digest),
-        (None, None) => "latest".to_owned(),
-    };
-    let credentials = std::slice::from_ref(&request.target_credentials);
-    registries
-        .find(&request.target, &tag, credentials, Access::Push, Some(told))
-        .await
-}
-
-/// A pinned target names its content; other content must not go there.
-fn check_pin(target: &Reference, digest: &Digest) -> Result<()> {
-    match target.digest() {
-        Some(pinned) if pinned != digest => Err(Refusal::new(
-            format!("copying to {target}"),
-            Kind::Other,
-            format!("the source has {digest}"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// The tag to push. A pinned reference's own tag is taken only where it is free.
-async fn land(
-    to: &Repository,
-    target: &Reference,
-    digest: &Digest,
-    current: Option<Descriptor>,
-) -> Result<Landing> {
-    let current = current.map(|c| c.digest);
-    let keeping = || keeping_tag(digest);
-    match (target.tag(), target.digest()) {
-        (Some(_), Some(_)) if current.is_some() => {
-            let tag = keeping();
-            let current = to.head_manifest(&tag).await?.map(|c| c.digest);
-            Ok(Landing { tag, current })
-        }
-        (Some(tag), _) => Ok(Landing {
-            tag: tag.to_owned(),
-            current,
-        }),
-        (None, _) => Ok(Landing {
-            tag: keeping(),
-            current,
-        }),
-    }
-}
-
 impl Job<'_> {
-    async fn run(&self, manifest: &Manifest, landing: Landing) -> Result<Copied> {
+    async fn run(&self, manifest: &Manifest, mut landing: Landing) -> Result<Copied> {
         let bytes = self.below(manifest).await?;
-        let kept = match &landing.current {
-            Some(old) => self.keep(&landing.tag, old).await?,
-            None => None,
+        if landing.seen == Seen::Hidden {
+            // blobs are in it: it exists now, and a tag that still cannot be seen must not be moved
+            landing.seen = self.to.head_manifest(&landing.tag).await?.into();
+        }
+        let kept = match &landing.seen {
+            Seen::There(old) if *old != manifest.digest => self.keep(&landing.tag, old).await?,
+            _ => None,
         };
         self.tag(manifest, &landing).await?;
         self.engine.prove(self.place(&manifest.digest));
@@ -268,10 +194,9 @@ impl Job<'_> {
             return Ok(0);
         }
         // from the target where it has it: sources count what is read
-        let present = if self.new {
-            None
-        } else {
-            self.to.find_manifest(digest.as_str()).await?
+        let present = match self.asking {
+            Asking::All => self.to.find_manifest(digest.as_str()).await?,
+            Asking::BigBlobs | Asking::Nothing => None,
         };
         let bytes = if let Some(manifest) = present {
             self.below(&manifest).await?
@@ -308,7 +233,7 @@ impl Job<'_> {
     /// Pushes the tag; where it moved, makes sure that it is ours now.
     async fn tag(&self, manifest: &Manifest, landing: &Landing) -> Result<()> {
         let pushed = self.to.put_manifest(&landing.tag, manifest).await;
-        if pushed.is_ok() && landing.current.is_none() {
+        if pushed.is_ok() && landing.seen == Seen::Free {
             return Ok(());
         }
         let now = self.to.head_manifest(&landing.tag).await;

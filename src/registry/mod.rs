@@ -15,6 +15,7 @@ mod challenge;
 mod clients;
 mod copy;
 mod digest;
+mod ends;
 mod flights;
 mod host;
 mod manifest;

@@ -28,6 +28,8 @@ pub(super) struct Refusal {
     /// How long the registry asks to wait.
     pub(super) retry_after: Option<Duration>,
     pub(super) hint: Option<String>,
+    /// Whether the credentials were refused themselves, not their use here.
+    pub(super) by_token_server: bool,
 }
 
 /// The kinds that are told apart inside.
@@ -58,6 +60,7 @@ impl Refusal {
             who: String::new(),
             retry_after: None,
             hint: None,
+            by_token_server: false,
         })
     }
 
