@@ -215,7 +215,7 @@ async fn an_upload_that_fails_is_done_again_in_a_new_session() {
 #[tokio::test]
 async fn where_whole_blobs_are_refused_they_go_in_pieces() {
     let (from, to) = (Registry::start().await, Registry::start().await);
-    let big = bytes(3, 17 * 1024 * 1024);
+    let big = vec![3; 17 * 1024 * 1024];
     let manifest = image(&from, "a/b", &[&big]);
     from.put_manifest("a/b", "1", MANIFEST, &manifest);
     to.hook(|r| {
