@@ -261,9 +261,12 @@ impl Inner {
             self.registries
                 .resolve(&copy.target, &self.target_credentials),
         );
-        let target = target
-            .map_err(Failure::from)?
-            .map(|descriptor| descriptor.digest);
+        let target = match target {
+            Ok(found) => found.map(|descriptor| descriptor.digest),
+            // some registries answer so for a repository that is not there yet; the push will tell
+            Err(Error::Denied { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
         match source {
             Ok(read) => Ok(Settled {
                 present: target.as_ref() == Some(&read.digest),

@@ -3,7 +3,7 @@
 //! Decides between nothing, mount and carrying. One blob is carried once to a host, however many images
 //! of the run share it.
 
-use super::copy::Job;
+use super::copy::{Asking, Job};
 use super::flights::Flights;
 use super::manifest::Content;
 use super::refusal::Result;
@@ -77,8 +77,11 @@ impl Blobs {
     }
 
     async fn bring(&self, job: &Job<'_>, blob: &Content, session: Option<Session>) -> Result<u64> {
-        // a big blob may be left from an interrupted copy even where there is no tag yet
-        let worth_asking = session.is_none() && !(job.new && blob.size <= SMALL);
+        let worth_asking = match job.asking {
+            Asking::All => session.is_none(),
+            Asking::BigBlobs => session.is_none() && blob.size > SMALL,
+            Asking::Nothing => false,
+        };
         if worth_asking && job.to.has_blob(&blob.digest).await? {
             return Ok(0);
         }

@@ -6,7 +6,7 @@
 use super::digest::Hasher;
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::transport::{Call, Event, Repository, next_pause, pauses};
+use super::transport::{Call, Event, Pauses, RETRIES, Repository};
 use bytes::{Buf as _, Bytes};
 use futures::stream::{self, Stream};
 use reqwest::header::{CONTENT_RANGE, RANGE};
@@ -152,7 +152,7 @@ impl Source {
         if self.at == self.content.size {
             return Ok(None);
         }
-        let mut pauses = pauses();
+        let mut pauses = Pauses::new(RETRIES);
         loop {
             // asking is tried again by the transport; here only what breaks later is
             let response = match self.open.take() {
@@ -162,7 +162,7 @@ impl Source {
             match self.read(response).await {
                 Ok(chunk) => return self.pass(chunk).map(Some),
                 Err(refusal) if refusal.transient() => {
-                    let pause = next_pause(&mut pauses, refusal)?;
+                    let pause = pauses.after(refusal)?;
                     self.repository.pause(pause).await;
                 }
                 Err(refusal) => return Err(refusal),

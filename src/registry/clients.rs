@@ -2,7 +2,7 @@
 //!
 //! Decides how connections are made. Never decides what is asked over them.
 
-use super::Error;
+use super::refusal::{self, Kind, Refusal};
 use crate::config::{HostConfig, Insecure};
 use reqwest::{Certificate, Client, ClientBuilder};
 use std::path::{Path, PathBuf};
@@ -51,14 +51,13 @@ impl Clients {
         host: &str,
         config: Option<&HostConfig>,
         direct: bool,
-    ) -> Result<Option<Self>, Error> {
+    ) -> refusal::Result<Option<Self>> {
         let skip_verify = config.is_some_and(|c| c.insecure == Some(Insecure::SkipVerify));
         let mut authorities = Vec::new();
         if let Some(file) = config.and_then(|c| c.ca_file.as_deref()) {
-            authorities = certificates(file).map_err(|reason| Error::Failed {
-                what: format!("reading caFile {} of {host}", file.display()),
-                detail: reason,
-                hint: None,
+            authorities = certificates(file).map_err(|reason| {
+                let what = format!("reading caFile {} of {host}", file.display());
+                Refusal::new(what, Kind::Other, reason)
             })?;
         }
         for file in docker_authorities(host) {

@@ -3,16 +3,14 @@
 //! Decides what has to be sent, in which order, and what is shared between the images of a run. Never
 //! pushes a manifest before everything that it refers to is in the target.
 
-use super::Descriptor;
 use super::blobs::{Blobs, Limits};
+use super::ends::{self, Landing, Seen};
 use super::flights::Flights;
 use super::manifest::Manifest;
 use super::refusal::{Kind, Refusal, Result};
-use super::transport::{Access, Event, Repository};
+use super::transport::{Event, Repository};
 use super::{Copied, CopyRequest, Registries};
-use crate::credentials::Credentials;
-use crate::reference::{Digest, Reference};
-use crate::target::keeping_tag;
+use crate::reference::Digest;
 use futures::future::{BoxFuture, FutureExt, join, try_join, try_join_all};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -36,15 +34,29 @@ pub(super) struct Job<'a> {
     pub(super) to: Repository,
     /// Whether source and target are one registry, which can mount.
     pub(super) same_registry: bool,
-    /// Whether the target repository holds nothing yet.
-    pub(super) new: bool,
+    pub(super) asking: Asking,
     engine: &'a Engine,
 }
 
-/// Where a copy ends: the tag and what it has now.
-struct Landing {
-    tag: String,
-    current: Option<Digest>,
+/// What a target repository is asked for before it is sent anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Manifests and blobs.
+    All,
+    /// It is new: only big blobs, which may be left from an interrupted copy.
+    BigBlobs,
+    /// It shows nothing to anybody before the first push.
+    Nothing,
+}
+
+impl Asking {
+    async fn of(seen: &Seen, to: &Repository) -> Self {
+        match seen {
+            Seen::Hidden => Self::Nothing,
+            Seen::Free if to.is_new().await => Self::BigBlobs,
+            Seen::Free | Seen::There(_) => Self::All,
+        }
+    }
 }
 
 impl Engine {
@@ -64,42 +76,47 @@ impl Engine {
         told: &UnboundedSender<Event>,
     ) -> Result<Copied> {
         let (source, target) = join(
-            find_source(registries, request, told),
-            find_target(registries, request, told),
+            ends::find_source(registries, request, told),
+            ends::find_target(registries, request, told),
         )
         .await;
-        let (to, current) = target?;
-        let (from, digest) = match (source, settled(request), &current) {
+        let (to, seen) = target?;
+        let (from, digest) = match (source, ends::settled(request), &seen) {
             (Ok((from, found)), _, _) => (from, found.digest),
             // the target has just what was wanted, and no one was refused it
-            (Err(refusal), Some(wanted), Some(has))
-                if *wanted == has.digest && !refusal.is_denied() =>
+            (Err(refusal), Some(wanted), Seen::There(has))
+                if wanted == has && !refusal.is_denied() =>
             {
+                let (what, detail) = (refusal.what, refusal.detail);
                 tracing::info!(
-                    what = refusal.what,
-                    detail = refusal.detail,
-                    "the target stands in for the source"
+                    what,
+                    detail,
+                    "the source does not answer; its copy is there"
                 );
-                (to.clone(), has.digest.clone())
+                (to.clone(), has.clone())
             }
             (Err(refusal), _, _) => return Err(refusal),
         };
-        check_pin(&request.target, &digest)?;
-        let landing = land(&to, &request.target, &digest, current).await?;
+        let landing = if seen.is(&digest) {
+            None
+        } else {
+            let landing = ends::land(&to, &request.target, &digest, seen).await?;
+            Some(landing).filter(|landing| !landing.seen.is(&digest))
+        };
         let mut job = Job {
             same_registry: request.source.registry() == request.target.registry(),
             from,
             to,
-            new: false,
+            asking: Asking::All,
             engine: self,
         };
-        if landing.current.as_ref() == Some(&digest) {
+        let Some(landing) = landing else {
             return job.present(digest, request.verify).await;
-        }
-        // whether the repository is new is asked while the manifest is on its way
-        let is_new = async { Ok(landing.current.is_none() && job.to.is_new().await) };
-        let (new, manifest) = try_join(is_new, job.from.get_manifest(digest.as_str())).await?;
-        job.new = new;
+        };
+        // how much there is to ask for is found out while the manifest is on its way
+        let asking = async { Ok(Asking::of(&landing.seen, &job.to).await) };
+        let (asking, manifest) = try_join(asking, job.from.get_manifest(digest.as_str())).await?;
+        job.asking = asking;
         job.run(&manifest, landing).await
     }
 
@@ -118,102 +135,16 @@ impl Engine {
     }
 }
 
-/// The digest that a request asks for, where it is settled beforehand.
-fn settled(request: &CopyRequest) -> Option<&Digest> {
-    request.digest.as_ref().or(request.source.digest())
-}
-
-/// The source, read with the first credentials that can.
-async fn find_source(
-    registries: &Registries,
-    request: &CopyRequest,
-    told: &UnboundedSender<Event>,
-) -> Result<(Repository, Descriptor)> {
-    let point = settled(request).map_or_else(
-        || request.source.tag().unwrap_or("latest").to_owned(),
-        ToString::to_string,
-    );
-    let anonymous = [Credentials::Anonymous];
-    let credentials = match request.source_credentials.as_slice() {
-        [] => &anonymous,
-        given => given,
-    };
-    let (repository, found) = registries
-        .find(
-            &request.source,
-            &point,
-            credentials,
-            Access::Pull,
-            Some(told),
-        )
-        .await?;
-    match found {
-        Some(found) => Ok((repository, found)),
-        None => Err(repository.missing(&point).await),
-    }
-}
-
-/// The target repository and what its tag has now.
-async fn find_target(
-    registries: &Registries,
-    request: &CopyRequest,
-    told: &UnboundedSender<Event>,
-) -> Result<(Repository, Option<Descriptor>)> {
-    let tag = match (request.target.tag(), request.target.digest()) {
-        (Some(tag), _) => tag.to_owned(),
-        (None, Some(digest)) => keeping_tag(digest),
-        (None, None) => "latest".to_owned(),
-    };
-    let credentials = std::slice::from_ref(&request.target_credentials);
-    registries
-        .find(&request.target, &tag, credentials, Access::Push, Some(told))
-        .await
-}
-
-/// A pinned target names its content; other content must not go there.
-fn check_pin(target: &Reference, digest: &Digest) -> Result<()> {
-    match target.digest() {
-        Some(pinned) if pinned != digest => Err(Refusal::new(
-            format!("copying to {target}"),
-            Kind::Other,
-            format!("the source has {digest}"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// The tag to push. A pinned reference's own tag is taken only where it is free.
-async fn land(
-    to: &Repository,
-    target: &Reference,
-    digest: &Digest,
-    current: Option<Descriptor>,
-) -> Result<Landing> {
-    let current = current.map(|c| c.digest);
-    let keeping = || keeping_tag(digest);
-    match (target.tag(), target.digest()) {
-        (Some(_), Some(_)) if current.is_some() => {
-            let tag = keeping();
-            let current = to.head_manifest(&tag).await?.map(|c| c.digest);
-            Ok(Landing { tag, current })
-        }
-        (Some(tag), _) => Ok(Landing {
-            tag: tag.to_owned(),
-            current,
-        }),
-        (None, _) => Ok(Landing {
-            tag: keeping(),
-            current,
-        }),
-    }
-}
-
 impl Job<'_> {
-    async fn run(&self, manifest: &Manifest, landing: Landing) -> Result<Copied> {
+    async fn run(&self, manifest: &Manifest, mut landing: Landing) -> Result<Copied> {
         let bytes = self.below(manifest).await?;
-        let kept = match &landing.current {
-            Some(old) => self.keep(&landing.tag, old).await?,
-            None => None,
+        if landing.seen == Seen::Hidden {
+            // blobs are in it: it exists now, and a tag that still cannot be seen must not be moved
+            landing.seen = self.to.head_manifest(&landing.tag).await?.into();
+        }
+        let kept = match &landing.seen {
+            Seen::There(old) if *old != manifest.digest => self.keep(&landing.tag, old).await?,
+            _ => None,
         };
         self.tag(manifest, &landing).await?;
         self.engine.prove(self.place(&manifest.digest));
@@ -260,8 +191,12 @@ impl Job<'_> {
                 return Ok(0);
             }
             let children = try_join_all(manifest.children.iter().map(|c| self.child(&c.digest)));
-            let blobs = manifest.blobs.iter().filter(|blob| !blob.foreign);
-            let blobs = try_join_all(blobs.map(|blob| self.engine.blobs.ensure(self, blob)));
+            let (foreign, blobs): (Vec<_>, Vec<_>) =
+                manifest.blobs.iter().partition(|blob| blob.foreign);
+            for blob in foreign {
+                tracing::info!(digest = %blob.digest, "not copied: its owner does not allow it to be distributed");
+            }
+            let blobs = try_join_all(blobs.into_iter().map(|blob| self.engine.blobs.ensure(self, blob)));
             let (children, blobs) = try_join(children, blobs).await?;
             Ok(children.into_iter().chain(blobs).sum())
         }
@@ -276,10 +211,9 @@ impl Job<'_> {
             return Ok(0);
         }
         // from the target where it has it: sources count what is read
-        let present = if self.new {
-            None
-        } else {
-            self.to.find_manifest(digest.as_str()).await?
+        let present = match self.asking {
+            Asking::All => self.to.find_manifest(digest.as_str()).await?,
+            Asking::BigBlobs | Asking::Nothing => None,
         };
         let bytes = if let Some(manifest) = present {
             self.below(&manifest).await?
@@ -316,7 +250,7 @@ impl Job<'_> {
     /// Pushes the tag; where it moved, makes sure that it is ours now.
     async fn tag(&self, manifest: &Manifest, landing: &Landing) -> Result<()> {
         let pushed = self.to.put_manifest(&landing.tag, manifest).await;
-        if pushed.is_ok() && landing.current.is_none() {
+        if pushed.is_ok() && landing.seen == Seen::Free {
             return Ok(());
         }
         let now = self.to.head_manifest(&landing.tag).await;

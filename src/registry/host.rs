@@ -3,7 +3,6 @@
 //! Decides endpoint, scheme and trust for a registry's name as it stands in references. Never decides
 //! what is asked there.
 
-use super::Error;
 use super::challenge::Challenge;
 use super::clients::{Clients, Lane};
 use super::refusal::{self, Kind, Refusal, Result};
@@ -74,37 +73,30 @@ impl Shared {
 }
 
 impl Host {
-    pub(super) fn new(
-        name: &str,
-        config: Option<&HostConfig>,
-        shared: &Shared,
-    ) -> std::result::Result<Self, Error> {
+    pub(super) fn new(name: &str, config: Option<&HostConfig>, shared: &Shared) -> Result<Self> {
         let given = config.map(|c| c.endpoint.as_slice()).unwrap_or_default();
         let default = [api_host(name).to_owned()];
         let places = if given.is_empty() { &default } else { given };
         let endpoints = places
             .iter()
             .map(|place| Endpoint::new(name, place, config, shared).map(Arc::new))
-            .collect::<std::result::Result<_, _>>()?;
+            .collect::<Result<_>>()?;
         Ok(Self { endpoints })
     }
 }
 
 impl Endpoint {
-    fn new(
-        host: &str,
-        place: &str,
-        config: Option<&HostConfig>,
-        shared: &Shared,
-    ) -> std::result::Result<Self, Error> {
+    fn new(host: &str, place: &str, config: Option<&HostConfig>, shared: &Shared) -> Result<Self> {
         let Place {
             scheme,
             address,
             prefix,
-        } = Place::parse(place).ok_or_else(|| Error::Failed {
-            what: format!("reading endpoint {place:?} of {host}"),
-            detail: "not a URL and not host[:port]".to_owned(),
-            hint: None,
+        } = Place::parse(place).ok_or_else(|| {
+            Refusal::new(
+                format!("reading endpoint {place:?} of {host}"),
+                Kind::Other,
+                "not a URL and not host[:port]",
+            )
         })?;
         let loopback = is_loopback(host_of(&address));
         let insecure = config.and_then(|c| c.insecure);
@@ -182,13 +174,10 @@ impl Endpoint {
                 if let Some(rustls::Error::InvalidCertificate(_)) = refusal::tls_cause(&error) {
                     return Ok("https");
                 }
-                let refused = refusal::broken(what, &error);
-                let port_closed = refused.detail.contains("onnection refused");
-                if port_closed {
-                    Err(refused)
-                } else {
-                    Ok("http")
+                if refusal::is_refused(&error) {
+                    return Err(refusal::broken(what, &error));
                 }
+                Ok("http")
             }
         }
     }

@@ -15,6 +15,7 @@ mod challenge;
 mod clients;
 mod copy;
 mod digest;
+mod ends;
 mod flights;
 mod host;
 mod manifest;
@@ -199,7 +200,7 @@ impl Registries {
         Err(last.map_or_else(no_endpoint, Error::from))
     }
 
-    fn host(&self, name: &str) -> Result<Arc<Host>, Error> {
+    fn host(&self, name: &str) -> refusal::Result<Arc<Host>> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.get(name) {
             return Ok(Arc::clone(host));
@@ -234,9 +235,7 @@ impl Registries {
         access: Access,
         told: Option<&UnboundedSender<Event>>,
     ) -> refusal::Result<(Repository, Option<Descriptor>)> {
-        let host = self
-            .host(reference.registry())
-            .map_err(|error| Refusal::new("", refusal::Kind::Other, error.to_string()))?;
+        let host = self.host(reference.registry())?;
         let mut missing = None;
         let mut failed: Option<Box<Refusal>> = None;
         for endpoint in &host.endpoints {

@@ -28,6 +28,8 @@ pub(super) struct Refusal {
     /// How long the registry asks to wait.
     pub(super) retry_after: Option<Duration>,
     pub(super) hint: Option<String>,
+    /// Whether the credentials were refused themselves, not their use here.
+    pub(super) by_token_server: bool,
 }
 
 /// The kinds that are told apart inside.
@@ -35,7 +37,9 @@ pub(super) struct Refusal {
 pub(super) enum Kind {
     /// The registry answered with this status.
     Status(StatusCode),
-    /// No connection, or it broke or stalled.
+    /// No connection could be made.
+    NoConnection,
+    /// The connection broke or stalled.
     Connection,
     /// The certificate was not accepted.
     Certificate,
@@ -56,6 +60,7 @@ impl Refusal {
             who: String::new(),
             retry_after: None,
             hint: None,
+            by_token_server: false,
         })
     }
 
@@ -67,7 +72,7 @@ impl Refusal {
     /// Whether the same request may do better later.
     pub(super) fn transient(&self) -> bool {
         match self.kind {
-            Kind::Connection => true,
+            Kind::NoConnection | Kind::Connection => true,
             Kind::Status(status) => transient(status),
             _ => false,
         }
@@ -93,10 +98,7 @@ impl Refusal {
 
     /// Whether another endpoint of the same registry may do better.
     pub(super) fn is_unreachable(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Connection | Kind::Certificate | Kind::NotARegistry
-        ) || self.transient()
+        matches!(self.kind, Kind::Certificate | Kind::NotARegistry) || self.transient()
     }
 }
 
@@ -133,7 +135,7 @@ impl From<Box<Refusal>> for Error {
             };
         }
         match kind {
-            Kind::Connection | Kind::Certificate | Kind::NotARegistry => {
+            Kind::NoConnection | Kind::Connection | Kind::Certificate | Kind::NotARegistry => {
                 Self::Unreachable { what, detail, hint }
             }
             Kind::Status(_) if !who.is_empty() => Self::Failed {
@@ -300,6 +302,8 @@ pub(super) fn broken(what: impl Into<String>, error: &reqwest::Error) -> Box<Ref
     }
     let kind = if error.is_builder() {
         Kind::Other
+    } else if error.is_connect() {
+        Kind::NoConnection
     } else {
         Kind::Connection
     };
@@ -356,6 +360,19 @@ pub(super) fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a r
         cause = current.source();
     }
     None
+}
+
+/// Whether nobody listens at the other end.
+pub(super) fn is_refused(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        let io = current.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
 }
 
 /// The last cause of an error: the outer ones only say that a request failed.

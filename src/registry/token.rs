@@ -155,7 +155,9 @@ async fn fetch(asked: &Asked<'_>, bearer: &Bearer) -> Result<Token> {
     let what = refusal::describe(&Method::GET, &realm);
     let response = ask(asked, bearer, realm).await?;
     if !response.status().is_success() {
-        return Err(refusal::read(&Method::GET, response, &who(asked.credentials)).await);
+        let mut refusal = refusal::read(&Method::GET, response, &who(asked.credentials)).await;
+        refusal.by_token_server = true;
+        return Err(refusal);
     }
     let body = refusal::capped(response, ANSWER_CAP).await?;
     read_answer(&body)

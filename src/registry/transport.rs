@@ -9,7 +9,7 @@ use super::host::Endpoint;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
@@ -20,6 +20,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// How often a request is sent again.
 pub(super) const RETRIES: usize = 5;
+
+/// How often a connection is tried again that could not be made.
+const CONNECTION_RETRIES: usize = 2;
 
 /// The longest pause that is waited out; a registry that asks for more is told of instead.
 const LONGEST_PAUSE: Duration = Duration::from_secs(90);
@@ -155,7 +158,7 @@ impl Repository {
 
     /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
     pub(super) async fn send(&self, call: &Call) -> Result<Response> {
-        let mut pauses = pauses();
+        let mut pauses = Pauses::new(RETRIES);
         loop {
             let refusal = match self.once(call).await {
                 Ok(response) if refusal::transient(response.status()) => {
@@ -165,7 +168,7 @@ impl Repository {
                 Err(refusal) if refusal.transient() => refusal,
                 Err(refusal) => return Err(refusal),
             };
-            let pause = next_pause(&mut pauses, refusal)?;
+            let pause = pauses.after(refusal)?;
             self.pause(pause).await;
         }
     }
@@ -363,41 +366,48 @@ pub(super) async fn ping_url(endpoint: &Endpoint) -> Result<Url> {
 }
 
 /// The pauses between tries, with jitter so that many clients do not return together.
-pub(super) fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(Duration::from_secs(15))
-        .with_max_times(RETRIES)
-        .with_jitter()
-        .build()
+pub(super) struct Pauses {
+    next: ExponentialBackoff,
+    taken: usize,
+    most: usize,
 }
 
-/// How long to wait after this refusal; the refusal itself when it is the last one.
-pub(super) fn next_pause(
-    pauses: &mut impl Iterator<Item = Duration>,
-    mut refusal: Box<Refusal>,
-) -> Result<Duration> {
-    let Some(pause) = pauses.next() else {
-        return Err(refusal);
-    };
-    match refusal.retry_after {
-        Some(asked) if asked > LONGEST_PAUSE => {
+impl Pauses {
+    /// Pauses for at most `most` further tries.
+    pub(super) fn new(most: usize) -> Self {
+        let next = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(250))
+            .with_max_delay(Duration::from_secs(15))
+            .without_max_times()
+            .with_jitter()
+            .build();
+        Self {
+            next,
+            taken: 0,
+            most,
+        }
+    }
+
+    /// How long to wait after this refusal; the refusal itself when it is the last one.
+    pub(super) fn after(&mut self, mut refusal: Box<Refusal>) -> Result<Duration> {
+        // where nobody listens or no name resolves, people wait for the message
+        let most = match refusal.kind {
+            Kind::NoConnection => self.most.min(CONNECTION_RETRIES),
+            _ => self.most,
+        };
+        let next = self.next.next().filter(|_| self.taken < most);
+        let Some(pause) = next else {
+            return Err(refusal);
+        };
+        self.taken += 1;
+        let asked = refusal.retry_after.unwrap_or_default();
+        if asked > LONGEST_PAUSE {
             let asked = asked.as_secs();
             refusal.detail = format!("{}; it asks to come back in {asked} s", refusal.detail);
-            Err(refusal)
+            return Err(refusal);
         }
-        Some(asked) => {
-            tracing::debug!(
-                what = refusal.what,
-                detail = refusal.detail,
-                "waiting as asked"
-            );
-            Ok(asked.max(pause))
-        }
-        None => {
-            tracing::debug!(what = refusal.what, detail = refusal.detail, "trying again");
-            Ok(pause)
-        }
+        tracing::debug!(what = refusal.what, detail = refusal.detail, "trying again");
+        Ok(pause.max(asked))
     }
 }
 

@@ -6,7 +6,7 @@
 use super::body::{Meter, Source};
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::transport::{Call, Repository, drain, next_pause, pauses, same_origin};
+use super::transport::{Call, Pauses, Repository, drain, same_origin};
 use crate::reference::Digest;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
@@ -29,7 +29,7 @@ const STALL: Duration = Duration::from_secs(120);
 const STORING: Duration = Duration::from_secs(15 * 60);
 
 /// How often a whole blob is carried again.
-const ATTEMPTS: usize = 3;
+const AGAIN: usize = 2;
 
 /// A place where a blob may be uploaded to.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ pub(super) async fn carry(
     mut session: Option<Session>,
 ) -> Result<()> {
     let meter = Arc::new(Meter::default());
-    let mut pauses = pauses().take(ATTEMPTS - 1);
+    let mut pauses = Pauses::new(AGAIN);
     loop {
         // a new session for every try: what a broken one holds is not known (ECR's Range is stale)
         let refusal = match attempt(from, to, content, session.take(), &meter).await {
@@ -146,7 +146,7 @@ pub(super) async fn carry(
         if !again {
             return Err(refusal);
         }
-        let pause = next_pause(&mut pauses, refusal)?;
+        let pause = pauses.after(refusal)?;
         to.pause(pause).await;
     }
 }

@@ -215,7 +215,7 @@ async fn an_upload_that_fails_is_done_again_in_a_new_session() {
 #[tokio::test]
 async fn where_whole_blobs_are_refused_they_go_in_pieces() {
     let (from, to) = (Registry::start().await, Registry::start().await);
-    let big = bytes(3, 17 * 1024 * 1024);
+    let big = vec![3; 17 * 1024 * 1024];
     let manifest = image(&from, "a/b", &[&big]);
     from.put_manifest("a/b", "1", MANIFEST, &manifest);
     to.hook(|r| {
@@ -289,6 +289,38 @@ async fn a_missing_repository_in_the_target_is_no_missing_source() {
 
     assert!(matches!(error, Error::Failed { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("created first"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_repository_that_shows_itself_only_after_the_first_push_is_pushed_to() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let manifest = simple(&from);
+    let mut exists = false;
+    // Quay: 401 for a repository that is not there, which a push creates
+    to.hook(move |r| {
+        exists |= r.method == "POST";
+        (!exists && r.path != "/v2/").then(|| Reply::error(401, "UNAUTHORIZED", "access denied"))
+    });
+
+    copy(&copier(), &request(&from, &to, "a/b:1"))
+        .await
+        .unwrap();
+
+    assert_eq!(to.manifest("a/b", "1").unwrap().1, manifest);
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_seen_is_not_moved() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    simple(&from);
+    to.hook(|r| (r.method == "HEAD").then(|| Reply::error(403, "DENIED", "push only")));
+
+    let error = copy(&copier(), &request(&from, &to, "a/b:1"))
+        .await
+        .unwrap_err();
+
+    assert!(matches!(error, Error::Denied { .. }), "{error}");
+    assert_eq!(pushed_manifests(&to), 0);
 }
 
 #[tokio::test]
