@@ -164,13 +164,14 @@ def facts(plugin):
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), "
-        f"Linux {platform.release()}; image-cloner {version(plugin)}, skopeo {version('skopeo')}, "
-        f"docker-registry {version('docker-registry')}, curl {version('curl')}"
+        f"Linux {platform.release()}; image-cloner {version(plugin, 'version')}, "
+        f"skopeo {version('skopeo')}, docker-registry {version('docker-registry')}, curl {version('curl')}"
     )
 
 
-def version(program):
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+def version(program, asked="--version"):
+    environment = {**os.environ, "KUBECONFIG": "/dev/null"}
+    said = subprocess.run([program, asked], capture_output=True, text=True, check=False, env=environment).stdout
     found = re.search(r"\d+\.\d+[^\s,]*", said)
     return found.group(0) if found else "of unknown version"
 
