@@ -5,6 +5,7 @@
 //! is [`crate::plan`]) and never prints.
 
 mod images;
+mod settle;
 mod workloads;
 
 pub use images::Images;
