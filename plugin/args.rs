@@ -153,8 +153,14 @@ pub(crate) struct CloneArgs {
     /// Copy the images and change no workload
     #[arg(long)]
     pub(crate) copy_only: bool,
-    /// What to do with workloads that Argo CD, Flux or another applier owns
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    /// Workloads that Argo CD, Flux or another applier owns: copy their images only, or repoint them live
+    #[arg(
+        long,
+        value_name = "copy|live",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
     pub(crate) owned: Owned,
     /// Use this pull secret instead of making one; none adds no pull secret
     #[arg(long, value_name = "NAME|none")]
@@ -162,11 +168,13 @@ pub(crate) struct CloneArgs {
     /// Let the credentials for pushing be put into pull secrets
     #[arg(long)]
     pub(crate) share_credentials: bool,
-    /// Only show what would be done; server has the API server check it
+    /// Only show what would be done; with server, the API server checks it
     #[arg(
         long,
-        value_name = "MODE",
+        value_name = "none|client|server",
         value_enum,
+        hide_possible_values = true,
+        hide_default_value = true,
         num_args = 0..=1,
         require_equals = true,
         default_value = "none",
@@ -185,8 +193,14 @@ pub(crate) struct CloneArgs {
     /// How long to wait for each workload
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     pub(crate) timeout: Duration,
-    /// What to print on standard output
-    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    /// Print the changed objects or their names; wide shows all of the plan
+    #[arg(
+        short,
+        long,
+        value_name = "wide|json|yaml|name",
+        value_enum,
+        hide_possible_values = true
+    )]
     pub(crate) output: Option<Output>,
     /// Write what was done to this file, as JSON or YAML by its ending
     #[arg(long, value_name = "FILE")]
@@ -231,11 +245,13 @@ pub(crate) struct RestoreArgs {
     /// Undo only what this run did
     #[arg(long, value_name = "ID")]
     pub(crate) run: Option<String>,
-    /// Only show what would be done; server has the API server check it
+    /// Only show what would be done; with server, the API server checks it
     #[arg(
         long,
-        value_name = "MODE",
+        value_name = "none|client|server",
         value_enum,
+        hide_possible_values = true,
+        hide_default_value = true,
         num_args = 0..=1,
         require_equals = true,
         default_value = "none",
@@ -251,8 +267,14 @@ pub(crate) struct RestoreArgs {
     /// How long to wait for each workload
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     pub(crate) timeout: Duration,
-    /// What to print on standard output
-    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    /// Print the changed objects or their names; wide shows all of the plan
+    #[arg(
+        short,
+        long,
+        value_name = "wide|json|yaml|name",
+        value_enum,
+        hide_possible_values = true
+    )]
     pub(crate) output: Option<Output>,
     /// Write what was done to this file, as JSON or YAML by its ending
     #[arg(long, value_name = "FILE")]
@@ -264,20 +286,20 @@ pub(crate) struct RestoreArgs {
 /// What happens to workloads that somebody else's tool would revert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Owned {
-    /// Copy their images only
+    // Copy their images only
     #[default]
     Copy,
-    /// Repoint them all the same
+    // Repoint them all the same
     Live,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DryRun {
-    /// Do it
+    // Do it
     None,
-    /// Show the plan
+    // Show the plan
     Client,
-    /// Send the changes, have them checked and not stored
+    // Send the changes, have them checked and not stored
     Server,
 }
 
@@ -311,13 +333,13 @@ impl From<DryRun> for execute::DryRun {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// All images and full names in the plan
+    // All images and full names in the plan
     Wide,
-    /// The changed objects as JSON
+    // The changed objects as JSON
     Json,
-    /// The changed objects as YAML
+    // The changed objects as YAML
     Yaml,
-    /// Only TYPE/NAME
+    // Only TYPE/NAME
     Name,
 }
 
