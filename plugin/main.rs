@@ -1,3 +1,61 @@
-//! `kubectl image-cloner`: arguments, prompts, progress and printing.
+//! `kubectl image-cloner`: arguments, prompts, progress and printing; one file a verb.
+//!
+//! Everything that is decided about images and workloads is decided in the library.
 
-fn main() {}
+mod args;
+mod clone;
+mod copy;
+mod ending;
+mod interactive;
+mod progress;
+mod restore;
+mod settings;
+mod stop;
+mod terminal;
+
+use args::{Cli, Verb};
+use clap::Parser;
+use std::process::ExitCode;
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("no other provider can be installed before the first line of main");
+    log_to_stderr();
+    let runtime =
+        tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
+    let terminal = Terminal::detect();
+    let ended = runtime.block_on(async {
+        terminal.watch_interrupts();
+        match cli.verb {
+            Verb::Clone(args) => clone::run(args, &terminal).await,
+            Verb::Copy(args) => copy::run(args, &terminal).await,
+            Verb::Restore(args) => restore::run(args, &terminal).await,
+            Verb::Version => {
+                terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
+                Ok(0)
+            }
+        }
+    });
+    // a name lookup that hangs must not hold up the end
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(stopped) => {
+            terminal.error(&stopped);
+            ExitCode::from(stopped.code)
+        }
+    }
+}
+
+/// Diagnostics of the libraries, for those who ask: `RUST_LOG=image_cloner=debug`.
+fn log_to_stderr() {
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_writer(std::io::stderr)
+            .init();
+    }
+}

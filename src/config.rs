@@ -3,8 +3,19 @@
 //! Decides which value wins (flags, then environment, then file) and what a value may be. Never decides
 //! which credentials go where (that is [`crate::credentials`]).
 
+mod endpoint;
+mod environment;
+mod locate;
+#[cfg(test)]
+mod tests;
+
+pub use environment::Environment;
+
+use crate::reference::grammar;
+use crate::target::{Layout, TargetRegistry};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// `config.yaml`, as written by the user.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -22,7 +33,7 @@ pub struct Config {
     pub skip_namespaces: Vec<String>,
     /// Workloads that serve the target registry itself: `NAMESPACE/NAME`.
     pub protect: Vec<String>,
-    /// Per registry host.
+    /// Per registry host, by its canonical name: `docker.io`, `registry.corp:5443`.
     pub registries: BTreeMap<String, HostConfig>,
 }
 
@@ -35,15 +46,15 @@ pub struct ContextConfig {
 }
 
 /// Settings of one registry host.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Clone, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HostConfig {
     /// Where to really talk to it: URLs or `host[:port]`, tried in order.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "endpoint::one_or_many")]
     pub endpoint: Vec<String>,
     /// How much of transport security to give up.
     pub insecure: Option<Insecure>,
-    /// PEM file with a further certificate authority.
+    /// PEM file with a further certificate authority; relative to the folder of `config.yaml`.
     pub ca_file: Option<PathBuf>,
     /// User name.
     pub username: Option<String>,
@@ -65,37 +76,6 @@ pub enum Insecure {
     SkipVerify,
 }
 
-fn one_or_many<'de, D: serde::Deserializer<'de>>(
-    _deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    todo!()
-}
-
-/// The `IMAGE_CLONER_*` variables, read once.
-///
-/// `Debug` never shows a password.
-#[derive(Clone, Default)]
-pub struct Environment {
-    vars: BTreeMap<String, String>,
-}
-
-impl Environment {
-    /// Reads the process's environment.
-    pub fn from_process() -> Self {
-        todo!()
-    }
-
-    /// The value of `IMAGE_CLONER_<name>`, trimmed; none when unset or empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.vars.get(name).map(String::as_str)
-    }
-
-    /// A comma-separated list, spaces trimmed, empty items dropped.
-    pub fn list(&self, _name: &str) -> Vec<String> {
-        todo!()
-    }
-}
-
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("reading configuration {path}: {reason}")]
@@ -109,12 +89,120 @@ pub struct ConfigError {
 impl Config {
     /// Loads the file that the environment names (`IMAGE_CLONER_CONFIG`), else the one at its usual place;
     /// the default when there is none there.
-    pub fn load(_environment: &Environment) -> Result<Self, ConfigError> {
-        todo!()
+    pub fn load(environment: &Environment) -> Result<Self, ConfigError> {
+        if let Some(path) = environment.get("CONFIG") {
+            return Self::read(Path::new(path));
+        }
+        match locate::usual_place() {
+            Some(path) if path.exists() => Self::read(&path),
+            _ => Ok(Self::default()),
+        }
     }
 
     /// The target registry by configuration alone: the context's, else the general one.
-    pub fn registry_for(&self, _context: Option<&str>) -> Option<&str> {
-        todo!()
+    pub fn registry_for(&self, context: Option<&str>) -> Option<&str> {
+        context
+            .and_then(|context| self.contexts.get(context)?.registry.as_deref())
+            .or(self.registry.as_deref())
+    }
+
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let error = |reason: String| ConfigError {
+            path: path.display().to_string(),
+            reason,
+        };
+        let text = std::fs::read_to_string(path).map_err(|cause| error(cause.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder).map_err(error)
+    }
+
+    fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+        // without the excerpt: the offending line may be a password that somebody tried to put there
+        let options = serde_saphyr::options! { with_snippet: false };
+        let config: Option<Self> = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| error.to_string())?;
+        let mut config = config.unwrap_or_default();
+        config.check()?;
+        let mut registries = BTreeMap::new();
+        for (key, mut host) in config.registries {
+            let in_host = |reason: String| format!("registries: {key:?}: {reason}");
+            let name = grammar::canonical_host(&key).map_err(in_host)?;
+            host.check().map_err(in_host)?;
+            host.ca_file = host.ca_file.map(|file| folder.join(file));
+            if registries.insert(name, host).is_some() {
+                return Err(in_host(
+                    "is there already under another spelling".to_owned(),
+                ));
+            }
+        }
+        config.registries = registries;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let target = |registry: &String| {
+            TargetRegistry::parse(registry, Layout::default())
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        if let Some(registry) = &self.registry {
+            target(registry).map_err(|reason| format!("registry: {reason}"))?;
+        }
+        for (context, settings) in &self.contexts {
+            if let Some(registry) = &settings.registry {
+                target(registry)
+                    .map_err(|reason| format!("contexts: {context:?}: registry: {reason}"))?;
+            }
+        }
+        if let Some(layout) = &self.layout {
+            layout
+                .parse::<Layout>()
+                .map_err(|reason| format!("layout: {reason}"))?;
+        }
+        for workload in &self.protect {
+            let parts: Vec<_> = workload.split('/').collect();
+            if parts.len() != 2 || parts.contains(&"") {
+                return Err(format!("protect: {workload:?} is not NAMESPACE/NAME"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shows no command: people do write `echo <password>`.
+impl fmt::Debug for HostConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostConfig")
+            .field("endpoint", &self.endpoint)
+            .field("insecure", &self.insecure)
+            .field("ca_file", &self.ca_file)
+            .field("username", &self.username)
+            .field("pull_username", &self.pull_username)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HostConfig {
+    fn check(&self) -> Result<(), String> {
+        for (user, command, names) in [
+            (
+                &self.username,
+                &self.password_command,
+                ["username", "passwordCommand"],
+            ),
+            (
+                &self.pull_username,
+                &self.pull_password_command,
+                ["pullUsername", "pullPasswordCommand"],
+            ),
+        ] {
+            let [given, missing] = match (user, command) {
+                (Some(_), None) => names,
+                (None, Some(_)) => [names[1], names[0]],
+                _ => continue,
+            };
+            return Err(format!("{given} needs {missing} beside it"));
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::reference::{Digest, Reference};
 use crate::workload::WorkloadId;
+use std::collections::BTreeMap;
 
 /// A failure as people read it: what was being done to what, the cause, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,30 @@ pub struct Failure {
     pub hints: Vec<String>,
 }
 
+impl Failure {
+    /// A failure without hints.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// The same with one hint more.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The same with what was being done in front: `context: message`.
+    #[must_use]
+    pub fn context(mut self, context: impl std::fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+}
+
 /// What is known of an image before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -21,11 +46,14 @@ pub struct Finding {
     pub digest: Digest,
     /// Bytes of all its manifests, configs and layers; none where that was not asked.
     pub size: Option<u64>,
-    /// Whether the target's tag already has this digest.
+    /// Whether the target already has this digest under the target's name.
     pub present: bool,
     /// The digest that the source's tag has now, where what runs is another one.
     pub moved: Option<Digest>,
 }
+
+/// What is known of the images of a plan before anything is written, by target.
+pub type Survey = BTreeMap<Reference, Result<Finding, Failure>>;
 
 /// How the copying of one image ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +114,13 @@ pub struct WorkloadOutcome {
     pub workload: WorkloadId,
     /// How it ended.
     pub state: WorkloadState,
-    /// Things worth saying that are no failure: a slot left alone, a shared note.
+    /// Things worth saying that are no failure: a slot left alone, a tag kept.
     pub notes: Vec<String>,
+    /// Whether it was left although the user wanted it repointed; not so for `--copy-only` and for what a
+    /// broad selection leaves out by itself.
+    pub left: bool,
+    /// The object as the server has it after the write, where there was one.
+    pub object: Option<serde_json::Value>,
 }
 
 /// A whole run.
@@ -103,4 +136,26 @@ pub struct Outcome {
     pub took: std::time::Duration,
     /// Whether it was cut short by an interrupt.
     pub interrupted: bool,
+}
+
+impl Outcome {
+    /// The exit code: 130 interrupted, 1 something failed, 3 selected workloads were left unrepointed,
+    /// 0 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        let failed = self
+            .images
+            .iter()
+            .any(|image| matches!(image.state, ImageState::Failed(_)))
+            || self
+                .workloads
+                .iter()
+                .any(|workload| matches!(workload.state, WorkloadState::Failed(_)));
+        let left = self.workloads.iter().any(|workload| workload.left);
+        match (self.interrupted, failed, left) {
+            (true, ..) => 130,
+            (_, true, _) => 1,
+            (_, _, true) => 3,
+            _ => 0,
+        }
+    }
 }

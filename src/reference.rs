@@ -184,10 +184,7 @@ impl Reference {
 
     /// The short form that people type: `nginx:1.25`, `quay.io/a/b:1`. Parses to an equal reference.
     pub fn familiar(&self) -> String {
-        let mut name = self.familiar_name();
-        self.write_suffix(&mut name)
-            .expect("writing to a string cannot fail");
-        name
+        self.familiar_name() + &self.suffix()
     }
 
     /// The same repository, with this tag and digest instead; with neither, it is `latest` as in
@@ -224,14 +221,11 @@ impl Reference {
         }
     }
 
-    fn write_suffix(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        if let Some(tag) = &self.tag {
-            write!(out, ":{tag}")?;
-        }
-        if let Some(digest) = &self.digest {
-            write!(out, "@{digest}")?;
-        }
-        Ok(())
+    /// `[:tag][@digest]`
+    fn suffix(&self) -> String {
+        let tag = self.tag.iter().map(|tag| format!(":{tag}"));
+        let digest = self.digest.iter().map(|digest| format!("@{digest}"));
+        tag.chain(digest).collect()
     }
 }
 
@@ -271,8 +265,8 @@ impl Hash for Reference {
 /// The canonical text, `registry/repository[:tag][@digest]`.
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
-        self.write_suffix(f)
+        let (registry, repository) = (&self.registry, &self.repository);
+        write!(f, "{registry}/{repository}{}", self.suffix())
     }
 }
 

@@ -3,17 +3,33 @@
 //! Decides how a selection becomes objects and how writes are sent (`Apply` or `ServerDryRun`). Never
 //! decides what is written (that is [`crate::plan`] and [`crate::patch`]).
 
+mod connect;
+mod error;
+mod kubeconfig;
+mod local_registry;
+mod observe;
+mod pull_secret;
+mod request;
+mod rollout;
+mod running;
 mod selection;
+mod surroundings;
+mod trouble;
 
+pub use error::Error;
+pub use local_registry::LocalRegistry;
 pub use selection::{Selection, SelectionError};
 
 use crate::credentials::{Credentials, Keyring};
 use crate::plan::Observed;
 use crate::target::TargetRegistry;
-use crate::workload::{Workload, WorkloadId};
-use serde_json::Value;
+use crate::workload::{FIELD_MANAGER, Workload, WorkloadId};
+use request::{Collection, Only};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// kubectl's connection flags.
 #[derive(Debug, Clone, Default)]
@@ -49,35 +65,21 @@ pub enum WriteMode {
     ServerDryRun,
 }
 
-/// Why the API server was no help.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The object is not there.
-    #[error("{0}")]
-    NotFound(String),
-    /// RBAC says no.
-    #[error("{0}")]
-    Forbidden(String),
-    /// The object changed under way: observe and plan again.
-    #[error("{0}")]
-    Conflict(String),
-    /// The request itself is wrong (unknown type, context).
-    #[error("{message}")]
-    Invalid {
-        /// What is wrong.
-        message: String,
-        /// What helps.
-        hint: Option<String>,
-    },
-    /// Anything else.
-    #[error("{0}")]
-    Failed(String),
-}
-
 /// A connection to one cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    // private: kube::Client, context name, default namespace, write mode
+    shared: Arc<Shared>,
+    namespace: String,
+}
+
+/// What every clone of a connection shares.
+struct Shared {
+    client: kube::Client,
+    context: String,
+    server: String,
+    mode: WriteMode,
+    request_timeout: Option<Duration>,
+    cron_job_version: OnceCell<&'static str>,
 }
 
 /// What a selection came to.
@@ -93,17 +95,6 @@ pub struct Observation {
     pub missing: Vec<Error>,
 }
 
-/// The cluster's own registry, as KEP-1755 publishes it in `kube-public/local-registry-hosting`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LocalRegistry {
-    /// As this machine reaches it.
-    pub host: Option<String>,
-    /// As the nodes reach it.
-    pub host_from_container_runtime: Option<String>,
-    /// As pods reach it.
-    pub host_from_cluster_network: Option<String>,
-}
-
 /// What a rollout came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rollout {
@@ -115,57 +106,112 @@ pub enum Rollout {
     TimedOut(String),
 }
 
+/// How often a write is tried again that someone else's write came before.
+const TRIES: u32 = 5;
+
 impl Cluster {
     /// Connects as kubectl would with these flags; reads `KUBECONFIG`, skipping files that are missing.
-    pub async fn connect(_flags: &ConnectFlags, _mode: WriteMode) -> Result<Self, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// When flags and files name no cluster, or credentials cannot be had. The API server is not asked
+    /// yet.
+    pub async fn connect(flags: &ConnectFlags, mode: WriteMode) -> Result<Self, Error> {
+        let connection = connect::connect(flags).await?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                client: connection.client,
+                context: connection.context,
+                server: connection.server,
+                mode,
+                request_timeout: flags.request_timeout,
+                cron_job_version: OnceCell::new(),
+            }),
+            namespace: connection.namespace,
+        })
     }
 
     /// The kube context in use, for people.
     pub fn context(&self) -> &str {
-        todo!()
+        &self.shared.context
     }
 
     /// The namespace that requests go to when none is named.
     pub fn namespace(&self) -> &str {
-        todo!()
+        &self.namespace
+    }
+
+    /// The same connection, in this namespace when none is named.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            namespace: namespace.to_owned(),
+        }
     }
 
     /// The names of all namespaces, sorted.
     pub async fn namespaces(&self) -> Result<Vec<String>, Error> {
-        todo!()
+        let namespaces = Collection::core("namespaces", "namespace", None);
+        let name = |namespace: Value| Some(namespace["metadata"]["name"].as_str()?.to_owned());
+        let mut names = self.list(&namespaces, Only::default(), name).await?;
+        names.sort();
+        Ok(names)
     }
 
     /// Finds the selected workloads and what surrounds them: digests that run, pull secrets, opt-outs.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked at all; what is missing or forbidden is in the observation.
     pub async fn observe(
         &self,
-        _selection: &Selection,
-        _target: &TargetRegistry,
+        selection: &Selection,
+        target: &TargetRegistry,
     ) -> Result<Observation, Error> {
-        todo!()
+        let found = observe::find(self, selection).await?;
+        surroundings::observe(self, found, target).await
     }
 
     /// The selected workloads alone, without their surroundings, for a restore.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
     pub async fn workloads(
         &self,
-        _selection: &Selection,
+        selection: &Selection,
     ) -> Result<(Vec<Workload>, Vec<Error>), Error> {
-        todo!()
+        let found = observe::find(self, selection).await?;
+        let workloads = found.workloads.into_iter().map(|found| found.workload);
+        Ok((workloads.collect(), found.missing))
     }
 
-    /// One workload as it is now.
-    pub async fn get(&self, _id: &WorkloadId) -> Result<Workload, Error> {
-        todo!()
+    /// One workload's object as it is now.
+    pub async fn get(&self, id: &WorkloadId) -> Result<Value, Error> {
+        let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
+        self.get_one(&collection, &id.name).await
     }
 
-    /// Sends a JSON patch; a failed `test` is [`Error::Conflict`].
-    pub async fn patch(&self, _id: &WorkloadId, _body: &Value) -> Result<Workload, Error> {
-        todo!()
+    /// Sends a JSON patch and gives the object after it; a failed `test` is [`Error::Conflict`].
+    pub async fn patch(&self, id: &WorkloadId, body: &Value) -> Result<Value, Error> {
+        let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
+        self.patch_one(&collection, &id.name, body).await
     }
 
-    /// Removes our managedFields entry, after a restore.
-    pub async fn disown(&self, _id: &WorkloadId) -> Result<(), Error> {
-        todo!()
+    /// Removes our managedFields entry, after a restore, so that server-side appliers find nobody to
+    /// conflict with.
+    pub async fn disown(&self, id: &WorkloadId) -> Result<(), Error> {
+        let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let object = self.get_one(&collection, &id.name).await?;
+            let Some(body) = disowning(&object) else {
+                return Ok(());
+            };
+            match self.patch_one(&collection, &id.name, &body).await {
+                Err(Error::Conflict(_)) if attempt < TRIES => {}
+                answer => return answer.map(|_| ()),
+            }
+        }
     }
 
     /// Makes sure the namespace has our pull secret of this name with these credentials under
@@ -173,21 +219,68 @@ impl Cluster {
     /// is an error.
     pub async fn ensure_pull_secret(
         &self,
-        _namespace: &str,
-        _name: &str,
-        _key: &str,
-        _credentials: &Credentials,
+        namespace: &str,
+        name: &str,
+        key: &str,
+        credentials: &Credentials,
     ) -> Result<(), Error> {
-        todo!()
+        pull_secret::ensure(self, namespace, name, key, credentials).await
     }
 
     /// Follows a rollout until it is ready, cannot be followed, or `timeout` has passed.
-    pub async fn wait(&self, _id: &WorkloadId, _timeout: Duration) -> Result<Rollout, Error> {
-        todo!()
+    pub async fn wait(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
+        rollout::wait(self, id, timeout).await
     }
 
     /// The cluster's own registry, if it publishes one.
+    ///
+    /// # Errors
+    /// When it publishes something that cannot be read.
     pub async fn local_registry(&self) -> Result<Option<LocalRegistry>, Error> {
-        todo!()
+        local_registry::published(self).await
+    }
+}
+
+fn workload_of(id: &WorkloadId, object: &Value) -> Result<Workload, Error> {
+    Workload::from_object(&id.kind, object)
+        .map_err(|reason| Error::Failed(format!("reading {id} in {}: {reason}", id.namespace)))
+}
+
+/// The patch that removes our entries of managedFields, the last one first; none where there are none.
+fn disowning(object: &Value) -> Option<Value> {
+    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    let ours = entries.iter().enumerate().rev();
+    let ours = ours.filter(|(_, entry)| entry["manager"] == FIELD_MANAGER);
+    let operations: Vec<Value> = ours
+        .flat_map(|(index, _)| {
+            let path = format!("/metadata/managedFields/{index}");
+            [
+                json!({"op": "test", "path": format!("{path}/manager"), "value": FIELD_MANAGER}),
+                json!({"op": "remove", "path": path}),
+            ]
+        })
+        .collect();
+    (!operations.is_empty()).then_some(Value::Array(operations))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disowning_removes_our_entries_from_the_end() {
+        let object = json!({"metadata": {"managedFields": [
+            {"manager": "image-cloner"}, {"manager": "kubectl"}, {"manager": "image-cloner"},
+        ]}});
+        assert_eq!(
+            disowning(&object),
+            Some(json!([
+                {"op": "test", "path": "/metadata/managedFields/2/manager", "value": "image-cloner"},
+                {"op": "remove", "path": "/metadata/managedFields/2"},
+                {"op": "test", "path": "/metadata/managedFields/0/manager", "value": "image-cloner"},
+                {"op": "remove", "path": "/metadata/managedFields/0"},
+            ]))
+        );
+        assert_eq!(disowning(&json!({"metadata": {}})), None);
     }
 }

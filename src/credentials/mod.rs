@@ -4,7 +4,16 @@
 //! `auth.json`, anonymous) and the matching rules of pull secrets. Never sends credentials anywhere (that
 //! is [`crate::registry`]) and never prints them: `Debug` shows only the user name.
 
-use crate::config::{Config, Environment};
+mod chain;
+mod command;
+mod docker_config;
+mod keyring;
+mod scope;
+
+pub use chain::Chain;
+pub use docker_config::docker_config_json;
+pub use keyring::Keyring;
+
 use secrecy::SecretString;
 use std::fmt;
 
@@ -24,6 +33,42 @@ pub enum Credentials {
     IdentityToken(SecretString),
 }
 
+impl Credentials {
+    /// The user name, where there is one.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Basic { username, .. } => Some(username),
+            Self::Anonymous | Self::IdentityToken(_) => None,
+        }
+    }
+}
+
+/// The same to a registry.
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        use secrecy::ExposeSecret as _;
+        match (self, other) {
+            (Self::Anonymous, Self::Anonymous) => true,
+            (
+                Self::Basic { username, password },
+                Self::Basic {
+                    username: other_username,
+                    password: other_password,
+                },
+            ) => {
+                username == other_username
+                    && password.expose_secret() == other_password.expose_secret()
+            }
+            (Self::IdentityToken(token), Self::IdentityToken(other)) => {
+                token.expose_secret() == other.expose_secret()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Credentials {}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -36,74 +81,26 @@ impl fmt::Debug for Credentials {
 
 /// Why credentials could not be read; never contains any.
 #[derive(Debug, thiserror::Error)]
-#[error("reading credentials for {registry}: {reason}")]
+#[error("reading credentials{}: {reason}", registry.as_ref().map(|host| format!(" for {host}")).unwrap_or_default())]
 pub struct CredentialsError {
-    /// The host they were wanted for.
-    pub registry: String,
+    /// The host they were wanted for; none when it is a whole file that cannot be read.
+    pub registry: Option<String>,
     /// The source that failed and why.
     pub reason: String,
 }
 
-/// The local sources of credentials, in order.
-#[derive(Debug, Clone, Default)]
-pub struct Chain {
-    // private: environment, config.yaml's hosts, docker's and podman's files
-}
-
-impl Chain {
-    /// The chain of this machine: environment, `config.yaml`, docker's and podman's files.
-    ///
-    /// # Errors
-    /// When a file that exists cannot be read or parsed.
-    pub fn local(_environment: &Environment, _config: &Config) -> Result<Self, CredentialsError> {
-        todo!()
+impl CredentialsError {
+    fn of_host(registry: &str, reason: impl Into<String>) -> Self {
+        Self {
+            registry: Some(registry.to_owned()),
+            reason: reason.into(),
+        }
     }
 
-    /// Credentials for a repository: the first source that has some, else [`Credentials::Anonymous`].
-    pub async fn find(
-        &self,
-        _registry: &str,
-        _repository: &str,
-    ) -> Result<Credentials, CredentialsError> {
-        todo!()
+    fn of_file(reason: impl Into<String>) -> Self {
+        Self {
+            registry: None,
+            reason: reason.into(),
+        }
     }
-
-    /// Credentials that may be put into pull secrets for the target registry `host`: the pull user of the
-    /// environment or of `config.yaml`; none when neither is given.
-    pub async fn for_pull(&self, _registry: &str) -> Result<Option<Credentials>, CredentialsError> {
-        todo!()
-    }
-}
-
-/// The entries of `dockerconfigjson` pull secrets, with Kubernetes' matching rules.
-#[derive(Debug, Clone, Default)]
-pub struct Keyring {
-    // private
-}
-
-impl Keyring {
-    /// Adds the entries of a Secret's `.dockerconfigjson`.
-    pub fn add_docker_config_json(&mut self, _json: &[u8]) -> Result<(), CredentialsError> {
-        todo!()
-    }
-
-    /// Every match for a repository, most specific first.
-    pub fn find(&self, _registry: &str, _repository: &str) -> Vec<Credentials> {
-        todo!()
-    }
-
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        todo!()
-    }
-}
-
-/// A `.dockerconfigjson` with one entry more: `key` is `host[/prefix]`; other entries of `existing` are
-/// kept. The bytes are the same for the same input, so that an unchanged secret is no write.
-pub fn docker_config_json(
-    _existing: Option<&[u8]>,
-    _key: &str,
-    _credentials: &Credentials,
-) -> Result<Vec<u8>, CredentialsError> {
-    todo!()
 }

@@ -1,1 +1,89 @@
-//! Carries out a plan.
+//! Carries out a plan: copies, then repoints, and tells an observer of both.
+//!
+//! Decides the order (a workload is written when all of its images are known complete in the target) and
+//! what a failure stops (its own image or workload, nothing else). Never decides what is to be done (that
+//! is [`crate::plan`]) and never prints.
+
+mod images;
+mod settle;
+mod workloads;
+
+pub use images::Images;
+pub use workloads::{CloneTerms, PullSecret, Run};
+
+use crate::cluster;
+use crate::outcome::{Failure, ImageOutcome, WorkloadOutcome};
+use crate::reference::Reference;
+use crate::registry;
+use crate::workload::WorkloadId;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What happens while a plan is carried out.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// An image is being looked at or copied.
+    ImageStarted(&'a Reference),
+    /// So many more bytes of this image have to be carried.
+    Expected(&'a Reference, u64),
+    /// So many more bytes of this image were carried.
+    Carried(&'a Reference, u64),
+    /// A registry asked for a pause.
+    Waiting(&'a Reference, &'a str, Duration),
+    /// An image is done, one way or the other.
+    ImageFinished(&'a ImageOutcome),
+    /// A workload was written and its rollout is being followed.
+    RollingOut(&'a WorkloadId),
+    /// A workload is done, one way or the other.
+    WorkloadFinished(&'a WorkloadOutcome),
+}
+
+/// Told of events as they happen; called from many tasks, must be quick.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn notice(&self, event: &Event<'_>);
+}
+
+/// Whether anything is written, as `kubectl --dry-run` has it. No dry run writes to a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DryRun {
+    /// For real.
+    #[default]
+    None,
+    /// Changes are worked out here and sent nowhere.
+    Client,
+    /// Changes are sent to be checked and not stored; the [`crate::cluster::WriteMode`] says so too.
+    Server,
+}
+
+/// What holds for a whole run, whatever it does.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Follow each rollout for so long.
+    pub wait: Option<Duration>,
+    /// Whether anything is written at all.
+    pub dry_run: DryRun,
+    /// Cancelled when the run is to end early: nothing new is begun, what is half done is abandoned where
+    /// that is safe.
+    pub stop: CancellationToken,
+}
+
+impl From<registry::Error> for Failure {
+    fn from(error: registry::Error) -> Self {
+        with_hint(error.to_string(), error.hint())
+    }
+}
+
+impl From<cluster::Error> for Failure {
+    fn from(error: cluster::Error) -> Self {
+        with_hint(error.to_string(), error.hint())
+    }
+}
+
+fn with_hint(message: String, hint: Option<&str>) -> Failure {
+    let failure = Failure::new(message);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

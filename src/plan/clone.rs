@@ -1,16 +1,266 @@
 //! Planning a clone.
 
-use super::{Observed, Plan, PlanError, Planned, Policy};
+use super::copies::{Copies, Wanted};
+use super::slots::{self, Wish};
+use super::{
+    Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullSecretChange, Repoint,
+    SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
+};
+use crate::workload::{
+    Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord, Workload,
+};
+use std::collections::BTreeMap;
 
 /// Plans a clone of these workloads.
 ///
 /// # Errors
 /// When two sources would share one target.
-pub fn clone(_observed: &[Observed], _policy: &Policy) -> Result<Plan, PlanError> {
-    todo!()
+pub fn clone(observed: &[Observed], policy: &Policy) -> Result<Plan, PlanError> {
+    let mut copies = Copies::default();
+    let mut workloads = Vec::with_capacity(observed.len());
+    for one in observed {
+        let (planned, wanted) = plan(one, policy);
+        for copy in wanted {
+            copies.add(copy, &one.workload.id)?;
+        }
+        workloads.push(planned);
+    }
+    Ok(Plan {
+        copies: copies.finish(),
+        workloads,
+    })
 }
 
-/// Plans one workload again after it changed under way.
-pub fn replan(_observed: &Observed, _policy: &Policy) -> Planned {
-    todo!()
+/// What happens to one workload, and the copies that it asks for.
+fn plan(observed: &Observed, policy: &Policy) -> (Planned, Vec<Wanted>) {
+    let workload = &observed.workload;
+    let planned = |decision, notes, wanted: &[Wanted]| Planned {
+        workload: workload.clone(),
+        decision,
+        targets: wanted.iter().map(|copy| copy.target.clone()).collect(),
+        notes,
+    };
+    if let Some(reason) = skipped(observed, policy) {
+        return (planned(Decision::Skip(reason), vec![], &[]), vec![]);
+    }
+    let Wishes {
+        changes,
+        originals,
+        wanted,
+        kept,
+        mut notes,
+    } = Wishes::of(observed, policy);
+    if changes.is_empty() {
+        let decision = if kept == 0 && !notes.is_empty() {
+            Decision::Skip(std::mem::take(&mut notes).join("; "))
+        } else {
+            Decision::Unchanged
+        };
+        return (planned(decision, notes, &[]), vec![]);
+    }
+    let decision = match repoint(observed, policy, changes, originals) {
+        Ok(repoint) => {
+            note_effects(workload, &mut notes);
+            note_owner(workload, &mut notes);
+            Decision::Repoint(repoint)
+        }
+        Err(reason) => {
+            note_way(workload, policy, &mut notes);
+            Decision::CopyOnly(reason)
+        }
+    };
+    (planned(decision, notes, &wanted), wanted)
+}
+
+/// Why a workload is not touched at all.
+fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
+    let workload = &observed.workload;
+    let namespace = workload.id.namespace.as_str();
+    if let Some(controller) = &workload.controller {
+        return Some(format!("controlled by {controller}"));
+    }
+    if workload.opted_out {
+        return Some(format!("opted out by {SKIP}"));
+    }
+    if observed.namespace_opted_out {
+        return Some(format!("namespace {namespace} opted out by {SKIP}"));
+    }
+    if observed.named {
+        return None;
+    }
+    if SYSTEM_NAMESPACES.contains(&namespace) || policy.skip_namespaces.contains(namespace) {
+        return Some(format!("namespace {namespace} is skipped"));
+    }
+    if policy
+        .protect
+        .contains(&format!("{namespace}/{}", workload.id.name))
+    {
+        return Some("serves the target registry".to_owned());
+    }
+    let priority = workload.priority_class.as_deref().unwrap_or_default();
+    if priority.starts_with("system-") && priority.ends_with("-critical") {
+        return Some(format!("priority class {priority}"));
+    }
+    (workload.restored.as_ref() == Some(&workload.images_hash()))
+        .then(|| "restored, and no image has changed since".to_owned())
+}
+
+/// What becomes of all slots of a workload.
+struct Wishes {
+    changes: Vec<SlotChange>,
+    /// The text to record for each change, in the same order.
+    originals: Vec<String>,
+    wanted: Vec<Wanted>,
+    /// How many slots are in the target already.
+    kept: usize,
+    notes: Vec<String>,
+}
+
+impl Wishes {
+    fn of(observed: &Observed, policy: &Policy) -> Self {
+        let mut wishes = Self {
+            changes: vec![],
+            originals: vec![],
+            wanted: vec![],
+            kept: 0,
+            notes: vec![],
+        };
+        for slot in &observed.workload.slots {
+            match slots::wish(observed, slot, &policy.target) {
+                Wish::Keep => wishes.kept += 1,
+                Wish::Leave(reason) if slot.image.is_empty() => {
+                    wishes.notes.push(format!("{}: left: {reason}", slot.key));
+                }
+                Wish::Leave(reason) => wishes
+                    .notes
+                    .push(format!("{}: left at {}: {reason}", slot.key, slot.image)),
+                Wish::Change(change) => {
+                    wishes.changes.push(change.slot);
+                    wishes.originals.push(change.original);
+                    wishes.wanted.push(change.wanted);
+                }
+            }
+        }
+        wishes
+    }
+}
+
+/// The write that makes these changes.
+///
+/// # Errors
+/// When the workload is better left as it is: the reason.
+fn repoint(
+    observed: &Observed,
+    policy: &Policy,
+    changes: Vec<SlotChange>,
+    originals: Vec<String>,
+) -> Result<Repoint, String> {
+    let workload = &observed.workload;
+    left_alone(workload, policy).map_or(Ok(()), Err)?;
+    let (needs_pull_secret, added) = match &policy.pull {
+        _ if observed.has_pull_credentials => (None, None),
+        PullAccess::Open => (None, None),
+        PullAccess::Missing(reason) => return Err(reason.clone()),
+        PullAccess::Secret(name) => (Some(name.clone()), pull_secrets::add(observed, name)),
+    };
+    if added.is_some() && workload.id.kind.is_pod() {
+        return Err(
+            "it needs a pull secret, and a pod's pull secrets cannot be changed".to_owned(),
+        );
+    }
+    let (list, added) = added.map_or((PullSecretChange::Keep, None), |added| {
+        (PullSecretChange::Set(added.list), Some(added.record))
+    });
+    let record = record(workload, &policy.run, &changes, originals, added);
+    let mut annotations = BTreeMap::from([(ORIGINALS, Some(record.to_text()))]);
+    if workload.restored.is_some() {
+        annotations.insert(RESTORED, None);
+    }
+    Ok(Repoint {
+        slots: changes,
+        pull_secrets: list,
+        needs_pull_secret,
+        annotations,
+    })
+}
+
+/// Why a workload whose images are copied is not repointed.
+fn left_alone(workload: &Workload, policy: &Policy) -> Option<String> {
+    if policy.copy_only {
+        return Some("--copy-only".to_owned());
+    }
+    if let Mutability::Immutable(reason) = workload.mutability() {
+        return Some(reason.to_owned());
+    }
+    if let (Some(owner), false) = (reverting_owner(workload), policy.owned_live) {
+        return Some(format!("would be reverted by {owner}"));
+    }
+    // written over, it could never give back what it holds
+    (workload.record.is_none() && workload.record_text.is_some()).then(|| {
+        format!("its annotation {ORIGINALS} cannot be read: mend it, or remove it if nothing is to be restored from it")
+    })
+}
+
+/// The owner that would take a change back by itself. Helm only does so at the next upgrade.
+fn reverting_owner(workload: &Workload) -> Option<&Owner> {
+    workload
+        .owner
+        .as_ref()
+        .filter(|owner| !matches!(owner, Owner::Helm(_)))
+}
+
+/// The merged record: what earlier repoints left and still stands, and these changes.
+fn record(
+    workload: &Workload,
+    run: &str,
+    changes: &[SlotChange],
+    originals: Vec<String>,
+    added: Option<PullSecretRecord>,
+) -> Record {
+    let earlier = workload.record.iter().flat_map(|record| &record.slots);
+    let mut slots: BTreeMap<String, SlotRecord> = earlier
+        .filter(|(name, recorded)| {
+            let present = workload
+                .slots
+                .iter()
+                .find(|slot| slot.key.to_string() == **name);
+            present.is_some_and(|slot| slot.image == recorded.target)
+        })
+        .map(|(name, recorded)| (name.clone(), recorded.clone()))
+        .collect();
+    slots.extend(changes.iter().zip(originals).map(|(change, original)| {
+        let target = change.to.clone();
+        (change.slot.to_string(), SlotRecord { original, target })
+    }));
+    Record {
+        run: run.to_owned(),
+        slots,
+        pull_secrets: pull_secrets::merge(workload, added),
+    }
+}
+
+/// Says what the owner of a workload that is repointed will do about it.
+fn note_owner(workload: &Workload, notes: &mut Vec<String>) {
+    match &workload.owner {
+        None => {}
+        Some(owner @ Owner::Helm(_)) => {
+            notes.push(format!(
+                "{owner}: the next upgrade brings the old images back"
+            ));
+        }
+        Some(owner) => notes.push(format!("{owner} may bring the old images back at any time")),
+    }
+}
+
+/// Says how a workload that is left to its owner can be repointed all the same.
+fn note_way(workload: &Workload, policy: &Policy, notes: &mut Vec<String>) {
+    let copied_for_its_owner = !policy.copy_only
+        && !matches!(workload.mutability(), Mutability::Immutable(_))
+        && !policy.owned_live
+        && reverting_owner(workload).is_some();
+    if copied_for_its_owner {
+        notes.push(
+            "change its manifests with clone -f, or repoint it live with --owned live".to_owned(),
+        );
+    }
 }

@@ -4,15 +4,29 @@
 //! the API server; what it must know of them comes in [`Observed`] and [`Policy`].
 
 mod clone;
+mod copies;
+mod pull_secrets;
 mod restore;
+mod slots;
+#[cfg(test)]
+mod tests;
 
-pub use clone::{clone, replan};
+pub use clone::clone;
 pub use restore::restore;
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
-use crate::workload::{SlotKey, Workload, WorkloadId};
+use crate::workload::{Mutability, SlotKey, Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Namespaces that only naming a workload opens: the cluster's own, and the agent's.
+pub const SYSTEM_NAMESPACES: [&str; 5] = [
+    "kube-system",
+    "kube-public",
+    "kube-node-lease",
+    "local-path-storage",
+    "image-cloner-system",
+];
 
 /// A workload and what is known of its surroundings.
 #[derive(Debug, Clone)]
@@ -31,6 +45,24 @@ pub struct Observed {
     pub namespace_opted_out: bool,
 }
 
+impl Observed {
+    /// The same surroundings with a later snapshot. What runs is known only of images that stayed.
+    #[must_use]
+    pub fn at(&self, later: Workload) -> Self {
+        let same_image = |key: &SlotKey| {
+            let before = self.workload.slot(key).map(|slot| &slot.image);
+            before == later.slot(key).map(|slot| &slot.image)
+        };
+        let mut running = self.running.clone();
+        running.retain(|key, _| same_image(key));
+        Self {
+            workload: later,
+            running,
+            ..self.clone()
+        }
+    }
+}
+
 /// What the user wants, settled before planning.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -38,10 +70,14 @@ pub struct Policy {
     pub run: String,
     /// Where copies go.
     pub target: TargetRegistry,
-    /// Namespaces never touched by a broad selection.
+    /// Namespaces never touched by a broad selection, besides [`SYSTEM_NAMESPACES`].
     pub skip_namespaces: BTreeSet<String>,
+    /// Workloads that serve the target registry itself, `NAMESPACE/NAME`: never touched by a broad selection.
+    pub protect: BTreeSet<String>,
     /// `--copy-only`: copy and repoint nothing.
     pub copy_only: bool,
+    /// `--owned live`: repoint what another tool would revert, too.
+    pub owned_live: bool,
     /// How the nodes will get at the copies.
     pub pull: PullAccess,
 }
@@ -58,14 +94,15 @@ pub enum PullAccess {
     Missing(String),
 }
 
-/// One image to copy.
+/// One image to copy; no two of a plan have the same target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
     /// Where it comes from.
     pub source: Reference,
     /// Where it goes.
     pub target: Reference,
-    /// Digests that pods run under this source; copied when they agree.
+    /// Digests that pods run under this source; copied when they agree. Empty for a source that is pinned
+    /// to a digest, which settles it.
     pub running: BTreeSet<Digest>,
     /// The workloads that asked for it; its source must be readable with the credentials of each one's
     /// namespace.
@@ -86,14 +123,25 @@ pub struct SlotChange {
 /// The one write to a workload: all slots, pull secrets and annotations together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repoint {
-    /// Image changes; never empty.
+    /// Image changes, in the order of the template; never empty.
     pub slots: Vec<SlotChange>,
-    /// The whole new list of pull secret names; `Some(None)` removes the field; `None` leaves it alone.
-    pub pull_secrets: Option<Option<Vec<String>>>,
+    /// What becomes of the template's `imagePullSecrets`.
+    pub pull_secrets: PullSecretChange,
     /// The pull secret of ours that must exist in the namespace before the patch.
     pub needs_pull_secret: Option<String>,
     /// Annotations to set (`Some`) or remove (`None`).
     pub annotations: BTreeMap<&'static str, Option<String>>,
+}
+
+/// What becomes of a template's `imagePullSecrets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullSecretChange {
+    /// They stay as they are.
+    Keep,
+    /// This is the whole new list of names.
+    Set(Vec<String>),
+    /// The field is removed.
+    Remove,
 }
 
 /// What will happen to one workload.
@@ -116,8 +164,8 @@ pub struct Planned {
     pub workload: Workload,
     /// What will happen to it.
     pub decision: Decision,
-    /// Sources that must be complete in the target before it is repointed.
-    pub needs: BTreeSet<Reference>,
+    /// The copies it asked for, by their target; all must be complete before it is repointed.
+    pub targets: BTreeSet<Reference>,
     /// Slots left alone and why, and other things worth saying.
     pub notes: Vec<String>,
 }
@@ -125,7 +173,7 @@ pub struct Planned {
 /// What a run will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Images to copy, sorted by source.
+    /// Images to copy, sorted by source, then target.
     pub copies: Vec<Copy>,
     /// Every selected workload, in the order observed.
     pub workloads: Vec<Planned>,
@@ -144,4 +192,14 @@ pub enum PlanError {
         /// Their common target.
         target: String,
     },
+}
+
+/// Says what a change of this workload's template leads to, where it is not a plain rollout.
+fn note_effects(workload: &Workload, notes: &mut Vec<String>) {
+    if let Mutability::TakesEffectLater(reason) = workload.mutability() {
+        notes.push(reason.to_owned());
+    }
+    if workload.recreates {
+        notes.push("Recreate: downtime while its pods are replaced".to_owned());
+    }
 }

@@ -1,10 +1,140 @@
 //! Planning a restore.
+//!
+//! Gives back what the record says, for the slots that still are as the clone left them. A slot that was
+//! changed since is its changer's: it is named and left. Where no slot is to be given back, the workload
+//! is not written at all and the record stays: saying "restored" of it would be untrue.
+//!
+//! Opt-outs do not count here: they keep us from changing a workload, and this takes our change back.
 
-use super::Plan;
-use crate::workload::Workload;
+use super::{
+    Decision, Plan, Planned, PullSecretChange, Repoint, SlotChange, note_effects, pull_secrets,
+};
+use crate::reference::Reference;
+use crate::workload::{Mutability, ORIGINALS, RESTORED, Record, Workload};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans to give back what the records of these workloads say, where the slots still equal the recorded
-/// targets. `run` keeps only records of that run.
-pub fn restore(_workloads: &[Workload], _run: Option<&str>) -> Plan {
-    todo!()
+/// targets. `run` keeps only workloads whose record was written last by that run.
+pub fn restore(workloads: &[Workload], run: Option<&str>) -> Plan {
+    let of_run = |workload: &&Workload| {
+        run.is_none_or(|run| {
+            workload
+                .record
+                .as_ref()
+                .is_some_and(|record| record.run == run)
+        })
+    };
+    Plan {
+        copies: vec![],
+        workloads: workloads.iter().filter(of_run).map(plan).collect(),
+    }
+}
+
+fn plan(workload: &Workload) -> Planned {
+    let mut notes = vec![];
+    Planned {
+        workload: workload.clone(),
+        decision: decide(workload, &mut notes),
+        targets: BTreeSet::new(),
+        notes,
+    }
+}
+
+fn decide(workload: &Workload, notes: &mut Vec<String>) -> Decision {
+    if let Some(controller) = &workload.controller {
+        return Decision::Skip(format!("controlled by {controller}"));
+    }
+    let Some(record) = &workload.record else {
+        if workload.record_text.is_some() {
+            return Decision::Skip(format!("its annotation {ORIGINALS} cannot be read"));
+        }
+        notes.push("not cloned: it has no record".to_owned());
+        return Decision::Unchanged;
+    };
+    let slots = changes(workload, record, notes);
+    if slots.is_empty() {
+        return Decision::Unchanged;
+    }
+    if let Mutability::Immutable(reason) = workload.mutability() {
+        return Decision::Skip(reason.to_owned());
+    }
+    note_effects(workload, notes);
+    let after = images_after(workload, &slots);
+    let pull_secrets = pull_secrets_after(workload, record, &after, notes);
+    Decision::Repoint(Repoint {
+        annotations: BTreeMap::from([(ORIGINALS, None), (RESTORED, Some(after.images_hash()))]),
+        slots,
+        pull_secrets,
+        needs_pull_secret: None,
+    })
+}
+
+/// The slots that are given back, in the order of the template; the others are named.
+fn changes(workload: &Workload, record: &Record, notes: &mut Vec<String>) -> Vec<SlotChange> {
+    let mut unseen: BTreeSet<&String> = record.slots.keys().collect();
+    let mut changes = vec![];
+    for slot in &workload.slots {
+        let name = slot.key.to_string();
+        unseen.remove(&name);
+        let image = &slot.image;
+        match record.slots.get(&name) {
+            None => {}
+            Some(recorded) if recorded.target == *image => changes.push(SlotChange {
+                slot: slot.key.clone(),
+                from: image.clone(),
+                to: recorded.original.clone(),
+            }),
+            Some(recorded) if recorded.original == *image => {
+                notes.push(format!("{name}: is back at {image} already"));
+            }
+            Some(_) => notes.push(format!("{name}: left at {image}, changed since the clone")),
+        }
+    }
+    notes.extend(
+        unseen
+            .iter()
+            .map(|name| format!("{name}: is gone from the workload")),
+    );
+    changes
+}
+
+/// The workload with these changes made.
+fn images_after(workload: &Workload, changes: &[SlotChange]) -> Workload {
+    let mut after = workload.clone();
+    for slot in &mut after.slots {
+        if let Some(change) = changes.iter().find(|change| change.slot == slot.key) {
+            slot.image.clone_from(&change.to);
+        }
+    }
+    after
+}
+
+/// The template's pull secrets without ours, unless they are still needed.
+fn pull_secrets_after(
+    workload: &Workload,
+    record: &Record,
+    after: &Workload,
+    notes: &mut Vec<String>,
+) -> PullSecretChange {
+    let Some(added) = &record.pull_secrets else {
+        return PullSecretChange::Keep;
+    };
+    let removal = match still_pulling(record, after) {
+        Some(slot) => Err(format!("{slot} still pulls from the target registry")),
+        None => pull_secrets::remove(workload.pull_secrets.as_deref(), added),
+    };
+    removal.unwrap_or_else(|reason| {
+        notes.push(format!("imagePullSecrets: left as they are: {reason}"));
+        PullSecretChange::Keep
+    })
+}
+
+/// A slot that was cloned, was changed since and pulls from the same registry as the clone.
+fn still_pulling<'a>(record: &'a Record, after: &Workload) -> Option<&'a str> {
+    let host = |image: &str| Some(Reference::parse(image).ok()?.registry().to_owned());
+    after.slots.iter().find_map(|slot| {
+        let (name, recorded) = record.slots.get_key_value(&slot.key.to_string())?;
+        let left = slot.image != recorded.original;
+        (left && host(&slot.image)? == host(&recorded.target)?).then_some(name.as_str())
+    })
 }

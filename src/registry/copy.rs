@@ -81,12 +81,6 @@ impl Engine {
         )
         .await;
         let (to, seen) = target?;
-        let present = |digest: Digest| Copied {
-            digest,
-            present: true,
-            bytes: 0,
-            kept: None,
-        };
         let (from, digest) = match (source, ends::settled(request), &seen) {
             (Ok((from, found)), _, _) => (from, found.digest),
             // the target has just what was wanted, and no one was refused it
@@ -99,27 +93,30 @@ impl Engine {
                     detail,
                     "the source does not answer; its copy is there"
                 );
-                return Ok(present(has.clone()));
+                (to.clone(), has.clone())
             }
             (Err(refusal), _, _) => return Err(refusal),
         };
-        if seen.is(&digest) {
-            return Ok(present(digest));
-        }
-        let landing = ends::land(&to, &request.target, &digest, seen).await?;
-        if landing.seen.is(&digest) {
-            return Ok(present(digest));
-        }
-        // how much there is to ask for is found out while the manifest is on its way
-        let asking = async { Ok(Asking::of(&landing.seen, &to).await) };
-        let (asking, manifest) = try_join(asking, from.get_manifest(digest.as_str())).await?;
-        let job = Job {
+        let landing = if seen.is(&digest) {
+            None
+        } else {
+            let landing = ends::land(&to, &request.target, &digest, seen).await?;
+            Some(landing).filter(|landing| !landing.seen.is(&digest))
+        };
+        let mut job = Job {
             same_registry: request.source.registry() == request.target.registry(),
             from,
             to,
-            asking,
+            asking: Asking::All,
             engine: self,
         };
+        let Some(landing) = landing else {
+            return job.present(digest, request.verify).await;
+        };
+        // how much there is to ask for is found out while the manifest is on its way
+        let asking = async { Ok(Asking::of(&landing.seen, &job.to).await) };
+        let (asking, manifest) = try_join(asking, job.from.get_manifest(digest.as_str())).await?;
+        job.asking = asking;
         job.run(&manifest, landing).await
     }
 
@@ -156,6 +153,26 @@ impl Job<'_> {
             present: false,
             bytes,
             kept,
+        })
+    }
+
+    /// An image whose tag is there already: believed, or proven and repaired.
+    async fn present(&self, digest: Digest, verify: bool) -> Result<Copied> {
+        let place = self.place(&digest);
+        let mut bytes = 0;
+        if verify && !self.engine.is_proven(&place) {
+            let manifest = match self.to.find_manifest(digest.as_str()).await? {
+                Some(manifest) => manifest,
+                None => self.from.get_manifest(digest.as_str()).await?,
+            };
+            bytes = self.below(&manifest).await?;
+            self.engine.prove(place);
+        }
+        Ok(Copied {
+            digest,
+            present: bytes == 0,
+            bytes,
+            kept: None,
         })
     }
 

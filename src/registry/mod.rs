@@ -158,6 +158,25 @@ impl Registries {
         Ok(sizes.values().sum())
     }
 
+    /// The digests that the manifest behind a reference names as its platforms'; none where it is no index.
+    pub async fn children(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+    ) -> Result<Vec<Digest>, Error> {
+        let (repository, found) = self.read(reference, credentials).await?;
+        let point = point(reference);
+        let Some(found) = found else {
+            return Err(repository.missing(&point).await.into());
+        };
+        let manifest = repository.get_manifest(found.digest.as_str()).await?;
+        Ok(manifest
+            .children
+            .into_iter()
+            .map(|child| child.digest)
+            .collect())
+    }
+
     /// Whether pulling from this repository needs credentials: asked anonymously.
     pub async fn needs_credentials(&self, reference: &Reference) -> Result<bool, Error> {
         match self.read(reference, &Credentials::Anonymous).await {
@@ -320,6 +339,9 @@ pub struct CopyRequest {
     pub target: Reference,
     /// Credentials for the target.
     pub target_credentials: Credentials,
+    /// Prove an image that is there already complete, and repair it where it is not, instead of believing
+    /// its tag: a manifest may be there without what it refers to.
+    pub verify: bool,
 }
 
 /// What a copy came to.

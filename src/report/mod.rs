@@ -1,1 +1,18 @@
-//! Plans and outcomes as tables, JSON, YAML.
+//! Plans and outcomes as people and programs read them: tables, lines, JSON, YAML.
+//!
+//! Decides words and columns. Never prints and never knows whether it is read on a terminal: callers pass
+//! a width.
+
+mod file;
+mod lines;
+mod plan;
+mod restore;
+mod summary;
+mod text;
+
+pub use file::report_file;
+pub use lines::{copy_line, image_line, workload_line};
+pub use plan::{Scene, plan, question};
+pub use restore::{restore, restore_question};
+pub use summary::summary;
+pub use text::{bytes, duration};

@@ -5,14 +5,23 @@
 //! (that is [`crate::plan`]).
 
 mod kind;
+mod mutability;
 mod owner;
+mod read;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use kind::Kind;
+pub use mutability::Mutability;
 pub use owner::{Controller, Owner};
+pub use read::opted_out;
 pub use record::{ORIGINALS, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord};
 
 use std::fmt;
+
+/// The name under which the API server keeps what we wrote.
+pub const FIELD_MANAGER: &str = "image-cloner";
 
 /// Which workload: kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,8 +36,8 @@ pub struct WorkloadId {
 
 /// As kubectl prints it: `deployment.apps/nginx`, `pod/debug`.
 impl fmt::Display for WorkloadId {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
     }
 }
 
@@ -45,6 +54,18 @@ pub enum SlotList {
     ImageVolumes,
 }
 
+impl SlotList {
+    /// The field of the pod spec that holds the list.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Containers => "containers",
+            Self::InitContainers => "initContainers",
+            Self::EphemeralContainers => "ephemeralContainers",
+            Self::ImageVolumes => "volumes",
+        }
+    }
+}
+
 /// Names one image field of a workload, `containers/nginx`, independent of its position.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlotKey {
@@ -54,9 +75,10 @@ pub struct SlotKey {
     pub name: String,
 }
 
+/// `containers/nginx`, as in the record.
 impl fmt::Display for SlotKey {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.list.field(), self.name)
     }
 }
 
@@ -67,7 +89,7 @@ pub struct Slot {
     pub key: SlotKey,
     /// Its position in its list, at the time of the snapshot.
     pub index: usize,
-    /// The image text.
+    /// The image text; empty where the template leaves the field out.
     pub image: String,
     /// `imagePullPolicy: Never`: the node is expected to have the image.
     pub never_pulled: bool,
@@ -92,7 +114,7 @@ pub struct Workload {
     pub record_text: Option<String>,
     /// The text of the `image-cloner.io/restored` annotation.
     pub restored: Option<String>,
-    /// Whether the object has any annotation at all (a patch must know).
+    /// Whether the object has a map of annotations at all (a patch must know).
     pub has_annotations: bool,
     /// `image-cloner.io/skip: "true"`, as annotation or label.
     pub opted_out: bool,
@@ -102,19 +124,23 @@ pub struct Workload {
     pub owner: Option<Owner>,
     /// A `Recreate` Deployment: a repoint means downtime.
     pub recreates: bool,
-    /// `matchLabels` of the selector, or the pod's own identity; how its pods are found.
+    /// Its selector as list requests take it (`app=web,tier in (a,b)`), which finds its pods; none for a
+    /// bare Pod, which is its own, and for a CronJob, whose Jobs have one each.
     pub pod_selector: Option<String>,
     /// `metadata.generation`.
     pub generation: Option<i64>,
+    mutability: Mutability,
 }
 
 impl Workload {
     /// Reads a workload from an object of this kind.
     ///
+    /// A record that cannot be read is kept as text alone, so that planning can say so and spare it.
+    ///
     /// # Errors
     /// When the object has no name or no pod template where the kind keeps it.
-    pub fn from_object(_kind: &Kind, _object: &serde_json::Value) -> Result<Self, String> {
-        todo!()
+    pub fn from_object(kind: &Kind, object: &serde_json::Value) -> Result<Self, String> {
+        read::workload(kind, object)
     }
 
     /// The slot of this name.
@@ -124,17 +150,32 @@ impl Workload {
 
     /// Whether its pod template can be changed and what then happens.
     pub fn mutability(&self) -> Mutability {
-        todo!()
+        self.mutability
     }
-}
 
-/// What a change of the pod template leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mutability {
-    /// The controller replaces the pods.
-    RollsOut,
-    /// It takes effect later, for the reason given: the next scheduled Job, `OnDelete`, a ReplicaSet's next pod.
-    TakesEffectLater(&'static str),
-    /// The API refuses the change, or it would kill what runs: images are copied only, for this reason.
-    Immutable(&'static str),
+    /// A hash of its images by slot, as a restore leaves it in [`RESTORED`]. Ephemeral containers come and
+    /// go and do not count.
+    pub fn images_hash(&self) -> String {
+        record::images_hash(
+            self.slots
+                .iter()
+                .filter(|slot| slot.key.list != SlotList::EphemeralContainers)
+                .map(|slot| (slot.key.to_string(), slot.image.as_str())),
+        )
+    }
+
+    /// The JSON pointers of a slot's name and of its image in the object.
+    pub(crate) fn pointers(&self, slot: &Slot) -> (String, String) {
+        let item = format!(
+            "{}/{}/{}",
+            self.id.kind.pod_spec(),
+            slot.key.list.field(),
+            slot.index
+        );
+        let image = match slot.key.list {
+            SlotList::ImageVolumes => "image/reference",
+            _ => "image",
+        };
+        (format!("{item}/name"), format!("{item}/{image}"))
+    }
 }

@@ -1,6 +1,7 @@
 //! The record: what was there before a repoint, kept in an annotation of the workload.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The annotation that holds the record.
@@ -36,8 +37,28 @@ pub struct SlotRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PullSecretRecord {
-    /// Names that were appended, in order.
+    /// Names that were appended, in order: the ServiceAccount's where the list was empty, then ours.
     pub added: Vec<String>,
     /// Whether the field was absent before.
     pub was_absent: bool,
+}
+
+impl Record {
+    /// The annotation's text; the same for equal records.
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("strings and maps of strings always serialise")
+    }
+}
+
+/// A hash of images by slot name, blind to their order: 16 hexadecimal digits.
+pub(super) fn images_hash<'a>(images: impl Iterator<Item = (String, &'a str)>) -> String {
+    let sorted: BTreeMap<String, &str> = images.collect();
+    let mut hasher = Sha256::new();
+    for (slot, image) in sorted {
+        // neither names nor images hold control characters, so these keep them apart
+        hasher.update(format!("{slot}\t{image}\n"));
+    }
+    let hash = hasher.finalize();
+    let first = hash.first_chunk().expect("SHA-256 has 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
 }

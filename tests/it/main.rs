@@ -1,4 +1,24 @@
 //! The one integration-test crate: one crate links once.
 
+// clippy.toml allows it in tests, which does not reach their helpers
+#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
+#![allow(clippy::too_many_lines, reason = "a test tells a whole story")]
+#![allow(
+    clippy::default_trait_access,
+    reason = "values that a test does not care about"
+)]
+
+mod architecture;
+mod bed;
+mod clone;
+mod cluster_api;
+mod cluster_wire;
+mod conflict;
+mod dry_run;
 mod names;
+mod refusals;
+mod restore;
+mod round_trip;
+mod terminal;
 mod wire;

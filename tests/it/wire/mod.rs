@@ -79,6 +79,7 @@ fn request(from: &Registry, to: &Registry, name: &str) -> CopyRequest {
         digest: None,
         target: reference(&format!("{}/{name}", to.host)),
         target_credentials: Credentials::Anonymous,
+        verify: false,
     }
 }
 

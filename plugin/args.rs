@@ -1,0 +1,355 @@
+//! The command line: what may be typed, and what it means before anything is asked of a cluster.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
+use image_cloner::execute;
+use image_cloner::target::Layout;
+use jiff::SignedDuration;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Keep the images your cluster runs in your own registry.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl image-cloner",
+    bin_name = "kubectl image-cloner",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Copy images to your registry and repoint workloads to the copies
+    Clone(CloneArgs),
+    /// Copy images to your registry, no cluster involved
+    Copy(CopyArgs),
+    /// Give workloads back the images they had before
+    Restore(RestoreArgs),
+    /// Show the version
+    Version,
+}
+
+/// kubectl's own flags, with kubectl's meaning. `copy` has none of them: it asks no cluster, and `--as` is
+/// another thing there.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection (as in kubectl)")]
+pub(crate) struct Connection {
+    /// Path to the kubeconfig file
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The kubeconfig context to use
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The kubeconfig cluster to use
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// The kubeconfig user to use
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The namespace of what is named
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// User to impersonate
+    #[arg(long = "as", value_name = "USER")]
+    impersonate: Option<String>,
+    /// Group to impersonate; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP")]
+    impersonate_groups: Vec<String>,
+    /// Address of the API server
+    #[arg(short, long, value_name = "URL")]
+    server: Option<String>,
+    /// Bearer token for the API server
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// How long one request to the API server may take, such as 30s; 0 is no limit
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = time, hide_default_value = true)]
+    request_timeout: Duration,
+}
+
+impl Connection {
+    pub(crate) fn flags(&self) -> ConnectFlags {
+        let Self {
+            kubeconfig,
+            context,
+            cluster,
+            user,
+            namespace,
+            impersonate,
+            impersonate_groups,
+            server,
+            token,
+            request_timeout,
+        } = self.clone();
+        ConnectFlags {
+            kubeconfig,
+            context,
+            cluster,
+            user,
+            namespace,
+            impersonate,
+            impersonate_groups,
+            server,
+            token: token.map(Into::into),
+            request_timeout: Some(request_timeout).filter(|time| !time.is_zero()),
+        }
+    }
+}
+
+/// What a verb works on, in kubectl's words.
+#[derive(Debug, Args)]
+pub(crate) struct Selecting {
+    /// TYPE/NAME, TYPE NAME..., TYPE[,TYPE] or ns/NAME
+    #[arg(value_name = "WHAT")]
+    pub(crate) words: Vec<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Only objects with these labels, as in kubectl
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub(crate) selector: Option<String>,
+}
+
+impl Selecting {
+    /// Whether nothing at all was said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty() && !self.all_namespaces && self.selector.is_none()
+    }
+
+    /// What was said, parsed.
+    pub(crate) fn parse(&self) -> Result<Selection, SelectionError> {
+        Selection::parse(&self.words, self.all_namespaces, self.selector.as_deref())
+    }
+}
+
+/// Where copies go and how.
+#[derive(Debug, Args)]
+pub(crate) struct Copying {
+    /// Target registry, HOST[:PORT][/PREFIX]
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) to: Option<String>,
+    /// How copies are named: mirror keeps paths, flat is for registries without nested ones
+    #[arg(long, value_name = "LAYOUT")]
+    pub(crate) layout: Option<Layout>,
+    /// Images under way at once, and blob transfers at once per registry
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = CLONE_EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
+pub(crate) struct CloneArgs {
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
+    #[command(flatten)]
+    pub(crate) copying: Copying,
+    /// Leave these namespaces alone; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) skip_namespace: Vec<String>,
+    /// Copy the images and change no workload
+    #[arg(long)]
+    pub(crate) copy_only: bool,
+    /// Workloads that Argo CD, Flux or another applier owns: copy their images only, or repoint them live
+    #[arg(
+        long,
+        value_name = "copy|live",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub(crate) owned: Owned,
+    /// Use this pull secret instead of making one; none adds no pull secret
+    #[arg(long, value_name = "NAME|none")]
+    pub(crate) pull_secret: Option<String>,
+    /// Let the credentials for pushing be put into pull secrets
+    #[arg(long)]
+    pub(crate) share_credentials: bool,
+    /// Only show what would be done; with server, the API server checks it
+    #[arg(
+        long,
+        value_name = "none|client|server",
+        value_enum,
+        hide_possible_values = true,
+        hide_default_value = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "none",
+        default_missing_value = "client"
+    )]
+    pub(crate) dry_run: DryRun,
+    /// Ask nothing
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Choose namespace and workloads from lists
+    #[arg(short, long, conflicts_with = "yes")]
+    pub(crate) interactive: bool,
+    /// Wait until the repointed workloads are ready
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait for each workload
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
+    pub(crate) timeout: Duration,
+    /// Print the changed objects or their names; wide shows all of the plan
+    #[arg(
+        short,
+        long,
+        value_name = "wide|json|yaml|name",
+        value_enum,
+        hide_possible_values = true
+    )]
+    pub(crate) output: Option<Output>,
+    /// Write what was done to this file, as JSON or YAML by its ending
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+const CLONE_EXAMPLES: &str = "\
+Examples:
+  # one Deployment
+  kubectl image-cloner clone deploy/nginx --to registry.corp/mirror
+  # a whole namespace: shows the plan and asks
+  kubectl image-cloner clone ns/prod --to registry.corp/mirror
+  # what would happen to everything
+  kubectl image-cloner clone -A --to registry.corp/mirror --dry-run
+  # choose from lists
+  kubectl image-cloner clone";
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// Images to copy
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// Read images from this file, one a line; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: Option<String>,
+    #[command(flatten)]
+    pub(crate) copying: Copying,
+    /// The copy's name, for a single image
+    #[arg(long = "as", value_name = "IMAGE", conflicts_with_all = ["to", "filename"])]
+    pub(crate) copy_as: Option<String>,
+    /// Write what was done to this file, as JSON or YAML by its ending
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
+    /// Undo only what this run did
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    /// Only show what would be done; with server, the API server checks it
+    #[arg(
+        long,
+        value_name = "none|client|server",
+        value_enum,
+        hide_possible_values = true,
+        hide_default_value = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "none",
+        default_missing_value = "client"
+    )]
+    pub(crate) dry_run: DryRun,
+    /// Ask nothing
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Wait until the restored workloads are ready
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait for each workload
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
+    pub(crate) timeout: Duration,
+    /// Print the changed objects or their names; wide shows all of the plan
+    #[arg(
+        short,
+        long,
+        value_name = "wide|json|yaml|name",
+        value_enum,
+        hide_possible_values = true
+    )]
+    pub(crate) output: Option<Output>,
+    /// Write what was done to this file, as JSON or YAML by its ending
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// What happens to workloads that somebody else's tool would revert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Owned {
+    // Copy their images only
+    #[default]
+    Copy,
+    // Repoint them all the same
+    Live,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRun {
+    // Do it
+    None,
+    // Show the plan
+    Client,
+    // Send the changes, have them checked and not stored
+    Server,
+}
+
+impl DryRun {
+    /// How the mode is named beside a line of output; none when it is for real.
+    pub(crate) fn label(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Client => Some("client"),
+            Self::Server => Some("server"),
+        }
+    }
+
+    pub(crate) fn write_mode(self) -> WriteMode {
+        match self {
+            Self::Server => WriteMode::ServerDryRun,
+            Self::Client | Self::None => WriteMode::Apply,
+        }
+    }
+}
+
+impl From<DryRun> for execute::DryRun {
+    fn from(mode: DryRun) -> Self {
+        match mode {
+            DryRun::None => Self::None,
+            DryRun::Client => Self::Client,
+            DryRun::Server => Self::Server,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    // All images and full names in the plan
+    Wide,
+    // The changed objects as JSON
+    Json,
+    // The changed objects as YAML
+    Yaml,
+    // Only TYPE/NAME
+    Name,
+}
+
+/// `30s`, `5m`, `1h30m`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let parsed: SignedDuration = text
+        .parse()
+        .map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())
+}

@@ -1,0 +1,319 @@
+//! `clone`: copy the images of workloads and repoint them.
+
+use crate::args::{CloneArgs, DryRun, Output, Owned};
+use crate::ending::{Ending, run_id};
+use crate::interactive;
+use crate::progress::Progress;
+use crate::settings::{Settings, Target};
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use image_cloner::cluster::Cluster;
+use image_cloner::credentials::{Credentials, Keyring};
+use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
+use image_cloner::outcome::{Failure, Survey};
+use image_cloner::plan::{self, Decision, Observed, Plan, Policy, PullAccess};
+use image_cloner::report::{self, Scene};
+use image_cloner::workload::WorkloadId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The name of the pull secrets that this program makes.
+const PULL_SECRET: &str = "image-cloner-pull";
+
+pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    match terminal
+        .unless_interrupted(prepare(&args, terminal))
+        .await?
+    {
+        Prepared::Ready(ready) => ready.carry_out(&args, terminal).await,
+        Prepared::NothingFound { missed } => Ok(terminal.nothing_found(missed)),
+    }
+}
+
+/// What a clone comes to before anything is changed.
+enum Prepared {
+    Ready(Box<Ready>),
+    NothingFound { missed: usize },
+}
+
+/// Everything up to the confirmation.
+async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stopped> {
+    let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
+    check(args, choose, terminal)?;
+    let settings = Settings::load()?;
+    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let (cluster, selection) = if choose {
+        let namespace = args.connection.namespace.as_deref();
+        interactive::choose(cluster, namespace, &args.selecting, terminal).await?
+    } else {
+        (cluster, args.selecting.parse()?)
+    };
+    if selection.is_broad() {
+        let asks_nobody = args.yes || args.dry_run != DryRun::None;
+        interactive::check_can_ask(terminal, asks_nobody)?;
+    }
+    let target = match settings.target(&args.copying, Some(&cluster)).await? {
+        Some(target) => target,
+        None if choose => interactive::target(&settings, &args.copying, &cluster).await?,
+        None => return Err(Settings::no_target()),
+    };
+    let observation = cluster.observe(&selection, &target.registry).await?;
+    for note in &observation.notes {
+        terminal.note(note);
+    }
+    let missed = terminal.missing(observation.missing);
+    if observation.observed.is_empty() {
+        return Ok(Prepared::NothingFound { missed });
+    }
+    let job = Job {
+        args,
+        settings: &settings,
+        cluster,
+        target,
+        terminal,
+    };
+    let review = choose || selection.is_broad();
+    let ready = job
+        .plan(observation.observed, observation.keyrings, review)
+        .await?;
+    Ok(Prepared::Ready(Box::new(Ready { missed, ..ready })))
+}
+
+/// What can be told to be wrong before anything is asked of a cluster.
+fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
+    if args.interactive && !terminal.can_ask {
+        return Err(Stopped::wrong(Failure::new(
+            "-i needs a terminal to ask on",
+        )));
+    }
+    if args.selecting.is_empty() && !choose {
+        return Err(Stopped::wrong(
+            Failure::new("nothing is selected")
+                .hint("name a workload: kubectl image-cloner clone deploy/nginx")
+                .hint("or a namespace: kubectl image-cloner clone ns/prod --yes"),
+        ));
+    }
+    Ok(())
+}
+
+/// One clone, once it is known what it works on and where to.
+struct Job<'a> {
+    args: &'a CloneArgs,
+    settings: &'a Settings,
+    cluster: Cluster,
+    target: Target,
+    terminal: &'a Terminal,
+}
+
+/// A clone that was planned, shown where it should be, and agreed to.
+struct Ready {
+    cluster: Cluster,
+    id: String,
+    options: Options,
+    plan: Plan,
+    observed: Vec<Observed>,
+    terms: CloneTerms,
+    images: Images,
+    /// Whether it was shown and confirmed before, and so ends with a summary.
+    reviewed: bool,
+    /// How many named things could not be had.
+    missed: usize,
+}
+
+impl Ready {
+    async fn carry_out(self, args: &CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+        let sizes = (self.plan.copies.len(), self.plan.workloads.len());
+        let progress = Progress::of_workloads(terminal, args.output, args.dry_run, sizes);
+        let run = Run {
+            cluster: self.cluster,
+            id: self.id,
+            options: self.options,
+            observer: progress.clone(),
+        };
+        let outcome = run
+            .clone(&self.plan, &self.observed, &self.terms, &self.images)
+            .await;
+        progress.finish();
+        let ending = Ending {
+            output: args.output,
+            report: args.report.as_deref(),
+            summary: self.reviewed && args.dry_run == DryRun::None,
+            missed: self.missed,
+        };
+        ending.show(&outcome, terminal)
+    }
+}
+
+impl Job<'_> {
+    async fn plan(
+        self,
+        observed: Vec<Observed>,
+        keyrings: BTreeMap<WorkloadId, Keyring>,
+        review: bool,
+    ) -> Result<Ready, Stopped> {
+        let id = run_id()?;
+        let mut policy = self.policy(&id);
+        let mut plan = plan::clone(&observed, &policy)?;
+        let pull_secret = self.settle_pull_access(&plan, &mut policy, review).await?;
+        if policy.pull != PullAccess::Open {
+            plan = plan::clone(&observed, &policy)?;
+        }
+        let options = self.options();
+        let images = Images::new(
+            Arc::clone(&self.target.registries),
+            self.settings.chain.clone(),
+            keyrings,
+            self.target.credentials.clone(),
+            self.target.concurrency,
+            options.clone(),
+        );
+        let real = self.args.dry_run == DryRun::None;
+        if review || !real {
+            let survey = images.survey(&plan.copies).await;
+            self.show(&plan, &survey, pull_secret.as_ref());
+            if real && !self.confirmed(&plan, &survey)? {
+                return Err(Stopped::cancelled());
+            }
+        }
+        Ok(Ready {
+            cluster: self.cluster,
+            id,
+            options,
+            plan,
+            observed,
+            terms: CloneTerms {
+                policy,
+                pull_secret,
+            },
+            images,
+            reviewed: review,
+            missed: 0,
+        })
+    }
+
+    fn policy(&self, run: &str) -> Policy {
+        let config = &self.settings.config;
+        let skipped = self
+            .args
+            .skip_namespace
+            .iter()
+            .chain(&config.skip_namespaces)
+            .cloned();
+        Policy {
+            run: run.to_owned(),
+            target: self.target.registry.clone(),
+            skip_namespaces: skipped
+                .chain(self.settings.environment.list("SKIP_NAMESPACES"))
+                .collect(),
+            protect: config.protect.iter().cloned().collect(),
+            copy_only: self.args.copy_only,
+            owned_live: self.args.owned == Owned::Live,
+            pull: PullAccess::Open,
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            wait: self.args.wait.then_some(self.args.timeout),
+            dry_run: self.args.dry_run.into(),
+            stop: self.terminal.stop.clone(),
+        }
+    }
+
+    /// Settles how the nodes will get at the copies, and what is put into pull secrets for it.
+    async fn settle_pull_access(
+        &self,
+        plan: &Plan,
+        policy: &mut Policy,
+        ask: bool,
+    ) -> Result<Option<PullSecret>, Stopped> {
+        let mut repointed = plan
+            .workloads
+            .iter()
+            .filter_map(|planned| match &planned.decision {
+                Decision::Repoint(_) => planned.targets.first(),
+                _ => None,
+            });
+        let Some(copy) = repointed.next() else {
+            return Ok(None);
+        };
+        match self.args.pull_secret.as_deref() {
+            Some("none") => return Ok(None),
+            Some(name) => {
+                policy.pull = PullAccess::Secret(name.to_owned());
+                return Ok(None);
+            }
+            None => {}
+        }
+        let registry = &self.target.registry;
+        if !self.target.registries.needs_credentials(copy).await? {
+            return Ok(None);
+        }
+        match self.pull_credentials(ask).await? {
+            Some(credentials) => {
+                policy.pull = PullAccess::Secret(PULL_SECRET.to_owned());
+                Ok(Some(PullSecret {
+                    key: registry.to_string(),
+                    credentials,
+                }))
+            }
+            None => {
+                policy.pull = PullAccess::Missing(format!(
+                    "{} needs credentials to pull from and none were given for that: set \
+                     IMAGE_CLONER_PULL_USER and _PASS, or give --share-credentials or --pull-secret",
+                    registry.host()
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Credentials that may be put into pull secrets: those for pulling, else those for pushing where that
+    /// was asked for.
+    async fn pull_credentials(&self, ask: bool) -> Result<Option<Credentials>, Stopped> {
+        let registry = &self.target.registry;
+        if let Some(credentials) = self.settings.chain.for_pull(registry.host()).await? {
+            return Ok(Some(credentials));
+        }
+        let push = &self.target.credentials;
+        if matches!(push, Credentials::Anonymous) {
+            return Ok(None);
+        }
+        let shared = self.args.share_credentials
+            || self.settings.environment.is_on("SHARE_CREDENTIALS")
+            || (ask
+                && self.terminal.can_ask
+                && !self.args.yes
+                && self.args.dry_run == DryRun::None
+                && interactive::share(self.terminal, registry, push)?);
+        Ok(shared.then(|| push.clone()))
+    }
+
+    fn show(&self, plan: &Plan, survey: &Survey, pull_secret: Option<&PullSecret>) {
+        let user = pull_secret.and_then(|secret| secret.credentials.user());
+        self.terminal.say(&report::plan(
+            plan,
+            survey,
+            &Scene {
+                context: self.cluster.context(),
+                target: &self.target.registry,
+                push_as: self.target.user(),
+                pull_secret: user.map(|user| (PULL_SECRET, user)),
+                width: self.terminal.width,
+                wide: self.args.output == Some(Output::Wide),
+            },
+        ));
+    }
+
+    fn confirmed(&self, plan: &Plan, survey: &Survey) -> Result<bool, Stopped> {
+        let idle = plan.copies.is_empty()
+            && !plan
+                .workloads
+                .iter()
+                .any(|planned| matches!(planned.decision, Decision::Repoint(_)));
+        if self.args.yes || idle {
+            return Ok(true);
+        }
+        interactive::confirm(&report::question(plan, survey))
+    }
+}

@@ -1,0 +1,146 @@
+//! `copy`: registry work alone.
+
+use crate::args::{CopyArgs, Copying};
+use crate::ending::{Ending, run_id};
+use crate::progress::Progress;
+use crate::settings::{Settings, Target};
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use image_cloner::execute::{Images, Observer, Options};
+use image_cloner::outcome::{Failure, Outcome};
+use image_cloner::plan::Copy;
+use image_cloner::reference::Reference;
+use image_cloner::target::NameError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    let sources = sources(&args)?;
+    let settings = Settings::load()?;
+    let (copies, target) = match &args.copy_as {
+        Some(name) => copy_as(&settings, &args, sources, name).await?,
+        None => {
+            let target = settings
+                .target(&args.copying, None)
+                .await?
+                .ok_or_else(Settings::no_target)?;
+            (
+                copies(sources, |source| target.registry.name(source))?,
+                target,
+            )
+        }
+    };
+    let options = Options {
+        stop: terminal.stop.clone(),
+        ..Options::default()
+    };
+    let images = Images::new(
+        Arc::clone(&target.registries),
+        settings.chain.clone(),
+        BTreeMap::new(),
+        target.credentials.clone(),
+        target.concurrency,
+        options.clone(),
+    );
+    let started = Instant::now();
+    let progress = Progress::of_images(terminal, copies.len());
+    let observer: Arc<dyn Observer> = progress.clone();
+    let outcome = Outcome {
+        run: run_id()?,
+        images: images.copy(&copies, &observer).await,
+        workloads: Vec::new(),
+        took: started.elapsed(),
+        interrupted: options.stop.is_cancelled(),
+    };
+    progress.finish();
+    let ending = Ending {
+        output: None,
+        report: args.report.as_deref(),
+        summary: outcome.images.len() > 1,
+        missed: 0,
+    };
+    ending.show(&outcome, terminal)
+}
+
+/// One image under a name of the user's own.
+async fn copy_as(
+    settings: &Settings,
+    args: &CopyArgs,
+    sources: Vec<Reference>,
+    name: &str,
+) -> Result<(Vec<Copy>, Target), Stopped> {
+    if sources.len() != 1 {
+        return Err(Stopped::wrong(Failure::new(format!(
+            "--as names one copy, but {} images are given",
+            sources.len()
+        ))));
+    }
+    let reference = Reference::parse(name)?;
+    let copying = Copying {
+        to: Some(reference.registry().to_owned()),
+        layout: args.copying.layout,
+        concurrency: args.copying.concurrency,
+    };
+    let target = settings
+        .target(&copying, None)
+        .await?
+        .ok_or_else(Settings::no_target)?;
+    Ok((copies(sources, |_| Ok(reference.clone()))?, target))
+}
+
+fn copies(
+    sources: Vec<Reference>,
+    name: impl Fn(&Reference) -> Result<Reference, NameError>,
+) -> Result<Vec<Copy>, Stopped> {
+    let unique: BTreeSet<Reference> = sources.into_iter().collect();
+    unique
+        .into_iter()
+        .map(|source| {
+            let target = name(&source)?;
+            Ok(Copy {
+                source,
+                target,
+                running: BTreeSet::new(),
+                users: Vec::new(),
+            })
+        })
+        .collect()
+}
+
+/// The images named on the command line and in the list.
+fn sources(args: &CopyArgs) -> Result<Vec<Reference>, Stopped> {
+    let listed = match args.filename.as_deref() {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| unreadable("standard input", &error))?;
+            text
+        }
+        Some(path) => std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?,
+        None => String::new(),
+    };
+    let listed = listed
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let sources = args
+        .images
+        .iter()
+        .map(String::as_str)
+        .chain(listed)
+        .map(Reference::parse)
+        .collect::<Result<Vec<_>, _>>()?;
+    if sources.is_empty() {
+        return Err(Stopped::wrong(Failure::new("no image is given").hint(
+            "kubectl image-cloner copy nginx:1.25 --to HOST[:PORT][/PREFIX]",
+        )));
+    }
+    Ok(sources)
+}
+
+fn unreadable(what: &str, error: &std::io::Error) -> Stopped {
+    Stopped::wrong(Failure::new(format!("reading images from {what}: {error}")))
+}

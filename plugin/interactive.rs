@@ -1,0 +1,160 @@
+//! What a person is asked: what to clone, where to, and whether.
+//!
+//! Every question is on standard error. Esc and Ctrl-C end the verb before anything is changed.
+
+use crate::args::{Copying, Selecting};
+use crate::settings::{Settings, Target};
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
+use dialoguer::{Confirm, FuzzySelect, Input, MultiSelect};
+use image_cloner::cluster::{Cluster, Selection};
+use image_cloner::credentials::Credentials;
+use image_cloner::outcome::Failure;
+use image_cloner::target::TargetRegistry;
+
+/// Lets a person choose a namespace, unless one was given, and workloads in it. The connection comes back
+/// in that namespace.
+pub(crate) async fn choose(
+    cluster: Cluster,
+    namespace: Option<&str>,
+    selecting: &Selecting,
+    terminal: &Terminal,
+) -> Result<(Cluster, Selection), Stopped> {
+    let theme = theme();
+    let cluster = if namespace.is_some() || !selecting.is_empty() {
+        cluster
+    } else {
+        let namespaces = cluster.namespaces().await?;
+        let usual = namespaces
+            .iter()
+            .position(|name| name == cluster.namespace());
+        let chosen = FuzzySelect::with_theme(theme.as_ref())
+            .with_prompt("Namespace")
+            .items(&namespaces)
+            .default(usual.unwrap_or(0))
+            .interact_opt();
+        cluster.in_namespace(&namespaces[answer(chosen)?])
+    };
+    let candidates = if selecting.is_empty() {
+        Selection::parse(&["all".to_owned()], false, None)?
+    } else {
+        selecting.parse()?
+    };
+    let (workloads, missing) = cluster.workloads(&candidates).await?;
+    if let Some(error) = missing.into_iter().next() {
+        return Err(error.into());
+    }
+    if workloads.is_empty() {
+        return Err(Stopped::failed(Failure::new(format!(
+            "there are no workloads in namespace {}",
+            cluster.namespace()
+        ))));
+    }
+    // a line that wraps would be drawn again and again
+    let room = terminal.width.saturating_sub(4);
+    let items: Vec<String> = workloads
+        .iter()
+        .map(|workload| {
+            let images: Vec<_> = workload
+                .slots
+                .iter()
+                .map(|slot| slot.image.as_str())
+                .collect();
+            let item = format!("{}  {}", workload.id, images.join(", "));
+            console::truncate_str(&item, room, "..").into_owned()
+        })
+        .collect();
+    let chosen = MultiSelect::with_theme(theme.as_ref())
+        .with_prompt("Workloads (space selects, enter goes on)")
+        .items(&items)
+        .report(false)
+        .interact_opt();
+    let words: Vec<String> = answer(chosen)?
+        .into_iter()
+        .map(|at| workloads[at].id.to_string())
+        .collect();
+    if words.is_empty() {
+        return Err(Stopped::cancelled());
+    }
+    let selection = Selection::parse(&words, false, None)?;
+    Ok((cluster, selection))
+}
+
+/// Asks for the target registry where nothing names one.
+pub(crate) async fn target(
+    settings: &Settings,
+    copying: &Copying,
+    cluster: &Cluster,
+) -> Result<Target, Stopped> {
+    let typed: String = Input::with_theme(theme().as_ref())
+        .with_prompt("Target registry, HOST[:PORT][/PREFIX]")
+        .interact_text()
+        .map_err(|_| Stopped::cancelled())?;
+    let named = Copying {
+        to: Some(typed),
+        layout: copying.layout,
+        concurrency: copying.concurrency,
+    };
+    settings
+        .target(&named, Some(cluster))
+        .await?
+        .ok_or_else(Settings::no_target)
+}
+
+/// Asks whether the push credentials may go into pull secrets.
+pub(crate) fn share(
+    terminal: &Terminal,
+    target: &TargetRegistry,
+    credentials: &Credentials,
+) -> Result<bool, Stopped> {
+    let user = credentials.user().unwrap_or("a token");
+    terminal.say(&format!(
+        "{} needs credentials to pull, and none are given for that.",
+        target.host()
+    ));
+    confirm(&format!(
+        "Put those for pushing ({user}) into pull secrets?"
+    ))
+}
+
+/// A yes-or-no question; no by default.
+pub(crate) fn confirm(question: &str) -> Result<bool, Stopped> {
+    // `[y/N]`, as everybody knows it
+    let said = Confirm::with_theme(&SimpleTheme)
+        .with_prompt(question)
+        .default(false)
+        .interact_opt();
+    answer(said)
+}
+
+/// Refuses a broad selection that nobody can be asked about and nobody agreed to beforehand.
+pub(crate) fn check_can_ask(terminal: &Terminal, asks_nobody: bool) -> Result<(), Stopped> {
+    if terminal.can_ask || asks_nobody {
+        return Ok(());
+    }
+    Err(Stopped::wrong(
+        Failure::new("this selection is broad, and there is no terminal to confirm it on")
+            .hint("give --yes, or look at the plan with --dry-run"),
+    ))
+}
+
+/// Esc, Ctrl-C and a terminal that went away all mean: leave everything as it is.
+fn answer<T>(said: dialoguer::Result<Option<T>>) -> Result<T, Stopped> {
+    match said {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) | Err(_) => {
+            // a prompt that was cut short may have hidden the cursor
+            let _ = console::Term::stderr().show_cursor();
+            Err(Stopped::cancelled())
+        }
+    }
+}
+
+fn theme() -> Box<dyn Theme> {
+    if console::colors_enabled_stderr() {
+        Box::new(ColorfulTheme::default())
+    } else {
+        Box::new(SimpleTheme)
+    }
+}

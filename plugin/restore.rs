@@ -1,0 +1,83 @@
+//! `restore`: give workloads back the images they had before.
+
+use crate::args::{DryRun, RestoreArgs};
+use crate::ending::{Ending, run_id};
+use crate::interactive;
+use crate::progress::Progress;
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use image_cloner::cluster::{Cluster, Selection};
+use image_cloner::execute::{Options, Run};
+use image_cloner::outcome::Failure;
+use image_cloner::plan::{self, Decision, Plan, Planned};
+use image_cloner::report;
+
+pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    let selection = selection(&args)?;
+    let review = selection.is_broad() && !args.yes && args.dry_run == DryRun::None;
+    interactive::check_can_ask(terminal, !review)?;
+    let prepared = prepare(&args, &selection, review, terminal);
+    let (cluster, plan, missed) = terminal.unless_interrupted(prepared).await?;
+    if plan.workloads.is_empty() {
+        return Ok(terminal.nothing_found(missed));
+    }
+    let sizes = (0, plan.workloads.len());
+    let progress = Progress::of_workloads(terminal, args.output, args.dry_run, sizes);
+    let run = Run {
+        cluster,
+        id: run_id()?,
+        options: Options {
+            wait: args.wait.then_some(args.timeout),
+            dry_run: args.dry_run.into(),
+            stop: terminal.stop.clone(),
+        },
+        observer: progress.clone(),
+    };
+    let outcome = run.restore(&plan, args.run.as_deref()).await;
+    progress.finish();
+    let ending = Ending {
+        output: args.output,
+        report: args.report.as_deref(),
+        summary: review,
+        missed,
+    };
+    ending.show(&outcome, terminal)
+}
+
+/// Everything up to the confirmation: the plan, and how many named things could not be had.
+async fn prepare(
+    args: &RestoreArgs,
+    selection: &Selection,
+    review: bool,
+    terminal: &Terminal,
+) -> Result<(Cluster, Plan, usize), Stopped> {
+    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let (workloads, missing) = cluster.workloads(selection).await?;
+    let missed = terminal.missing(missing);
+    let plan = plan::restore(&workloads, args.run.as_deref());
+    if review {
+        terminal.say(&report::restore(&plan));
+        let is_change = |planned: &&Planned| matches!(planned.decision, Decision::Repoint(_));
+        let changed = plan.workloads.iter().filter(is_change).count();
+        if changed > 0 && !interactive::confirm(&report::restore_question(changed))? {
+            return Err(Stopped::cancelled());
+        }
+    }
+    Ok((cluster, plan, missed))
+}
+
+/// What is named; a run alone means the whole namespace.
+fn selection(args: &RestoreArgs) -> Result<Selection, Stopped> {
+    let selecting = &args.selecting;
+    if selecting.is_empty() && args.run.is_none() {
+        return Err(Stopped::wrong(
+            Failure::new("nothing is selected")
+                .hint("name a workload: kubectl image-cloner restore deploy/nginx")
+                .hint("or a run: kubectl image-cloner restore --run ID"),
+        ));
+    }
+    if selecting.is_empty() {
+        return Ok(Selection::parse(&["all".to_owned()], false, None)?);
+    }
+    Ok(selecting.parse()?)
+}

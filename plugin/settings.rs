@@ -1,0 +1,150 @@
+//! What flags, environment, file and cluster come to: the target registry and how to reach it.
+
+use crate::args::Copying;
+use crate::stop::Stopped;
+use image_cloner::cluster::Cluster;
+use image_cloner::config::{Config, Environment};
+use image_cloner::credentials::{Chain, Credentials};
+use image_cloner::outcome::Failure;
+use image_cloner::registry::Registries;
+use image_cloner::target::{Layout, TargetRegistry};
+use std::sync::Arc;
+
+/// Images under way at once where nothing else is said.
+const CONCURRENCY: usize = 8;
+
+/// The local configuration.
+pub(crate) struct Settings {
+    pub(crate) environment: Environment,
+    pub(crate) config: Config,
+    pub(crate) chain: Chain,
+}
+
+/// The target registry, the way there, and as whom.
+pub(crate) struct Target {
+    pub(crate) registry: TargetRegistry,
+    pub(crate) registries: Arc<Registries>,
+    pub(crate) credentials: Credentials,
+    pub(crate) concurrency: usize,
+}
+
+impl Settings {
+    pub(crate) fn load() -> Result<Self, Stopped> {
+        let environment = Environment::from_process();
+        let config = Config::load(&environment)?;
+        let chain = Chain::local(&environment, &config)?;
+        Ok(Self {
+            environment,
+            config,
+            chain,
+        })
+    }
+
+    /// The target registry by name, without asking a cluster: flag, environment, the context's.
+    pub(crate) fn named_target<'a>(
+        &'a self,
+        flag: Option<&'a str>,
+        context: Option<&str>,
+    ) -> Option<&'a str> {
+        let contexts = &self.config.contexts;
+        flag.or_else(|| self.environment.get("REGISTRY"))
+            .or_else(|| contexts.get(context?)?.registry.as_deref())
+    }
+
+    /// The target registry and the way there: what is named, else what the cluster publishes, else the
+    /// file's general one; none when nobody names one.
+    pub(crate) async fn target(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<Target>, Stopped> {
+        let mut hosts = self.config.registries.clone();
+        let context = cluster.map(Cluster::context);
+        let mut name = self
+            .named_target(copying.to.as_deref(), context)
+            .map(str::to_owned);
+        if name.is_none()
+            && let Some(cluster) = cluster
+            && let Some(local) = cluster.local_registry().await?
+            && let Some((pull, push)) = local.pull_and_push()
+            && is_loopback(push)
+        {
+            if pull != push {
+                hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
+            }
+            name = Some(pull.to_owned());
+        }
+        let Some(name) = name.or_else(|| self.config.registry.clone()) else {
+            return Ok(None);
+        };
+        let registry = TargetRegistry::parse(&name, self.layout(copying.layout)?)?;
+        if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT") {
+            hosts
+                .entry(registry.host().to_owned())
+                .or_default()
+                .endpoint = vec![endpoint.to_owned()];
+        }
+        let registries = Arc::new(Registries::new(&hosts)?);
+        let repository = registry.prefix().unwrap_or_default();
+        let credentials = self.chain.find(registry.host(), repository).await?;
+        registries.ping(registry.host(), &credentials).await?;
+        let concurrency = self.concurrency(copying.concurrency)?;
+        Ok(Some(Target {
+            registry,
+            registries,
+            credentials,
+            concurrency,
+        }))
+    }
+
+    /// What to say when nobody names a target registry.
+    pub(crate) fn no_target() -> Stopped {
+        Stopped::wrong(
+            Failure::new("no target registry is named")
+                .hint("give --to HOST[:PORT][/PREFIX], or set IMAGE_CLONER_REGISTRY"),
+        )
+    }
+
+    fn layout(&self, flag: Option<Layout>) -> Result<Layout, Stopped> {
+        let named = self
+            .environment
+            .get("LAYOUT")
+            .or(self.config.layout.as_deref());
+        match (flag, named) {
+            (Some(layout), _) => Ok(layout),
+            (None, Some(name)) => name
+                .parse()
+                .map_err(|error| Stopped::wrong(Failure::new(format!("layout {name:?}: {error}")))),
+            (None, None) => Ok(Layout::default()),
+        }
+    }
+
+    fn concurrency(&self, flag: Option<u16>) -> Result<usize, Stopped> {
+        match (flag, self.environment.get("CONCURRENCY")) {
+            (Some(number), _) => Ok(usize::from(number)),
+            (None, Some(text)) => match text.parse() {
+                Ok(number @ 1..=256) => Ok(number),
+                _ => Err(Stopped::wrong(Failure::new(format!(
+                    "IMAGE_CLONER_CONCURRENCY is {text:?}: give a number from 1 to 256"
+                )))),
+            },
+            (None, None) => Ok(CONCURRENCY),
+        }
+    }
+}
+
+impl Target {
+    /// Who pushes, as people are told.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.credentials.user()
+    }
+}
+
+/// Whether a registry that the cluster publishes may be used unasked.
+fn is_loopback(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name == "localhost"
+        || name
+            .parse::<std::net::Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,123 @@
+//! Where words go: data to standard output, everything else to standard error.
+
+use crate::stop::Stopped;
+use console::{Term, style};
+use image_cloner::cluster;
+use image_cloner::outcome::Failure;
+use std::io::{IsTerminal, Write};
+use tokio_util::sync::CancellationToken;
+
+/// What is known of the process's three streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Terminal {
+    /// Somebody can be asked: standard input and standard error are a terminal.
+    pub(crate) can_ask: bool,
+    /// Bars may be drawn on standard error.
+    pub(crate) can_draw: bool,
+    /// Columns of standard error; 80 where it is none.
+    pub(crate) width: usize,
+    /// Cancelled at the first Ctrl-C, once [`Self::watch_interrupts`] was called.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Terminal {
+    pub(crate) fn detect() -> Self {
+        let can_draw = std::io::stderr().is_terminal();
+        let width = Term::stderr()
+            .size_checked()
+            .map_or(80, |(_, columns)| usize::from(columns));
+        Self {
+            stop: CancellationToken::new(),
+            can_ask: can_draw && std::io::stdin().is_terminal(),
+            can_draw,
+            width,
+        }
+    }
+
+    /// Ctrl-C ends what is under way in good order; pressed again, it ends the process.
+    pub(crate) fn watch_interrupts(&self) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stop.cancel();
+            }
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(130);
+            }
+        });
+    }
+
+    /// Work that can be dropped at any time, because it changes nothing.
+    pub(crate) async fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, Stopped>>,
+    ) -> Result<T, Stopped> {
+        self.stop
+            .run_until_cancelled(work)
+            .await
+            .unwrap_or_else(|| Err(Stopped::cancelled()))
+    }
+
+    /// Says what of a selection could not be had; gives how much.
+    pub(crate) fn missing(&self, missing: Vec<cluster::Error>) -> usize {
+        let count = missing.len();
+        for error in missing {
+            let failure = Failure::from(error);
+            self.failure(&failure);
+            self.hints(&failure);
+        }
+        count
+    }
+
+    /// Ends a verb that found nothing to work on, `missed` of what was named among it.
+    pub(crate) fn nothing_found(&self, missed: usize) -> u8 {
+        self.say(if missed == 0 {
+            "no workloads found"
+        } else {
+            "nothing was changed"
+        });
+        u8::from(missed > 0)
+    }
+
+    /// A line of data. A reader that went away (`| head`) is no error of ours.
+    #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
+    pub(crate) fn data(&self, line: &str) {
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    }
+
+    /// A line for the person who watches.
+    #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
+    pub(crate) fn say(&self, line: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
+    /// A failure, its hints, and that nothing was changed.
+    pub(crate) fn error(&self, stopped: &Stopped) {
+        self.failure(&stopped.failure);
+        if !stopped.changed {
+            self.say("nothing was changed");
+        }
+        self.hints(&stopped.failure);
+    }
+
+    /// `error: …` in one line.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.say(&format!(
+            "{} {}",
+            style("error:").red().bold().for_stderr(),
+            failure.message
+        ));
+    }
+
+    /// `hint: …`, a line each.
+    pub(crate) fn hints(&self, failure: &Failure) {
+        for hint in &failure.hints {
+            self.say(&format!("{} {hint}", style("hint:").cyan().for_stderr()));
+        }
+    }
+
+    /// Something worth knowing that stops nothing.
+    pub(crate) fn note(&self, text: &str) {
+        self.say(&format!("{} {text}", style("note:").yellow().for_stderr()));
+    }
+}

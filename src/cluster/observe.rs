@@ -1,0 +1,341 @@
+//! A selection → the workloads it means, and the namespaces they are in.
+//!
+//! Decides which requests that takes, and that one thing that is missing or forbidden keeps nothing else
+//! from being observed.
+
+use super::request::{Collection, Only};
+use super::selection::Item;
+use super::{Cluster, Error, Selection, workload_of};
+use crate::workload::{Kind, Workload, WorkloadId, opted_out};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Requests under way at a time: enough for a far server, too few for its fairness limits to mind.
+pub(super) const PARALLEL: usize = 8;
+
+/// What a selection came to.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) workloads: Vec<FoundWorkload>,
+    /// Namespaces that could be read, and whether they opted out.
+    pub(super) opted_out: BTreeMap<String, bool>,
+    pub(super) everywhere: bool,
+    pub(super) missing: Vec<Error>,
+    pub(super) notes: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct FoundWorkload {
+    pub(super) workload: Workload,
+    pub(super) named: bool,
+}
+
+/// One request, or one list of several pages.
+enum Task {
+    Namespace(String),
+    Namespaces,
+    One(WorkloadId),
+    List {
+        item: usize,
+        kind: Kind,
+        namespace: Option<String>,
+        drop_controlled: bool,
+    },
+}
+
+enum Answer {
+    Namespace(String, Result<bool, Error>),
+    Namespaces(Result<Vec<(String, bool)>, Error>),
+    /// Of the namespace.
+    One(String, Result<Box<Workload>, Error>),
+    List(usize, Result<Vec<Workload>, Error>),
+}
+
+/// Finds the selected workloads.
+pub(super) async fn find(cluster: &Cluster, selection: &Selection) -> Result<Found, Error> {
+    let tasks = tasks(selection, cluster.namespace());
+    let answers: Vec<Answer> = stream::iter(tasks)
+        .map(|task| run(cluster, selection.labels(), task))
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    Ok(assemble(answers, selection.all_namespaces()))
+}
+
+/// The requests of a selection; namespaces first, then the items in order.
+fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
+    let everywhere = selection.all_namespaces();
+    let mut namespaces = BTreeSet::new();
+    let mut tasks = Vec::new();
+    for (item, selected) in selection.items().iter().enumerate() {
+        let (kinds, namespace) = match selected {
+            Item::Named { kind, name } => {
+                namespaces.insert(default_namespace);
+                tasks.push(Task::One(WorkloadId {
+                    kind: kind.clone(),
+                    namespace: default_namespace.to_owned(),
+                    name: name.clone(),
+                }));
+                continue;
+            }
+            Item::Namespace(name) => (Kind::builtin(), Some(name.as_str())),
+            Item::Kinds(kinds) if everywhere => (kinds.clone(), None),
+            Item::Kinds(kinds) => (kinds.clone(), Some(default_namespace)),
+        };
+        namespaces.extend(namespace);
+        let drop_controlled = kinds.len() > 1;
+        tasks.extend(kinds.into_iter().map(|kind| Task::List {
+            item,
+            kind,
+            namespace: namespace.map(str::to_owned),
+            drop_controlled,
+        }));
+    }
+    let mut all: Vec<Task> = if everywhere {
+        vec![Task::Namespaces]
+    } else {
+        let owned = namespaces.into_iter().map(str::to_owned);
+        owned.map(Task::Namespace).collect()
+    };
+    all.append(&mut tasks);
+    all
+}
+
+/// Carries out one task. Only what concerns the whole API server ends the observation.
+async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answer, Error> {
+    Ok(match task {
+        Task::Namespace(name) => {
+            let namespaces = Collection::core("namespaces", "namespace", None);
+            let answer = local(cluster.get_one(&namespaces, &name).await)?;
+            Answer::Namespace(name, answer.map(|found| opted_out(&found["metadata"])))
+        }
+        Task::Namespaces => {
+            let namespaces = Collection::core("namespaces", "namespace", None);
+            let state = |found: Value| {
+                let name = found["metadata"]["name"].as_str()?.to_owned();
+                Some((name, opted_out(&found["metadata"])))
+            };
+            Answer::Namespaces(local(
+                cluster.list(&namespaces, Only::default(), state).await,
+            )?)
+        }
+        Task::One(id) => {
+            let object = local(cluster.get(&id).await)?;
+            let workload = match object {
+                Ok(object) => Ok(Box::new(workload_of(&id, &object)?)),
+                Err(error) => Err(error),
+            };
+            Answer::One(id.namespace, workload)
+        }
+        Task::List {
+            item,
+            kind,
+            namespace,
+            drop_controlled,
+        } => {
+            let collection = cluster.collection(&kind, namespace.as_deref()).await?;
+            let only = Only {
+                labels,
+                ..Only::default()
+            };
+            let keep = |object: Value| {
+                let workload = Workload::from_object(&kind, &object).ok()?;
+                (!drop_controlled || !is_controlled(&workload)).then_some(workload)
+            };
+            Answer::List(item, local(cluster.list(&collection, only, keep).await)?)
+        }
+    })
+}
+
+/// Parts errors that concern one thing from those that end everything.
+fn local<T>(answer: Result<T, Error>) -> Result<Result<T, Error>, Error> {
+    match answer {
+        Err(error) if !error.is_local() => Err(error),
+        answer => Ok(answer),
+    }
+}
+
+/// Whether a built-in controller makes this object. A selection of several kinds has the controller in
+/// it, and the object would be noise; what an operator controls stays, so that the plan can say so.
+fn is_controlled(workload: &Workload) -> bool {
+    workload.controller.as_ref().is_some_and(|controller| {
+        Kind::builtin()
+            .iter()
+            .any(|kind| kind.kind == controller.kind)
+    })
+}
+
+/// Puts the answers together: items in order, broad ones sorted, each workload once.
+fn assemble(answers: Vec<Answer>, everywhere: bool) -> Found {
+    let mut found = Found {
+        everywhere,
+        ..Found::default()
+    };
+    let mut groups: Vec<(Option<usize>, Vec<Workload>)> = Vec::new();
+    let mut absent = BTreeSet::new();
+    for answer in answers {
+        match answer {
+            Answer::Namespace(name, Ok(out)) => {
+                found.opted_out.insert(name, out);
+            }
+            Answer::Namespace(name, Err(error @ Error::NotFound(_))) => {
+                found.missing.push(error);
+                absent.insert(name);
+            }
+            Answer::Namespace(_, Err(error)) | Answer::Namespaces(Err(error)) => {
+                let note = format!("{error}; whether it opted out is not known");
+                found.notes.push(note);
+            }
+            Answer::Namespaces(Ok(all)) => found.opted_out.extend(all),
+            Answer::One(_, Ok(workload)) => groups.push((None, vec![*workload])),
+            Answer::List(item, Ok(mut workloads)) => match groups.last_mut() {
+                Some((last, group)) if *last == Some(item) => group.append(&mut workloads),
+                _ => groups.push((Some(item), workloads)),
+            },
+            // that the namespace is missing has been said
+            Answer::One(namespace, Err(Error::NotFound(_))) if absent.contains(&namespace) => {}
+            Answer::One(_, Err(error)) | Answer::List(_, Err(error)) => found.missing.push(error),
+        }
+    }
+    let mut seen: HashMap<WorkloadId, usize> = HashMap::new();
+    for (item, mut group) in groups {
+        if item.is_some() {
+            group.sort_by_cached_key(place);
+        }
+        for workload in group {
+            let named = item.is_none();
+            if let Some(&at) = seen.get(&workload.id) {
+                found.workloads[at].named |= named;
+                continue;
+            }
+            seen.insert(workload.id.clone(), found.workloads.len());
+            found.workloads.push(FoundWorkload { workload, named });
+        }
+    }
+    found
+}
+
+/// kubectl's order: by namespace, kind, name.
+fn place(workload: &Workload) -> (String, Option<usize>, String) {
+    let id = &workload.id;
+    let kind = Kind::builtin().iter().position(|kind| *kind == id.kind);
+    (id.namespace.clone(), kind, id.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn workload(kind: &str, namespace: &str, name: &str, controller: Option<&str>) -> Workload {
+        let kind = Kind::from_word(kind).unwrap();
+        let mut object = json!({"metadata": {"namespace": namespace, "name": name}});
+        if let Some(controller) = controller {
+            object["metadata"]["ownerReferences"] =
+                json!([{"kind": controller, "name": "x", "controller": true}]);
+        }
+        match kind.pod_spec() {
+            "/spec" => object["spec"] = json!({"containers": []}),
+            _ => object["spec"] = json!({"template": {"spec": {"containers": []}}}),
+        }
+        Workload::from_object(&kind, &object).unwrap()
+    }
+
+    fn shown(found: &Found) -> Vec<String> {
+        let line = |found: &FoundWorkload| {
+            let id = &found.workload.id;
+            let mark = if found.named { " named" } else { "" };
+            format!("{} {id}{mark}", id.namespace)
+        };
+        found.workloads.iter().map(line).collect()
+    }
+
+    #[test]
+    fn broad_items_are_sorted_named_ones_stay_and_nothing_comes_twice() {
+        let named = |name| {
+            let workload = workload("deploy", "a", name, None);
+            Answer::One("a".to_owned(), Ok(Box::new(workload)))
+        };
+        let answers = vec![
+            named("z"),
+            named("b"),
+            Answer::List(
+                2,
+                Ok(vec![
+                    workload("deploy", "b", "web", None),
+                    workload("deploy", "a", "z", None),
+                    workload("deploy", "a", "c", None),
+                ]),
+            ),
+            Answer::List(2, Ok(vec![workload("sts", "a", "db", None)])),
+            named("c"),
+        ];
+        assert_eq!(
+            shown(&assemble(answers, false)),
+            [
+                "a deployment.apps/z named",
+                "a deployment.apps/b named",
+                "a deployment.apps/c named",
+                "a statefulset.apps/db",
+                "b deployment.apps/web",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_namespace_is_said_once() {
+        let absent = |name: &str| Err(Error::NotFound(name.to_owned()));
+        let answers = vec![
+            Answer::Namespace("gone".to_owned(), absent("gone").map(|()| false)),
+            Answer::One("gone".to_owned(), absent("web").map(|()| unreachable!())),
+            Answer::One("there".to_owned(), absent("api").map(|()| unreachable!())),
+        ];
+        let found = assemble(answers, false);
+        let missing: Vec<String> = found.missing.iter().map(Error::to_string).collect();
+        assert_eq!(missing, ["gone", "api"]);
+    }
+
+    #[test]
+    fn what_a_builtin_controller_makes_is_noise_and_what_an_operator_makes_is_not() {
+        let check = |controller: Option<&str>, expected: bool| {
+            let pod = workload("pod", "a", "web", controller);
+            assert_eq!(is_controlled(&pod), expected, "{controller:?}");
+        };
+        check(None, false);
+        check(Some("ReplicaSet"), true);
+        check(Some("Job"), true);
+        check(Some("Prometheus"), false);
+        check(Some("Node"), false);
+    }
+
+    #[test]
+    fn a_broad_selection_lists_each_kind_once_in_its_namespace() {
+        let words = ["ns/prod".to_owned(), "deploy/web".to_owned()];
+        let selection = Selection::parse(&words, false, None).unwrap();
+        let described: Vec<String> = tasks(&selection, "default")
+            .iter()
+            .map(|task| match task {
+                Task::Namespace(name) => format!("get {name}"),
+                Task::Namespaces => "list namespaces".to_owned(),
+                Task::One(id) => format!("get {id} in {}", id.namespace),
+                Task::List {
+                    kind, namespace, ..
+                } => format!("list {kind} in {namespace:?}"),
+            })
+            .collect();
+        assert_eq!(
+            described[..3],
+            [
+                "get default",
+                "get prod",
+                "list deployment.apps in Some(\"prod\")"
+            ]
+        );
+        assert_eq!(described.len(), 2 + Kind::builtin().len() + 1);
+        assert_eq!(
+            described.last().unwrap(),
+            "get deployment.apps/web in default"
+        );
+    }
+}

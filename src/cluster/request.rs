@@ -1,0 +1,317 @@
+//! One request to the API server: its path, its limits, its retries.
+//!
+//! Decides how often a busy server is asked again. Objects are JSON values on both sides: what is not
+//! understood here is not lost.
+
+use super::error::Doing;
+use super::{Cluster, Error, WriteMode};
+use crate::workload::{FIELD_MANAGER, Kind};
+use http::Request;
+use kube::core::Request as Builder;
+use kube::core::params::{GetParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Objects per page: bounds both the server's work and our memory.
+const PAGE_SIZE: u32 = 500;
+
+/// A busy server is asked this often in all; kube's own policy would go on for minutes.
+const TRIES: u32 = 4;
+
+/// A collection of objects, and how it is called in errors.
+#[derive(Debug, Clone)]
+pub(super) struct Collection {
+    url: String,
+    /// `deployment.apps`.
+    singular: String,
+    /// `deployments.apps`.
+    plural: String,
+    namespace: Option<String>,
+}
+
+impl Collection {
+    /// The objects of a kind of workload; in every namespace when none is given.
+    fn of(kind: &Kind, version: &str, namespace: Option<&str>) -> Self {
+        let root = if kind.group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{}/{version}", kind.group)
+        };
+        let dot = if kind.group.is_empty() { "" } else { "." };
+        Self {
+            url: Self::url(&root, namespace, &kind.plural),
+            singular: kind.to_string(),
+            plural: format!("{}{dot}{}", kind.plural, kind.group),
+            namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    /// The objects of a core resource that is no workload, such as `secrets`.
+    pub(super) fn core(plural: &str, singular: &str, namespace: Option<&str>) -> Self {
+        Self {
+            url: Self::url("/api/v1", namespace, plural),
+            singular: singular.to_owned(),
+            plural: plural.to_owned(),
+            namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    fn url(root: &str, namespace: Option<&str>, plural: &str) -> String {
+        match namespace {
+            Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
+            None => format!("{root}/{plural}"),
+        }
+    }
+
+    fn builder(&self) -> Builder {
+        Builder::new(self.url.as_str())
+    }
+
+    fn one(&self, verb: &str, name: &str) -> String {
+        let singular = &self.singular;
+        match &self.namespace {
+            Some(namespace) => format!("{verb} {singular}/{name} in {namespace}"),
+            None => format!("{verb} {singular}/{name}"),
+        }
+    }
+
+    fn all(&self, verb: &str) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{verb} {} in {namespace}", self.plural),
+            None => format!("{verb} {}", self.plural),
+        }
+    }
+}
+
+/// Which objects of a collection a list is limited to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Only<'a> {
+    pub(super) labels: Option<&'a str>,
+    pub(super) fields: Option<&'a str>,
+}
+
+impl Cluster {
+    /// The collection of a kind, in the version that this server has.
+    pub(super) async fn collection(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<Collection, Error> {
+        if kind.group == "batch" && kind.plural == "cronjobs" {
+            let version = self.cron_job_version().await?;
+            return Ok(Collection::of(kind, version, namespace));
+        }
+        Ok(Collection::of(kind, &kind.version, namespace))
+    }
+
+    /// CronJob is in `batch/v1` since Kubernetes 1.21 and in `batch/v1beta1` until 1.24.
+    async fn cron_job_version(&self) -> Result<&'static str, Error> {
+        let version = self.shared.cron_job_version.get_or_try_init(|| async {
+            let request = Request::get("/apis/batch/v1").body(Vec::new());
+            let request = request.map_err(|error| Error::Failed(error.to_string()))?;
+            match self.send("discovering batch/v1", request).await {
+                Ok(found) => Ok(cron_job_version_of(&found)),
+                // whoever may not discover may still list
+                Err(error) if error.is_local() => Ok("v1"),
+                Err(error) => Err(error),
+            }
+        });
+        version.await.copied()
+    }
+
+    pub(super) async fn get_one(&self, from: &Collection, name: &str) -> Result<Value, Error> {
+        let doing = from.one("getting", name);
+        let request = from.builder().get(name, &GetParams::default());
+        self.send(&doing, built(&doing, request)?).await
+    }
+
+    /// Every object of a collection, reduced to what `keep` makes of it while its page is in memory.
+    pub(super) async fn list<T>(
+        &self,
+        from: &Collection,
+        only: Only<'_>,
+        mut keep: impl FnMut(Value) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let doing = from.all("listing");
+        let mut params = ListParams {
+            label_selector: only.labels.map(str::to_owned),
+            field_selector: only.fields.map(str::to_owned),
+            limit: Some(PAGE_SIZE),
+            ..ListParams::default()
+        };
+        let mut kept = Vec::new();
+        loop {
+            let request = built(&doing, from.builder().list(&params))?;
+            let mut page = match self.send_once(&doing, request).await {
+                // the continue token outlived the server's history: once more, in one piece
+                Err(Failure::Gone) if params.continue_token.is_some() => {
+                    kept.clear();
+                    params.continue_token = None;
+                    params.limit = None;
+                    continue;
+                }
+                answer => answer.map_err(|failure| failure.into_error(&doing))?,
+            };
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                kept.extend(items.into_iter().filter_map(&mut keep));
+            }
+            match page.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(token) if !token.is_empty() => params.continue_token = Some(token.to_owned()),
+                _ => return Ok(kept),
+            }
+        }
+    }
+
+    pub(super) async fn patch_one(
+        &self,
+        to: &Collection,
+        name: &str,
+        body: &Value,
+    ) -> Result<Value, Error> {
+        let doing = to.one("patching", name);
+        let patch = serde_json::from_value::<json_patch::Patch>(body.clone())
+            .map_err(|error| Error::Failed(format!("{doing}: not a JSON patch: {error}")))?;
+        let params = PatchParams {
+            dry_run: self.is_dry_run(),
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = to.builder().patch(name, &params, &Patch::<()>::Json(patch));
+        self.send(&doing, built(&doing, request)?).await
+    }
+
+    pub(super) async fn create(
+        &self,
+        to: &Collection,
+        name: &str,
+        object: &Value,
+    ) -> Result<Value, Error> {
+        let doing = to.one("creating", name);
+        let body = object.to_string().into_bytes();
+        let request = to.builder().create(&self.post_params(), body);
+        self.send(&doing, built(&doing, request)?).await
+    }
+
+    /// Replaces an object, in the version it was read at.
+    pub(super) async fn replace(
+        &self,
+        to: &Collection,
+        name: &str,
+        object: &Value,
+    ) -> Result<Value, Error> {
+        let doing = to.one("updating", name);
+        let body = object.to_string().into_bytes();
+        let request = to.builder().replace(name, &self.post_params(), body);
+        self.send(&doing, built(&doing, request)?).await
+    }
+
+    fn post_params(&self) -> PostParams {
+        PostParams {
+            dry_run: self.is_dry_run(),
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        }
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.shared.mode == WriteMode::ServerDryRun
+    }
+
+    async fn send(&self, doing: &str, request: Request<Vec<u8>>) -> Result<Value, Error> {
+        let answer = self.send_once(doing, request).await;
+        answer.map_err(|failure| failure.into_error(doing))
+    }
+
+    /// Sends one request, again where the server says that it is busy. A read may be repeated after any
+    /// such answer, a write only after 429, which promises that nothing was done.
+    async fn send_once(&self, doing: &str, request: Request<Vec<u8>>) -> Result<Value, Failure> {
+        let doing = self.doing(doing);
+        let is_read = request.method() == http::Method::GET;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let answer = self.shared.client.request::<Value>(request.clone());
+            let answer = match self.shared.request_timeout {
+                None => answer.await,
+                Some(limit) => match tokio::time::timeout(limit, answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Err(Failure::Other(doing.timed_out(limit))),
+                },
+            };
+            match answer {
+                Ok(value) => return Ok(value),
+                Err(kube::Error::Api(status)) if status.code == 410 => return Err(Failure::Gone),
+                Err(kube::Error::Api(status))
+                    if attempt < TRIES
+                        && (status.code == 429 || is_read && matches!(status.code, 503 | 504)) =>
+                {
+                    tokio::time::sleep(pause(attempt, &status)).await;
+                }
+                Err(error) => return Err(Failure::Other(doing.failed(error))),
+            }
+        }
+    }
+
+    pub(super) fn doing(&self, what: &str) -> Doing {
+        Doing {
+            what: what.to_owned(),
+            server: self.shared.server.clone(),
+            context: self.shared.context.clone(),
+        }
+    }
+}
+
+/// How a request ended, for `list`, which alone can do something about a lost page.
+enum Failure {
+    Gone,
+    Other(Error),
+}
+
+impl Failure {
+    fn into_error(self, doing: &str) -> Error {
+        match self {
+            Self::Gone => Error::Failed(format!("{doing}: the list changed under way; try again")),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+fn built(
+    doing: &str,
+    request: Result<Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<Request<Vec<u8>>, Error> {
+    request.map_err(|error| Error::Failed(format!("{doing}: {error}")))
+}
+
+/// The server's own wish where it has one, at most ten seconds; else 0.2, 0.4, 0.8 s.
+fn pause(attempt: u32, status: &kube::core::Status) -> Duration {
+    let wish = status
+        .details
+        .as_ref()
+        .map_or(0, |details| details.retry_after_seconds.min(10));
+    if wish > 0 {
+        return Duration::from_secs(u64::from(wish));
+    }
+    Duration::from_millis(100 << attempt)
+}
+
+/// The version to use, by the resources that a server lists under `batch/v1`.
+fn cron_job_version_of(resources: &Value) -> &'static str {
+    let listed = resources["resources"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|resource| resource["name"] == "cronjobs"));
+    if listed { "v1" } else { "v1beta1" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_cron_job_is_asked_for_in_the_version_that_the_server_has() {
+        let old = json!({"resources": [{"name": "jobs"}, {"name": "jobs/status"}]});
+        assert_eq!(cron_job_version_of(&old), "v1beta1");
+        let new = json!({"resources": [{"name": "cronjobs"}, {"name": "jobs"}]});
+        assert_eq!(cron_job_version_of(&new), "v1");
+    }
+}

@@ -1,0 +1,232 @@
+//! Which digests the pods of a workload run.
+//!
+//! Decides which pod is whose by its controller, never by labels: two Deployments whose selectors
+//! overlap would be mixed up. A ReplicaSet made by a Deployment is called after it and the pod's
+//! `pod-template-hash`, a Job made by a CronJob after it and a number; so no further list is needed. A
+//! pod of a ReplicaSet that the Deployment adopted under another name is nobody's: nothing is said then.
+
+use crate::plan::Observed;
+use crate::reference::Digest;
+use crate::workload::{SlotKey, SlotList};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// What matters of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pod {
+    /// Its controller, and that one's own.
+    owners: Vec<Owner>,
+    /// Slot, image text, digest that runs.
+    images: Vec<(SlotKey, String, Digest)>,
+}
+
+/// Namespace, kind and name of the workload that a pod belongs to.
+type Owner = (String, String, String);
+
+impl Pod {
+    /// Reads a pod; none where nothing runs in it.
+    pub(super) fn read(pod: &Value) -> Option<Self> {
+        let images: Vec<_> = [
+            (SlotList::Containers, "containerStatuses"),
+            (SlotList::InitContainers, "initContainerStatuses"),
+        ]
+        .into_iter()
+        .flat_map(|(list, statuses)| images(pod, list, statuses))
+        .collect();
+        (!images.is_empty()).then_some(Self {
+            owners: owners(&pod["metadata"])?,
+            images,
+        })
+    }
+}
+
+/// Notes the digests on the workloads whose pods run them under the very image text that the slot has:
+/// pods of an older revision may still be there.
+pub(super) fn note(observed: &mut [Observed], pods: &[Pod]) {
+    let mut by_owner: HashMap<&Owner, Vec<&Pod>> = HashMap::new();
+    for pod in pods {
+        for owner in &pod.owners {
+            by_owner.entry(owner).or_default().push(pod);
+        }
+    }
+    for one in observed {
+        let id = &one.workload.id;
+        let owner = (id.namespace.clone(), id.kind.kind.clone(), id.name.clone());
+        let theirs = by_owner.get(&owner).into_iter().flatten();
+        for (key, image, digest) in theirs.flat_map(|pod| &pod.images) {
+            let slot = one.workload.slot(key);
+            if slot.is_some_and(|slot| slot.image == *image) {
+                let digests = one.running.entry(key.clone()).or_default();
+                digests.insert(digest.clone());
+            }
+        }
+    }
+}
+
+fn images<'a>(
+    pod: &'a Value,
+    list: SlotList,
+    statuses: &str,
+) -> impl Iterator<Item = (SlotKey, String, Digest)> + 'a {
+    let containers = pod["spec"][list.field()].as_array();
+    let statuses = pod["status"][statuses].as_array();
+    statuses.into_iter().flatten().filter_map(move |status| {
+        let name = status["name"].as_str()?;
+        let digest = digest(status["imageID"].as_str()?)?;
+        let container = containers?
+            .iter()
+            .find(|container| container["name"] == name)?;
+        let key = SlotKey {
+            list,
+            name: name.to_owned(),
+        };
+        Some((key, container["image"].as_str()?.to_owned(), digest))
+    })
+}
+
+/// The digest in a status's `imageID`: `docker-pullable://repo@sha256:…` and `repo@sha256:…` carry one. A
+/// bare `sha256:…` is the digest of the image's config, by which no registry finds anything.
+fn digest(image_id: &str) -> Option<Digest> {
+    let (_, digest) = image_id.rsplit_once('@')?;
+    digest.parse().ok()
+}
+
+fn owners(metadata: &Value) -> Option<Vec<Owner>> {
+    let namespace = metadata["namespace"].as_str()?;
+    let owner = |(kind, name): (&str, &str)| {
+        let owner = (namespace.to_owned(), kind.to_owned(), name.to_owned());
+        Some(owner)
+    };
+    let references = metadata["ownerReferences"].as_array();
+    let controller = references
+        .into_iter()
+        .flatten()
+        .find(|reference| reference["controller"] == true);
+    let Some(controller) = controller else {
+        return Some(vec![owner(("Pod", metadata["name"].as_str()?))?]);
+    };
+    let kind = controller["kind"].as_str()?;
+    let name = controller["name"].as_str()?;
+    let hash = metadata["labels"]["pod-template-hash"].as_str();
+    let deeper = deeper(kind, name, hash).and_then(owner);
+    Some(owner((kind, name)).into_iter().chain(deeper).collect())
+}
+
+/// The controller's own controller, by its name.
+fn deeper<'a>(kind: &str, name: &'a str, hash: Option<&str>) -> Option<(&'static str, &'a str)> {
+    let (start, end) = name.rsplit_once('-')?;
+    match kind {
+        "ReplicaSet" if hash == Some(end) => Some(("Deployment", start)),
+        "Job" if end.bytes().all(|byte| byte.is_ascii_digit()) => Some(("CronJob", start)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Kind, Workload};
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn hex(letter: char) -> String {
+        format!("sha256:{}", letter.to_string().repeat(64))
+    }
+
+    fn pod(controller: (&str, &str), image: &str, image_id: &str) -> Pod {
+        Pod::read(&json!({
+            "metadata": {
+                "namespace": "prod", "name": "x",
+                "labels": {"pod-template-hash": "7c9"},
+                "ownerReferences": [
+                    {"kind": "Other", "name": "not-a-controller"},
+                    {"kind": controller.0, "name": controller.1, "controller": true},
+                ],
+            },
+            "spec": {"containers": [{"name": "nginx", "image": image}]},
+            "status": {"containerStatuses": [{"name": "nginx", "imageID": image_id}]},
+        }))
+        .unwrap()
+    }
+
+    fn observed(word: &str, name: &str) -> Observed {
+        let spec = json!({"containers": [{"name": "nginx", "image": "nginx:1"}]});
+        let spec = match word {
+            "cj" => json!({"jobTemplate": {"spec": {"template": {"spec": spec}}}}),
+            _ => json!({"template": {"spec": spec}}),
+        };
+        let object = json!({"metadata": {"namespace": "prod", "name": name}, "spec": spec});
+        Observed {
+            workload: Workload::from_object(&Kind::from_word(word).unwrap(), &object).unwrap(),
+            running: BTreeMap::new(),
+            account_pull_secrets: Vec::new(),
+            has_pull_credentials: false,
+            named: true,
+            namespace_opted_out: false,
+        }
+    }
+
+    #[test]
+    fn an_image_id_is_a_digest_only_where_a_registry_could_find_it() {
+        let check = |image_id: &str, expected: Option<String>| {
+            let found = digest(image_id).map(|digest| digest.to_string());
+            assert_eq!(found, expected, "{image_id}");
+        };
+        let a = hex('a');
+        check(&format!("docker-pullable://nginx@{a}"), Some(a.clone()));
+        check(&format!("docker.io/library/nginx@{a}"), Some(a.clone()));
+        check(&a, None);
+        check(&format!("docker://{a}"), None);
+        check("", None);
+        check("nginx@sha256:short", None);
+    }
+
+    #[test]
+    fn pods_belong_to_their_controllers_and_not_to_overlapping_labels() {
+        let check = |controller: (&str, &str), workload: Observed, expected: usize| {
+            let mut all = [workload];
+            note(
+                &mut all,
+                &[pod(controller, "nginx:1", &format!("nginx@{}", hex('a')))],
+            );
+            let found: usize = all[0]
+                .running
+                .values()
+                .map(std::collections::BTreeSet::len)
+                .sum();
+            assert_eq!(found, expected, "{controller:?}");
+        };
+        check(("ReplicaSet", "web-7c9"), observed("deploy", "web"), 1);
+        check(("ReplicaSet", "web-7c9"), observed("rs", "web-7c9"), 1);
+        check(("ReplicaSet", "web-api-7c9"), observed("deploy", "web"), 0);
+        check(("ReplicaSet", "web-adopted"), observed("deploy", "web"), 0);
+        check(("StatefulSet", "web"), observed("sts", "web"), 1);
+        check(("StatefulSet", "web"), observed("deploy", "web"), 0);
+        check(("Job", "backup-28012345"), observed("cj", "backup"), 1);
+        check(
+            ("Job", "backup-28012345"),
+            observed("job", "backup-28012345"),
+            1,
+        );
+        check(("Job", "backup-now"), observed("cj", "backup"), 0);
+    }
+
+    #[test]
+    fn pods_of_another_revision_say_nothing_and_disagreeing_ones_all_count() {
+        let mut all = [observed("deploy", "web")];
+        let of = |image, letter| {
+            pod(
+                ("ReplicaSet", "web-7c9"),
+                image,
+                &format!("nginx@{}", hex(letter)),
+            )
+        };
+        note(
+            &mut all,
+            &[of("nginx:0", 'a'), of("nginx:1", 'b'), of("nginx:1", 'c')],
+        );
+        let digests = all[0].running.values().flatten();
+        let digests: Vec<String> = digests.map(ToString::to_string).collect();
+        assert_eq!(digests, [hex('b'), hex('c')]);
+    }
+}

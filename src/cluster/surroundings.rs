@@ -1,0 +1,359 @@
+//! What surrounds the selected workloads: ServiceAccounts, pull secrets, the digests that their pods run.
+//!
+//! Decides which of it is read: everything once, and nothing that no selected workload refers to. What
+//! cannot be read becomes a note and is treated as absent.
+
+use super::observe::{Found, FoundWorkload, PARALLEL};
+use super::request::{Collection, Only};
+use super::running::{self, Pod};
+use super::{Cluster, Error, Observation};
+use crate::credentials::Keyring;
+use crate::plan::Observed;
+use crate::target::TargetRegistry;
+use crate::workload::Workload;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// Reads what surrounds the workloads that were found.
+pub(super) async fn observe(
+    cluster: &Cluster,
+    found: Found,
+    target: &TargetRegistry,
+) -> Result<Observation, Error> {
+    let workloads = &found.workloads;
+    let (secrets, pods) = tokio::try_join!(
+        pull_secrets(cluster, workloads),
+        pods(cluster, workloads, found.everywhere)
+    )?;
+    let (accounts, secrets, mut notes) = secrets;
+    let (pods, pod_notes) = pods;
+
+    let mut observation = Observation {
+        missing: found.missing,
+        notes: found.notes,
+        ..Observation::default()
+    };
+    for FoundWorkload { workload, named } in found.workloads {
+        let id = workload.id.clone();
+        let account = (id.namespace.clone(), workload.service_account.clone());
+        let account_pull_secrets = accounts.get(&account).cloned().unwrap_or_default();
+        let own = workload.pull_secrets.as_deref().unwrap_or_default();
+        // admission gives the ServiceAccount's names only to a pod whose own list is empty
+        let effective = match own {
+            [] => account_pull_secrets.as_slice(),
+            own => own,
+        };
+        let pulls = keyring(&id.namespace, effective, &secrets);
+        let path = target.prefix().unwrap_or_default();
+        let both = own.iter().chain(&account_pull_secrets);
+        let sources = keyring(&id.namespace, both, &secrets);
+        if !sources.is_empty() {
+            observation.keyrings.insert(id.clone(), sources);
+        }
+        observation.observed.push(Observed {
+            running: BTreeMap::new(),
+            has_pull_credentials: !pulls.find(target.host(), path).is_empty(),
+            account_pull_secrets,
+            named,
+            namespace_opted_out: found.opted_out.get(&id.namespace) == Some(&true),
+            workload,
+        });
+    }
+    running::note(&mut observation.observed, &pods);
+    observation.notes.append(&mut notes);
+    observation.notes.extend(pod_notes);
+    Ok(observation)
+}
+
+/// ServiceAccounts' names of pull secrets, the content of every pull secret that is named, and notes.
+type PullSecrets = (
+    BTreeMap<Key, Vec<String>>,
+    BTreeMap<Key, Content>,
+    Vec<String>,
+);
+
+/// A pull secret in the form that a keyring takes.
+type Content = Vec<u8>;
+
+async fn pull_secrets(
+    cluster: &Cluster,
+    workloads: &[FoundWorkload],
+) -> Result<PullSecrets, Error> {
+    let mut notes = Vec::new();
+    let accounts: BTreeSet<Key> = workloads
+        .iter()
+        .map(|found| &found.workload)
+        .map(|workload| {
+            (
+                workload.id.namespace.clone(),
+                workload.service_account.clone(),
+            )
+        })
+        .collect();
+    let accounts = get_each(
+        cluster,
+        "serviceaccounts",
+        "serviceaccount",
+        accounts,
+        &mut notes,
+    );
+    let accounts: BTreeMap<Key, Vec<String>> = accounts
+        .await?
+        .into_iter()
+        .map(|(key, account)| (key, secret_names(&account)))
+        .collect();
+
+    let mut names = BTreeSet::new();
+    for (key, secrets) in &accounts {
+        names.extend(secrets.iter().map(|name| (key.0.clone(), name.clone())));
+    }
+    for FoundWorkload { workload, .. } in workloads {
+        let namespace = &workload.id.namespace;
+        let own = workload.pull_secrets.iter().flatten();
+        names.extend(own.map(|name| (namespace.clone(), name.clone())));
+    }
+    let secrets = get_each(cluster, "secrets", "secret", names, &mut notes).await?;
+    let mut contents = BTreeMap::new();
+    for (key, secret) in secrets {
+        match docker_config(&secret) {
+            Some(content) if Keyring::default().add_docker_config_json(&content).is_ok() => {
+                contents.insert(key, content);
+            }
+            // neither would the kubelet use it
+            _ => notes.push(format!(
+                "secret/{} in {} is no pull secret that can be read; it is left out",
+                key.1, key.0
+            )),
+        }
+    }
+    Ok((accounts, contents, notes))
+}
+
+/// Gets each object once. One that is not there is left out, as the kubelet does; that others cannot be
+/// read is noted, once per namespace.
+async fn get_each(
+    cluster: &Cluster,
+    plural: &str,
+    singular: &str,
+    keys: BTreeSet<Key>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<(Key, Value)>, Error> {
+    let answers: Vec<(Key, Result<Value, Error>)> = stream::iter(keys)
+        .map(|key| async move {
+            let collection = Collection::core(plural, singular, Some(&key.0));
+            let answer = match cluster.get_one(&collection, &key.1).await {
+                Err(error) if !error.is_local() => return Err(error),
+                answer => answer,
+            };
+            Ok((key, answer))
+        })
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    let mut found = Vec::new();
+    let mut said = BTreeSet::new();
+    for (key, answer) in answers {
+        match answer {
+            Ok(object) => found.push((key, object)),
+            Err(Error::NotFound(_)) => {}
+            Err(error) => {
+                if said.insert(key.0.clone()) {
+                    notes.push(format!("cannot read {plural} in {}: {error}", key.0));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn secret_names(account: &Value) -> Vec<String> {
+    let references = account["imagePullSecrets"].as_array();
+    references
+        .into_iter()
+        .flatten()
+        .filter_map(|reference| reference["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The content of a pull secret as docker's `config.json`; the legacy type holds its `auths` alone.
+fn docker_config(secret: &Value) -> Option<Content> {
+    let content = |key: &str| STANDARD.decode(secret["data"][key].as_str()?).ok();
+    match secret["type"].as_str()? {
+        "kubernetes.io/dockerconfigjson" => content(".dockerconfigjson"),
+        "kubernetes.io/dockercfg" => {
+            let auths: Value = serde_json::from_slice(&content(".dockercfg")?).ok()?;
+            Some(json!({ "auths": auths }).to_string().into_bytes())
+        }
+        _ => None,
+    }
+}
+
+fn keyring<'a>(
+    namespace: &str,
+    names: impl IntoIterator<Item = &'a String>,
+    secrets: &BTreeMap<Key, Content>,
+) -> Keyring {
+    let mut keyring = Keyring::default();
+    for name in names {
+        if let Some(content) = secrets.get(&(namespace.to_owned(), name.clone())) {
+            // each was tried when it was read
+            let _ = keyring.add_docker_config_json(content);
+        }
+    }
+    keyring
+}
+
+/// One list of pods.
+struct PodList {
+    namespace: Option<String>,
+    labels: Option<String>,
+    fields: Option<String>,
+}
+
+/// The pods of the selected workloads: one list per namespace, or one for all.
+async fn pods(
+    cluster: &Cluster,
+    workloads: &[FoundWorkload],
+    everywhere: bool,
+) -> Result<(Vec<Pod>, Vec<String>), Error> {
+    let answers: Vec<Result<Vec<Pod>, Error>> = stream::iter(pod_lists(workloads, everywhere))
+        .map(|list| async move {
+            let collection = Collection::core("pods", "pod", list.namespace.as_deref());
+            let only = Only {
+                labels: list.labels.as_deref(),
+                fields: list.fields.as_deref(),
+            };
+            match cluster.list(&collection, only, |pod| Pod::read(&pod)).await {
+                Err(error) if !error.is_local() => Err(error),
+                answer => Ok(answer),
+            }
+        })
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    let mut pods = Vec::new();
+    let mut notes = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(mut some) => pods.append(&mut some),
+            Err(error) => notes.push(format!("{error}; which digests run is not known")),
+        }
+    }
+    Ok((pods, notes))
+}
+
+fn pod_lists(workloads: &[FoundWorkload], everywhere: bool) -> Vec<PodList> {
+    if everywhere {
+        let list = PodList {
+            namespace: None,
+            labels: None,
+            fields: None,
+        };
+        return if workloads.is_empty() {
+            Vec::new()
+        } else {
+            vec![list]
+        };
+    }
+    let mut by_namespace: BTreeMap<&str, Vec<&Workload>> = BTreeMap::new();
+    for FoundWorkload { workload, .. } in workloads {
+        let namespace = workload.id.namespace.as_str();
+        by_namespace.entry(namespace).or_default().push(workload);
+    }
+    let list = |(namespace, workloads): (&str, Vec<&Workload>)| {
+        let (labels, fields) = match workloads[..] {
+            [workload] => only_its_pods(workload),
+            _ => (None, None),
+        };
+        PodList {
+            namespace: Some(namespace.to_owned()),
+            labels,
+            fields,
+        }
+    };
+    by_namespace.into_iter().map(list).collect()
+}
+
+/// Selectors, of labels and of fields, that leave out most pods of others.
+fn only_its_pods(workload: &Workload) -> (Option<String>, Option<String>) {
+    match workload.id.kind.kind.as_str() {
+        "Pod" => (None, Some(format!("metadata.name={}", workload.id.name))),
+        // the label that every Job puts on its pods
+        "CronJob" => (Some("job-name".to_owned()), None),
+        _ => (workload.pod_selector.clone(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Kind;
+
+    fn found(word: &str, namespace: &str, name: &str) -> FoundWorkload {
+        let pod = json!({"spec": {"containers": []}});
+        let spec = match word {
+            "po" => pod["spec"].clone(),
+            "cj" => json!({"jobTemplate": {"spec": {"template": pod}}}),
+            _ => json!({"template": pod, "selector": {"matchLabels": {"app": name}}}),
+        };
+        let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec});
+        FoundWorkload {
+            workload: Workload::from_object(&Kind::from_word(word).unwrap(), &object).unwrap(),
+            named: true,
+        }
+    }
+
+    #[test]
+    fn pods_are_listed_once_per_namespace_and_narrowly_for_one_workload() {
+        let check = |workloads: &[FoundWorkload], everywhere: bool, expected: &[&str]| {
+            let lists = pod_lists(workloads, everywhere);
+            let shown = lists.iter().map(|list| {
+                let namespace = list.namespace.as_deref().unwrap_or("*");
+                let only = list.labels.as_deref().or(list.fields.as_deref());
+                format!("{namespace} {}", only.unwrap_or("*"))
+            });
+            assert_eq!(shown.collect::<Vec<_>>(), expected);
+        };
+        check(&[], false, &[]);
+        check(&[], true, &[]);
+        check(&[found("deploy", "a", "web")], false, &["a app=web"]);
+        check(&[found("cj", "a", "backup")], false, &["a job-name"]);
+        check(
+            &[found("po", "a", "debug")],
+            false,
+            &["a metadata.name=debug"],
+        );
+        let three = [
+            found("deploy", "a", "x"),
+            found("deploy", "b", "y"),
+            found("sts", "a", "z"),
+        ];
+        check(&three, false, &["a *", "b app=y"]);
+        check(&three, true, &["* *"]);
+    }
+
+    #[test]
+    fn both_types_of_pull_secrets_are_read_and_no_other() {
+        let auths = json!({"reg.corp": {"auth": "cDpw"}});
+        let modern = json!({"auths": auths}).to_string();
+        let secret = |kind: &str, key: &str, content: &str| json!({"type": kind, "data": {key: STANDARD.encode(content)}});
+        let read = |secret: &Value| {
+            docker_config(secret).map(|content| String::from_utf8(content).unwrap())
+        };
+        let new = secret(
+            "kubernetes.io/dockerconfigjson",
+            ".dockerconfigjson",
+            &modern,
+        );
+        assert_eq!(read(&new), Some(modern.clone()));
+        let legacy = secret("kubernetes.io/dockercfg", ".dockercfg", &auths.to_string());
+        assert_eq!(read(&legacy), Some(modern.clone()));
+        assert_eq!(read(&secret("Opaque", ".dockerconfigjson", &modern)), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! The `IMAGE_CLONER_*` variables as values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+const PREFIX: &str = "IMAGE_CLONER_";
+
+/// The `IMAGE_CLONER_*` variables, read once.
+///
+/// `Debug` never shows a password.
+#[derive(Clone, Default)]
+pub struct Environment {
+    vars: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    pub fn from_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// The value of `IMAGE_CLONER_<name>`, trimmed; none when unset or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str)
+    }
+
+    /// A comma-separated list, spaces trimmed, empty items dropped.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        self.get(name)
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Whether it is switched on: `true`, `yes` or `1`.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| {
+            ["true", "yes", "1"]
+                .iter()
+                .any(|on| value.eq_ignore_ascii_case(on))
+        })
+    }
+}
+
+/// From variables under their full names; those of others are left out.
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let vars = variables
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let name = name.as_ref().strip_prefix(PREFIX)?.to_owned();
+                let value = if is_password(&name) {
+                    // a password may well end in a space, but not in the line end of the file it was in
+                    value.as_ref().trim_end_matches(['\r', '\n'])
+                } else {
+                    value.as_ref().trim()
+                };
+                Some((name, value.to_owned())).filter(|(_, value)| !value.is_empty())
+            })
+            .collect();
+        Self { vars }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.vars.iter().map(|(name, value)| {
+            let value = if is_password(name) { "***" } else { value };
+            (format!("{PREFIX}{name}"), value)
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+fn is_password(name: &str) -> bool {
+    name == "PASS" || name.ends_with("_PASS")
+}

@@ -1,0 +1,272 @@
+//! The images of a run: which digest is meant, who may read it, and one copy of each.
+
+use super::settle::{Settled, Sources};
+use super::{DryRun, Event, Observer, Options};
+use crate::credentials::{Chain, Credentials, Keyring};
+use crate::outcome::{Failure, Finding, ImageOutcome, ImageState, Survey};
+use crate::plan::Copy;
+use crate::reference::Reference;
+use crate::registry::{Copier, CopyRequest, Progress, Registries};
+use crate::workload::WorkloadId;
+use futures::future::{BoxFuture, FutureExt, Shared};
+use futures::stream::{self, StreamExt};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// What became of one image, shared by the workloads that wait for it.
+#[derive(Debug, Clone)]
+pub(super) struct Arrival {
+    pub(super) outcome: ImageOutcome,
+    /// Workloads whose own credentials do not read the source, and why.
+    pub(super) denied: BTreeMap<WorkloadId, Failure>,
+}
+
+type Arriving = Shared<BoxFuture<'static, Arc<Arrival>>>;
+
+/// Everything needed to copy images: registries, engine and credentials. Each image is copied once,
+/// however many ask for it. A clone is another handle to the same.
+#[derive(Clone)]
+pub struct Images {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    sources: Sources,
+    copier: Copier,
+    /// Images under way at once; the engine bounds transfers by itself.
+    slots: Semaphore,
+    /// By target, which no two copies share.
+    arriving: Mutex<BTreeMap<Reference, Arriving>>,
+    /// What the survey settled, so that what was shown is what is copied.
+    settled: Mutex<BTreeMap<Reference, Settled>>,
+    options: Options,
+}
+
+impl Images {
+    /// Images of one run. `concurrency` bounds images under way and, per host, blob transfers.
+    pub fn new(
+        registries: Arc<Registries>,
+        chain: Chain,
+        keyrings: BTreeMap<WorkloadId, Keyring>,
+        target_credentials: Credentials,
+        concurrency: usize,
+        options: Options,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                copier: Copier::new(Arc::clone(&registries), concurrency),
+                sources: Sources {
+                    registries,
+                    chain,
+                    keyrings,
+                    target_credentials,
+                },
+                slots: Semaphore::new(concurrency * 4),
+                arriving: Mutex::default(),
+                settled: Mutex::default(),
+                options,
+            }),
+        }
+    }
+
+    /// Looks at every image of a plan without writing: digest, size, whether it is there already.
+    pub async fn survey(&self, copies: &[Copy]) -> Survey {
+        stream::iter(copies)
+            .map(|copy| async move { (copy.target.clone(), self.inner.look(copy).await) })
+            .buffer_unordered(32)
+            .collect()
+            .await
+    }
+
+    /// Copies these images, each once, and tells how each ended.
+    pub async fn copy(&self, copies: &[Copy], observer: &Arc<dyn Observer>) -> Vec<ImageOutcome> {
+        let arrivals = copies.iter().map(|copy| self.arrive(copy, observer));
+        futures::future::join_all(arrivals)
+            .await
+            .into_iter()
+            .map(|arrival| arrival.outcome.clone())
+            .collect()
+    }
+
+    /// The one arrival of this image: starts the copy when nobody did before.
+    pub(super) fn arrive(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arriving {
+        let mut arriving = lock(&self.inner.arriving);
+        arriving
+            .entry(copy.target.clone())
+            .or_insert_with(|| {
+                let (inner, copy, observer) =
+                    (Arc::clone(&self.inner), copy.clone(), Arc::clone(observer));
+                // a task of its own: hashing several images must not share one core
+                let task =
+                    tokio::spawn(async move { Arc::new(inner.bring(&copy, &observer).await) });
+                async move {
+                    task.await
+                        .expect("an image's task neither panics nor is aborted")
+                }
+                .boxed()
+                .shared()
+            })
+            .clone()
+    }
+
+    /// The images that arrived so far, by target; none of them still under way.
+    pub(super) fn arrived(&self) -> Vec<ImageOutcome> {
+        lock(&self.inner.arriving)
+            .values()
+            .filter_map(|arriving| arriving.peek().map(|arrival| arrival.outcome.clone()))
+            .collect()
+    }
+}
+
+impl Inner {
+    async fn look(&self, copy: &Copy) -> Result<Finding, Failure> {
+        let settled = self.sources.settle(copy).await?;
+        let size = match settled.credentials.first() {
+            Some(credentials) => {
+                let pinned = copy.source.with(None, Some(&settled.digest));
+                self.sources
+                    .registries
+                    .size(&pinned, credentials)
+                    .await
+                    .ok()
+            }
+            None => None,
+        };
+        lock(&self.settled).insert(copy.target.clone(), settled.clone());
+        Ok(Finding {
+            digest: settled.digest,
+            size,
+            present: settled.present,
+            moved: settled.moved,
+        })
+    }
+
+    async fn bring(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arrival {
+        let mut arrival = Arrival {
+            outcome: ImageOutcome {
+                source: copy.source.clone(),
+                target: copy.target.clone(),
+                digest: None,
+                state: ImageState::Present,
+                notes: Vec::new(),
+            },
+            denied: BTreeMap::new(),
+        };
+        let brought = tokio::select! {
+            () = self.options.stop.cancelled() => Err(Failure::new("interrupted")),
+            brought = self.carry(copy, &mut arrival, observer) => brought,
+        };
+        match brought {
+            Ok(state) => arrival.outcome.state = state,
+            Err(failure) => {
+                let doing = format!("copying {} to {}", copy.source.familiar(), copy.target);
+                arrival.outcome.state = ImageState::Failed(failure.context(doing));
+            }
+        }
+        observer.notice(&Event::ImageFinished(&arrival.outcome));
+        arrival
+    }
+
+    async fn carry(
+        &self,
+        copy: &Copy,
+        arrival: &mut Arrival,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<ImageState, Failure> {
+        let _slot = self
+            .slots
+            .acquire()
+            .await
+            .map_err(|_| Failure::new("interrupted"))?;
+        observer.notice(&Event::ImageStarted(&copy.source));
+        let known = lock(&self.settled).get(&copy.target).cloned();
+        let settled = match known {
+            Some(settled) => settled,
+            None => self.sources.settle(copy).await?,
+        };
+        arrival.outcome.digest = Some(settled.digest.clone());
+        arrival.denied = settled.denied;
+        if let Some(upstream) = &settled.moved {
+            arrival.outcome.notes.push(format!(
+                "{} is {} upstream; what runs is copied: {}",
+                copy.source.familiar(),
+                upstream.short(),
+                settled.digest.short()
+            ));
+        }
+        if let Some(why) = settled.unreadable {
+            arrival.outcome.notes.push(format!(
+                "{} cannot be read now ({why}); its copy in the target is used",
+                copy.source.familiar()
+            ));
+        }
+        // nobody will be pointed to the copy: its tag is believed
+        let repoints = !copy.users.is_empty();
+        // nor is a pinned one believed: its digest may be there without the tag that keeps it
+        let believed = !repoints && copy.target.digest().is_none();
+        match (self.options.dry_run, settled.present) {
+            (DryRun::None, true) if believed => return Ok(ImageState::Present),
+            (DryRun::None, _) => {}
+            (_, true) => return Ok(ImageState::Present),
+            (_, false) => return Ok(ImageState::Copied { bytes: 0 }),
+        }
+        let request = CopyRequest {
+            source: copy.source.clone(),
+            source_credentials: settled.credentials,
+            digest: Some(settled.digest),
+            target: copy.target.clone(),
+            target_credentials: self.sources.target_credentials.clone(),
+            verify: repoints,
+        };
+        let progress = ImageProgress {
+            source: &copy.source,
+            observer: observer.as_ref(),
+        };
+        let copied = self
+            .copier
+            .copy(&request, &progress)
+            .await
+            .map_err(Failure::from)?;
+        if let Some(kept) = copied.kept {
+            arrival.outcome.notes.push(format!(
+                "{} had other content in the target, kept as {kept}",
+                copy.target
+            ));
+        }
+        Ok(if copied.present {
+            ImageState::Present
+        } else {
+            ImageState::Copied {
+                bytes: copied.bytes,
+            }
+        })
+    }
+}
+
+/// The progress of one image, told to the run's observer.
+struct ImageProgress<'a> {
+    source: &'a Reference,
+    observer: &'a dyn Observer,
+}
+
+impl Progress for ImageProgress<'_> {
+    fn expected(&self, bytes: u64) {
+        self.observer.notice(&Event::Expected(self.source, bytes));
+    }
+
+    fn carried(&self, bytes: u64) {
+        self.observer.notice(&Event::Carried(self.source, bytes));
+    }
+
+    fn waiting(&self, host: &str, pause: Duration) {
+        self.observer
+            .notice(&Event::Waiting(self.source, host, pause));
+    }
+}
+
+/// A lock whose holder panicked still guards consistent data: every critical section here is one insert.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,134 @@
+//! The copies of a plan: each image once, whoever asks for it and however it was written.
+
+use super::{Copy, PlanError};
+use crate::reference::{Digest, Reference};
+use crate::workload::WorkloadId;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A copy that one slot asks for.
+pub(super) struct Wanted {
+    /// The reference that the target is named after.
+    pub(super) origin: Reference,
+    /// Where the bytes come from: the origin, or an earlier copy of it in another target registry.
+    pub(super) source: Reference,
+    /// Where they go.
+    pub(super) target: Reference,
+    /// Digests that the slot's pods run.
+    pub(super) running: BTreeSet<Digest>,
+}
+
+/// Gathers copies by target, with the origin that each target stands for.
+#[derive(Default)]
+pub(super) struct Copies(BTreeMap<Reference, (Reference, Copy)>);
+
+impl Copies {
+    /// Adds what a workload asks for.
+    pub(super) fn add(&mut self, wanted: Wanted, user: &WorkloadId) -> Result<(), PlanError> {
+        let (origin, copy) = match self.0.entry(wanted.target.clone()) {
+            Entry::Vacant(entry) => entry.insert((
+                wanted.origin.clone(),
+                Copy {
+                    source: wanted.source.clone(),
+                    target: wanted.target,
+                    running: BTreeSet::new(),
+                    users: Vec::new(),
+                },
+            )),
+            Entry::Occupied(entry) => entry.into_mut(),
+        };
+        if *origin != wanted.origin {
+            return Err(PlanError::Collision {
+                first: origin.to_string(),
+                second: wanted.origin.to_string(),
+                target: copy.target.to_string(),
+            });
+        }
+        // where one workload still runs the origin itself and another an earlier copy of it, the origin
+        // serves both
+        if wanted.source == *origin {
+            copy.source = wanted.source;
+        }
+        copy.running.extend(wanted.running);
+        if !copy.users.contains(user) {
+            copy.users.push(user.clone());
+        }
+        Ok(())
+    }
+
+    /// All copies, sorted by source.
+    pub(super) fn finish(self) -> Vec<Copy> {
+        let mut copies: Vec<Copy> = self.0.into_values().map(|(_, copy)| copy).collect();
+        copies
+            .sort_by(|one, other| (&one.source, &one.target).cmp(&(&other.source, &other.target)));
+        copies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Kind;
+
+    fn reference(text: &str) -> Reference {
+        Reference::parse(text).unwrap()
+    }
+
+    fn user(name: &str) -> WorkloadId {
+        WorkloadId {
+            kind: Kind::from_word("deploy").unwrap(),
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn wanted(origin: &str, source: &str, target: &str) -> Wanted {
+        Wanted {
+            origin: reference(origin),
+            source: reference(source),
+            target: reference(target),
+            running: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn two_sources_for_one_target_are_refused() {
+        let mut copies = Copies::default();
+        copies
+            .add(wanted("a/b:1", "a/b:1", "reg.corp/a/b:1"), &user("one"))
+            .unwrap();
+        let error = copies
+            .add(
+                wanted("quay.io/a/b:1", "quay.io/a/b:1", "reg.corp/a/b:1"),
+                &user("two"),
+            )
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "docker.io/a/b:1 and quay.io/a/b:1 would both be copied to reg.corp/a/b:1"
+        );
+    }
+
+    #[test]
+    fn an_origin_still_in_use_serves_users_of_its_earlier_copy() {
+        let old = || wanted("nginx", "old.corp/nginx:latest", "reg.corp/nginx:latest");
+        let direct = || wanted("nginx", "nginx", "reg.corp/nginx:latest");
+        for pair in [[old(), direct()], [direct(), old()]] {
+            let mut copies = Copies::default();
+            for (wanted, name) in pair.into_iter().zip(["one", "two"]) {
+                copies.add(wanted, &user(name)).unwrap();
+            }
+            // two slots of one workload are one user
+            copies.add(direct(), &user("two")).unwrap();
+            assert_eq!(
+                copies.finish(),
+                [Copy {
+                    source: reference("nginx"),
+                    target: reference("reg.corp/nginx:latest"),
+                    running: BTreeSet::new(),
+                    users: vec![user("one"), user("two")],
+                }]
+            );
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The plan as a screen, before the confirmation.
+
+use super::text::{bytes, count, rows, shorten};
+use crate::outcome::Survey;
+use crate::plan::{Copy, Decision, Plan, Planned};
+use crate::reference::Reference;
+use crate::target::TargetRegistry;
+use comfy_table::{ContentArrangement, Table, presets};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Rows of the image table before it is cut short; `-o wide` shows all.
+const ROWS: usize = 20;
+
+/// Where a plan would happen and as whom.
+#[derive(Debug, Clone)]
+pub struct Scene<'a> {
+    /// The kube context.
+    pub context: &'a str,
+    /// The target registry.
+    pub target: &'a TargetRegistry,
+    /// The user that pushes, none when anonymous.
+    pub push_as: Option<&'a str>,
+    /// The pull secret's name and user, where one is added.
+    pub pull_secret: Option<(&'a str, &'a str)>,
+    /// Columns.
+    pub width: usize,
+    /// `-o wide`: every image, full names and digests.
+    pub wide: bool,
+}
+
+/// The plan as a screen.
+pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
+    let push_as = scene.push_as.unwrap_or("anonymous");
+    let mut screen = format!(
+        "context {}   target {}   push as {push_as}\n\n",
+        scene.context, scene.target
+    );
+    if !plan.copies.is_empty() {
+        screen += &images(&plan.copies, survey, scene);
+        screen.push('\n');
+    }
+    for (head, count, rest) in totals(plan, survey, scene) {
+        let count = count.map_or(String::new(), |count| count.to_string());
+        screen += format!("{head:<11} {count:>3}  {rest}").trim_end();
+        screen.push('\n');
+    }
+    screen
+}
+
+/// The question before a plan is carried out: `Copy 59 images (2.9 GB), repoint 47 workloads in prod?`
+pub fn question(plan: &Plan, survey: &Survey) -> String {
+    let new: Vec<_> = plan
+        .copies
+        .iter()
+        .filter_map(|copy| survey.get(&copy.target)?.as_ref().ok())
+        .filter(|found| !found.present)
+        .collect();
+    let size: u64 = new.iter().filter_map(|found| found.size).sum();
+    let repointed: Vec<_> = plan
+        .workloads
+        .iter()
+        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
+        .collect();
+    let mut parts = Vec::new();
+    if !new.is_empty() {
+        parts.push(format!(
+            "copy {} ({})",
+            count(new.len(), "image"),
+            bytes(size)
+        ));
+    }
+    if !repointed.is_empty() {
+        parts.push(format!(
+            "repoint {} in {}",
+            count(repointed.len(), "workload"),
+            places(&repointed)
+        ));
+    }
+    let mut question = parts.join(", ");
+    if let Some(first) = question.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    question + "?"
+}
+
+/// The namespaces of these workloads: named while they are few.
+fn places(workloads: &[&Planned]) -> String {
+    let mut namespaces: Vec<&str> = workloads
+        .iter()
+        .map(|planned| planned.workload.id.namespace.as_str())
+        .collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    match namespaces.as_slice() {
+        few if few.len() <= 3 => few.join(", "),
+        many => count(many.len(), "namespace"),
+    }
+}
+
+fn images(copies: &[Copy], survey: &Survey, scene: &Scene<'_>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    let mut header = vec!["SOURCE", "TARGET", "SIZE", "COPY", "USED BY"];
+    if scene.wide {
+        header.push("DIGEST");
+    }
+    table.set_header(header);
+    // what the other columns take at the least, and the gaps
+    let room = if scene.wide {
+        usize::MAX
+    } else {
+        scene.width.saturating_sub(28) / 2
+    };
+    let shown = if scene.wide {
+        copies.len()
+    } else {
+        copies.len().min(ROWS)
+    };
+    for copy in &copies[..shown] {
+        let (size, state, digest) = match survey.get(&copy.target) {
+            Some(Ok(found)) => (
+                found.size.map_or_else(|| "?".to_owned(), bytes),
+                if found.present { "present" } else { "new" },
+                found.digest.to_string(),
+            ),
+            Some(Err(_)) => ("?".to_owned(), "fails", String::new()),
+            None => (String::new(), "", String::new()),
+        };
+        let mut row = vec![
+            shorten(&copy.source.familiar(), room),
+            shorten(&relative(&copy.target, scene.target), room),
+            size,
+            state.to_owned(),
+            copy.users.len().to_string(),
+        ];
+        if scene.wide {
+            row.push(digest);
+        }
+        table.add_row(row);
+    }
+    let mut text = rows(&mut table, &[2, 4]);
+    if shown < copies.len() {
+        let _ = writeln!(text, "... {} more (-o wide)", copies.len() - shown);
+    }
+    text
+}
+
+/// A target's name below the target registry.
+fn relative(target: &Reference, registry: &TargetRegistry) -> String {
+    let full = target.to_string();
+    full.strip_prefix(&format!("{registry}/"))
+        .map_or(full.clone(), str::to_owned)
+}
+
+/// One row under the image table: what, how many, and the rest.
+type Row = (&'static str, Option<usize>, String);
+
+fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
+    let mut rows = decisions(plan);
+    for copy in &plan.copies {
+        match survey.get(&copy.target) {
+            Some(Ok(found)) if found.moved.is_some() => {
+                let name = copy.source.familiar();
+                let running = found.digest.short();
+                let text = format!("{name} is newer upstream; copying running {running}");
+                rows.push(("moved", None, text));
+            }
+            Some(Err(failure)) => rows.push(("fails", None, failure.message.clone())),
+            _ => {}
+        }
+    }
+    let needing: Vec<_> = plan
+        .workloads
+        .iter()
+        .filter(|planned| needs_secret(planned))
+        .collect();
+    if let (Some((name, user)), false) = (scene.pull_secret, needing.is_empty()) {
+        let text = format!("{name} in {}, as {user}", places(&needing));
+        rows.push(("pull secret", None, text));
+    }
+    rows
+}
+
+/// How many workloads each decision takes in; a row a reason where there are reasons.
+fn decisions(plan: &Plan) -> Vec<Row> {
+    let repointed: Vec<_> = plan
+        .workloads
+        .iter()
+        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
+        .collect();
+    let mut rows = Vec::new();
+    if !repointed.is_empty() {
+        rows.push(("repoint", Some(repointed.len()), by_kind(&repointed)));
+    }
+    let rest = plan
+        .workloads
+        .iter()
+        .filter_map(|planned| match &planned.decision {
+            Decision::Repoint(_) => None,
+            Decision::CopyOnly(reason) => Some(("copy only", reason.as_str())),
+            Decision::Unchanged => Some(("unchanged", "already cloned")),
+            Decision::Skip(reason) => Some(("skipped", reason.as_str())),
+        });
+    let mut last = "";
+    for ((head, reason), count) in tally(rest) {
+        rows.push((
+            if head == last { "" } else { head },
+            Some(count),
+            reason.to_owned(),
+        ));
+        last = head;
+    }
+    rows
+}
+
+fn needs_secret(planned: &Planned) -> bool {
+    matches!(&planned.decision, Decision::Repoint(repoint) if repoint.needs_pull_secret.is_some())
+}
+
+/// `Deployment 42, StatefulSet 5`.
+fn by_kind(members: &[&Planned]) -> String {
+    let kinds = tally(
+        members
+            .iter()
+            .map(|planned| planned.workload.id.kind.kind.as_str()),
+    );
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    let kinds = kinds.join(", ");
+    match members
+        .iter()
+        .filter(|planned| planned.workload.recreates)
+        .count()
+    {
+        0 => kinds,
+        1 => format!("{kinds}; 1 uses Recreate: downtime"),
+        many => format!("{kinds}; {many} use Recreate: downtime"),
+    }
+}
+
+/// How often each occurs, in their order.
+fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
+    let mut counts = BTreeMap::new();
+    for item in items {
+        *counts.entry(item).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,149 @@
+//! The end of a run in a few lines.
+
+use super::text::{bytes, duration};
+use crate::outcome::{Failure, ImageState, Outcome, WorkloadState};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// The end of a run: figures, what failed and why, and what to type next.
+pub fn summary(outcome: &Outcome) -> String {
+    let how = match outcome.exit_code() {
+        130 => ", interrupted",
+        1 => " with failures",
+        _ => "",
+    };
+    let mut text = format!(
+        "run {} finished in {}{how}\n\n",
+        outcome.run,
+        duration(outcome.took)
+    );
+    for (head, figures) in [
+        ("images", images(outcome)),
+        ("workloads", workloads(outcome)),
+    ] {
+        if !figures.is_empty() {
+            let _ = writeln!(text, "{head:<10}  {figures}");
+        }
+    }
+    let failures = failures(outcome);
+    if !failures.is_empty() {
+        let _ = write!(text, "\n{failures}");
+    }
+    let repointed: BTreeSet<&str> = outcome
+        .workloads
+        .iter()
+        .filter(|workload| matches!(workload.state, WorkloadState::Repointed { .. }))
+        .map(|workload| workload.workload.namespace.as_str())
+        .collect();
+    let mut next = Vec::new();
+    if outcome.exit_code() == 1 || outcome.interrupted {
+        next.push("retry   same command; finished work is not repeated".to_owned());
+    }
+    let scope = match repointed.iter().collect::<Vec<_>>().as_slice() {
+        [] => None,
+        [one] => Some(format!("-n {one}")),
+        _ => Some("-A".to_owned()),
+    };
+    if let Some(scope) = scope {
+        let run = &outcome.run;
+        next.push(format!(
+            "undo    kubectl image-cloner restore --run {run} {scope}"
+        ));
+    }
+    if !next.is_empty() {
+        let _ = write!(text, "\n{}\n", next.join("\n"));
+    }
+    text
+}
+
+fn images(outcome: &Outcome) -> String {
+    let (mut copied, mut carried, mut present, mut failed) = (0, 0, 0, 0);
+    for image in &outcome.images {
+        match image.state {
+            ImageState::Copied { bytes } => {
+                copied += 1;
+                carried += bytes;
+            }
+            ImageState::Present => present += 1,
+            ImageState::Failed(_) => failed += 1,
+        }
+    }
+    figures(&[
+        (copied, &format!("copied ({})", bytes(carried))),
+        (present, "present"),
+        (failed, "failed"),
+    ])
+}
+
+fn workloads(outcome: &Outcome) -> String {
+    let count = |wanted: fn(&WorkloadState) -> bool| {
+        outcome
+            .workloads
+            .iter()
+            .filter(|workload| wanted(&workload.state))
+            .count()
+    };
+    figures(&[
+        (
+            count(|state| matches!(state, WorkloadState::Repointed { .. })),
+            "repointed",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Restored { .. })),
+            "restored",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Failed(_))),
+            "failed",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::CopiedOnly(_))),
+            "copied only",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Unchanged)),
+            "unchanged",
+        ),
+        (
+            count(|state| matches!(state, WorkloadState::Skipped(_))),
+            "skipped",
+        ),
+    ])
+}
+
+fn figures(parts: &[(usize, &str)]) -> String {
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// Failed workloads, and failed images that no workload speaks for.
+fn failures(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let mut said: Vec<&Failure> = Vec::new();
+    for workload in &outcome.workloads {
+        if let WorkloadState::Failed(failure) = &workload.state {
+            let _ = writeln!(text, "{} failed: {}", workload.workload, failure.message);
+            hints(&mut text, failure);
+            said.push(failure);
+        }
+    }
+    for image in &outcome.images {
+        if let ImageState::Failed(failure) = &image.state
+            && !said.contains(&failure)
+        {
+            let _ = writeln!(text, "{}", failure.message);
+            hints(&mut text, failure);
+        }
+    }
+    text
+}
+
+fn hints(text: &mut String, failure: &Failure) {
+    for hint in &failure.hints {
+        let _ = writeln!(text, "  hint: {hint}");
+    }
+}

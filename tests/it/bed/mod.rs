@@ -1,0 +1,294 @@
+//! A test's hold on the test bed: a namespace and a place in the target registry of its own, kubectl, the
+//! plugin, and the registries' access logs.
+//!
+//! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
+
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything in the cluster may take; far more than it does.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One test's share of the bed.
+pub(crate) struct Bed {
+    /// A namespace of its own.
+    pub(crate) namespace: String,
+    home: tempfile::TempDir,
+}
+
+/// What a run of the plugin came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Panics with all output unless the exit code is this one.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Panics unless standard error has this text.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "{text:?} is not in:\n{}",
+            self.stderr
+        );
+        self
+    }
+}
+
+/// The value of `TESTBED_<name>`.
+pub(crate) fn var(name: &str) -> String {
+    std::env::var(format!("TESTBED_{name}")).unwrap_or_else(|_| panic!("TESTBED_{name} is not set"))
+}
+
+impl Bed {
+    /// This test's share, in a namespace whose name starts with `name`; none, with the reason printed,
+    /// where there is no bed. `needs_node` is for tests whose pods must run.
+    pub(crate) fn share(name: &str, needs_node: bool) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let missing = match std::env::var("TESTBED_NODE").as_deref() {
+            Err(_) => "no test bed: tests/run.sh brings one up",
+            Ok("0") if needs_node => "this test bed has no node",
+            Ok(_) => "",
+        };
+        if !missing.is_empty() {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "skipped in CI: {missing}"
+            );
+            eprintln!("skipped: {missing}");
+            return None;
+        }
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let bed = Self {
+            namespace: format!("{name}-{}-{count}", std::process::id()),
+            home: tempfile::tempdir().expect("a temporary folder"),
+        };
+        bed.kubectl(&["create", "namespace", &bed.namespace]);
+        // pods cannot be created before their ServiceAccount is
+        bed.until("the default ServiceAccount", || {
+            bed.try_kubectl(&["get", "serviceaccount", "default"])
+                .status
+                .success()
+        });
+        Some(bed)
+    }
+
+    /// The target registry of this test: a prefix of its own in the bed's target.
+    pub(crate) fn target(&self) -> String {
+        format!("{}/{}", var("TARGET"), self.namespace)
+    }
+
+    /// The same in the target that asks for no credentials.
+    pub(crate) fn open_target(&self) -> String {
+        format!("{}/{}", var("OPEN_TARGET"), self.namespace)
+    }
+
+    /// A folder that goes away with the test.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.home.path().to_owned()
+    }
+
+    /// Runs the plugin in this test's namespace, with credentials for pushing and pulling in its
+    /// environment.
+    pub(crate) fn plugin(&self, args: &[&str]) -> Ran {
+        self.ran(
+            self.plugin_command(args)
+                .output()
+                .expect("the plugin starts"),
+        )
+    }
+
+    /// The plugin's command, to change its environment or watch it run.
+    pub(crate) fn plugin_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+        if let Some("clone" | "restore") = args.first().copied() {
+            command.args(args).args(["-n", &self.namespace]);
+        } else {
+            command.args(args);
+        }
+        command
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env(
+                "KUBECONFIG",
+                std::env::var_os("KUBECONFIG").expect("run.sh sets KUBECONFIG"),
+            )
+            .env("IMAGE_CLONER_CONFIG", var("CONFIG"))
+            .env("IMAGE_CLONER_REGISTRY", self.target())
+            .env("IMAGE_CLONER_USER", var("TARGET_USER"))
+            .env("IMAGE_CLONER_PASS", var("TARGET_PASS"))
+            .env("IMAGE_CLONER_PULL_USER", var("PULL_USER"))
+            .env("IMAGE_CLONER_PULL_PASS", var("PULL_PASS"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// What a finished plugin process came to.
+    #[allow(clippy::unused_self, reason = "reads as what the bed's plugin did")]
+    pub(crate) fn ran(&self, output: Output) -> Ran {
+        Ran {
+            code: output.status.code().expect("the plugin is not killed"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// Runs kubectl in this test's namespace; panics when it fails.
+    #[track_caller]
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.try_kubectl(args);
+        assert!(
+            output.status.success(),
+            "kubectl {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    fn try_kubectl(&self, args: &[&str]) -> Output {
+        Command::new("kubectl")
+            .args(["-n", &self.namespace])
+            .args(args)
+            .output()
+            .expect("kubectl is installed by the bed")
+    }
+
+    /// Applies YAML with kubectl.
+    pub(crate) fn apply(&self, yaml: &str) {
+        let mut kubectl = Command::new("kubectl")
+            .args(["-n", &self.namespace, "apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("kubectl is installed by the bed");
+        kubectl
+            .stdin
+            .take()
+            .expect("piped")
+            .write_all(yaml.as_bytes())
+            .expect("kubectl reads");
+        assert!(
+            kubectl.wait().expect("kubectl ends").success(),
+            "kubectl apply of\n{yaml}"
+        );
+    }
+
+    /// An object, as JSON.
+    #[track_caller]
+    pub(crate) fn get(&self, what: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", what, "-o", "json"]))
+            .expect("kubectl prints JSON")
+    }
+
+    /// Waits until a Deployment has rolled out.
+    pub(crate) fn rolled_out(&self, what: &str) {
+        self.kubectl(&["rollout", "status", what, "--timeout=120s"]);
+    }
+
+    /// Waits until this holds; panics when it never does.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            if started.elapsed() > PATIENCE {
+                let state = self.try_kubectl(&["get", "all,events"]);
+                panic!(
+                    "never came: {what}\n{}",
+                    String::from_utf8_lossy(&state.stdout)
+                );
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The requests of one registry that name this test's repositories and change something.
+    pub(crate) fn writes(&self, registry: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(var(&format!("{registry}_LOG"))).expect("an access log");
+        let reading = ["\"GET ", "\"HEAD "];
+        log.lines()
+            .filter(|line| line.contains(&format!("/{}/", self.namespace)))
+            .filter(|line| !reading.iter().any(|verb| line.contains(verb)))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The digest that a registry gives a manifest, asked with plain HTTP.
+    #[allow(clippy::unused_self, reason = "reads as what the bed's registry has")]
+    pub(crate) fn digest(&self, registry: &str, repository: &str, tag: &str) -> Option<String> {
+        let user = format!("{}:{}", var("TARGET_USER"), var("TARGET_PASS"));
+        let accept = "Accept: application/vnd.oci.image.index.v1+json, \
+                      application/vnd.oci.image.manifest.v1+json, \
+                      application/vnd.docker.distribution.manifest.list.v2+json, \
+                      application/vnd.docker.distribution.manifest.v2+json";
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", var(registry));
+        let mut curl = Command::new("curl");
+        curl.args(["-sfI", "-H", accept, &url]);
+        if registry == "TARGET" {
+            curl.args(["-u", &user]);
+        }
+        let answer = curl.output().expect("curl is installed by the bed");
+        let head = String::from_utf8(answer.stdout)
+            .expect("UTF-8")
+            .to_lowercase();
+        let line = head
+            .lines()
+            .find(|line| line.starts_with("docker-content-digest:"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = self.try_kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
+    }
+}
+
+/// A Deployment of these containers, `name=image`, and init containers.
+pub(crate) fn deployment(name: &str, containers: &[(&str, &str)], init: &[(&str, &str)]) -> String {
+    let list = |items: &[(&str, &str)]| {
+        items.iter().fold(String::new(), |mut text, (name, image)| {
+            let _ = write!(text, "\n      - {{name: {name}, image: '{image}'}}");
+            text
+        })
+    };
+    let init = if init.is_empty() {
+        "[]".to_owned()
+    } else {
+        list(init)
+    };
+    let containers = list(containers);
+    format!(
+        "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  replicas: 1
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      initContainers: {init}
+      containers: {containers}
+"
+    )
+}

@@ -1,0 +1,265 @@
+//! `cluster` against a server that answers what a test tells it: busy servers, lost pages, and how many
+//! requests an observation takes.
+
+use http::StatusCode;
+use image_cloner::cluster::{Cluster, ConnectFlags, Error, Selection, WriteMode};
+use image_cloner::target::{Layout, TargetRegistry};
+use image_cloner::workload::{Kind, WorkloadId};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What was asked: `GET /api/v1/namespaces?limit=500`, and the header that says who asks.
+type Asked = Arc<Mutex<Vec<(String, String)>>>;
+
+/// An API server; `answer` is given each request line and how many came before it.
+struct Server {
+    address: String,
+    asked: Asked,
+    dir: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start(answer: impl Fn(&str, usize) -> (u16, Value) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Asked::default();
+        let (seen, answer) = (Arc::clone(&asked), Arc::new(answer));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&seen), Arc::clone(&answer)));
+            }
+        });
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            address,
+            asked,
+            dir,
+        }
+    }
+
+    async fn cluster(&self) -> Cluster {
+        Cluster::connect(&self.flags("{}"), WriteMode::Apply)
+            .await
+            .unwrap()
+    }
+
+    /// Flags that lead here, as whom this kubeconfig says.
+    fn flags(&self, kubeconfig: &str) -> ConnectFlags {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let path = self.dir.path().join("kubeconfig");
+        std::fs::write(&path, kubeconfig).unwrap();
+        ConnectFlags {
+            kubeconfig: Some(path),
+            server: Some(self.address.clone()),
+            ..ConnectFlags::default()
+        }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().map(|(line, _)| line.clone()).collect()
+    }
+}
+
+async fn serve(stream: TcpStream, asked: Asked, answer: Arc<impl Fn(&str, usize) -> (u16, Value)>) {
+    let mut stream = BufReader::new(stream);
+    let (mut head, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        match line.trim() {
+            "" => break,
+            line => head.push(line.to_owned()),
+        }
+    }
+    let mut identity = String::new();
+    for line in &head[1..] {
+        match line.split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().unwrap();
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                value.clone_into(&mut identity);
+            }
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    let line = head[0].trim_end_matches(" HTTP/1.1").to_owned();
+    let before = {
+        let mut asked = asked.lock().unwrap();
+        asked.push((line.clone(), identity));
+        asked.len() - 1
+    };
+    let (code, body) = answer(&line, before);
+    if code == 0 {
+        // never
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    let status = StatusCode::from_u16(code).unwrap();
+    let body = body.to_string();
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    let _ = stream.get_mut().write_all(text.as_bytes()).await;
+}
+
+fn failure(code: u16, reason: &str) -> (u16, Value) {
+    let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason,
+                        "message": reason, "details": {"name": "x"}});
+    (code, status)
+}
+
+fn namespaces(names: &[&str], next: &str) -> (u16, Value) {
+    let items: Vec<Value> = names
+        .iter()
+        .map(|name| json!({"metadata": {"name": name}}))
+        .collect();
+    (200, json!({"metadata": {"continue": next}, "items": items}))
+}
+
+fn deployment() -> Value {
+    json!({"metadata": {"name": "web", "namespace": "default"}, "spec": {
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {"spec": {
+            "imagePullSecrets": [{"name": "regcred"}, {"name": "regcred"}],
+            "containers": [{"name": "web", "image": "nginx"}]}}}})
+}
+
+#[tokio::test]
+async fn a_named_deployment_takes_one_request_a_thing_and_no_more() {
+    let server = Server::start(|line, _| match line {
+        line if line.contains("/deployments/") => (200, deployment()),
+        line if line.contains("/pods") => (200, json!({"items": []})),
+        line if line.contains("/serviceaccounts/") => (200, json!({"metadata": {}})),
+        line if line.contains("/secrets/") => failure(404, "NotFound"),
+        _ => (200, json!({"metadata": {}})),
+    })
+    .await;
+    let cluster = server.cluster().await;
+    let selection = Selection::parse(&["deploy/web".to_owned()], false, None).unwrap();
+    let target = TargetRegistry::parse("localhost:5000", Layout::Mirror).unwrap();
+    let observation = cluster.observe(&selection, &target).await.unwrap();
+    assert_eq!(
+        (observation.observed.len(), observation.missing.len()),
+        (1, 0)
+    );
+    let mut asked = server.asked();
+    asked.sort();
+    assert_eq!(
+        asked,
+        [
+            "GET /api/v1/namespaces/default",
+            "GET /api/v1/namespaces/default/pods?&labelSelector=app%3Dweb&limit=500",
+            "GET /api/v1/namespaces/default/secrets/regcred",
+            "GET /api/v1/namespaces/default/serviceaccounts/default",
+            "GET /apis/apps/v1/namespaces/default/deployments/web",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn every_page_of_a_list_is_read_and_a_lost_one_starts_it_over() {
+    let server = Server::start(|line, before| match (before, line) {
+        (0, _) => namespaces(&["b"], "next"),
+        (1, line) if line.contains("continue=next") => failure(410, "Expired"),
+        (2, line) if !line.contains("limit=") => namespaces(&["c", "b", "a"], ""),
+        _ => failure(500, "unexpected"),
+    })
+    .await;
+    let names = server.cluster().await.namespaces().await.unwrap();
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_again_but_not_for_ever() {
+    let server = Server::start(|_, before| match before {
+        0 => failure(429, "TooManyRequests"),
+        1 => failure(503, "ServiceUnavailable"),
+        _ => namespaces(&["a"], ""),
+    })
+    .await;
+    assert_eq!(server.cluster().await.namespaces().await.unwrap(), ["a"]);
+
+    let server = Server::start(|_, _| failure(429, "TooManyRequests")).await;
+    let error = server.cluster().await.namespaces().await.unwrap_err();
+    assert!(matches!(error, Error::Failed(_)), "{error:?}");
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn a_write_is_not_repeated_when_it_may_have_been_done() {
+    let server = Server::start(|_, _| failure(503, "ServiceUnavailable")).await;
+    let id = WorkloadId {
+        kind: Kind::from_word("deploy").unwrap(),
+        namespace: "default".to_owned(),
+        name: "web".to_owned(),
+    };
+    let error = server
+        .cluster()
+        .await
+        .patch(&id, &json!([]))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Failed(_)), "{error:?}");
+    assert_eq!(
+        server.asked(),
+        ["PATCH /apis/apps/v1/namespaces/default/deployments/web?&fieldManager=image-cloner"]
+    );
+}
+
+#[tokio::test]
+async fn the_request_timeout_is_kept_and_named() {
+    let server = Server::start(|_, _| (0, Value::Null)).await;
+    let flags = ConnectFlags {
+        request_timeout: Some(Duration::from_millis(200)),
+        ..server.flags("{}")
+    };
+    let cluster = Cluster::connect(&flags, WriteMode::Apply).await.unwrap();
+    let error = cluster.namespaces().await.unwrap_err();
+    let expected = format!(
+        "listing namespaces: no answer from {} within 200ms",
+        server.address
+    );
+    assert_eq!(error.to_string(), expected);
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("--request-timeout"))
+    );
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn the_token_of_a_credential_plugin_is_sent() {
+    let server = Server::start(|_, _| namespaces(&["a"], "")).await;
+    let flags = server.flags(
+        r#"
+current-context: one
+contexts: [{name: one, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://unused"}}]
+users:
+- name: u
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: sh
+      args:
+      - -c
+      - >-
+        echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "status": {"token": "t0ken"}}'
+"#,
+    );
+    let cluster = Cluster::connect(&flags, WriteMode::Apply).await.unwrap();
+    cluster.namespaces().await.unwrap();
+    assert_eq!(server.asked.lock().unwrap()[0].1, "Bearer t0ken");
+}

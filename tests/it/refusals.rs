@@ -1,0 +1,257 @@
+//! Bad input: a clear message, the right exit code, and an unchanged cluster.
+
+use crate::bed::{Bed, deployment, var};
+use serde_json::Value;
+use std::net::TcpListener;
+
+/// A namespace with one Deployment in it, and what it looked like.
+struct Untouched {
+    bed: Bed,
+    before: Value,
+    secrets: String,
+}
+
+impl Untouched {
+    fn share(name: &str) -> Option<Self> {
+        let bed = Bed::share(name, false)?;
+        bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
+        let before = bed.get("deploy/web")["spec"].clone();
+        let secrets = bed.kubectl(&["get", "secrets", "-o", "name"]);
+        Some(Self {
+            bed,
+            before,
+            secrets,
+        })
+    }
+
+    /// Runs the plugin with these changes to its environment and checks what it says, that it exits so,
+    /// and that nothing changed.
+    #[track_caller]
+    fn refuses(&self, args: &[&str], environment: &[(&str, &str)], code: i32, words: &[&str]) {
+        let mut command = self.bed.plugin_command(args);
+        for (name, value) in environment {
+            match *value {
+                "" => command.env_remove(name),
+                value => command.env(name, value),
+            };
+        }
+        let ran = self.bed.ran(command.output().expect("the plugin starts"));
+        assert_eq!(
+            ran.code, code,
+            "{args:?}\nstdout: {}\nstderr: {}",
+            ran.stdout, ran.stderr
+        );
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        for word in words {
+            assert!(
+                said.contains(word),
+                "{args:?}: {word:?} is not in:\n{}",
+                ran.stderr
+            );
+        }
+        let pass = var("TARGET_PASS");
+        assert!(
+            !ran.stderr.contains(&pass) && !ran.stdout.contains(&pass),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(self.bed.get("deploy/web")["spec"], self.before);
+        assert_eq!(
+            self.bed.kubectl(&["get", "secrets", "-o", "name"]),
+            self.secrets
+        );
+    }
+}
+
+#[test]
+fn wrong_words_are_named() {
+    let Some(it) = Untouched::share("words") else {
+        return;
+    };
+    it.refuses(
+        &["clone", "deploy/web"],
+        &[("IMAGE_CLONER_REGISTRY", "")],
+        2,
+        &["no target registry", "--to", "nothing was changed"],
+    );
+    it.refuses(
+        &["clone", "deploy/web", "--to", "http://x/"],
+        &[],
+        2,
+        &["\"http://x/\"", "target registry"],
+    );
+    it.refuses(
+        &["clone", "deploi/web"],
+        &[],
+        2,
+        &["\"deploi\"", "nothing was changed"],
+    );
+    it.refuses(
+        &["clone", "deploy/wab"],
+        &[],
+        1,
+        &["deployment.apps/wab", "not found"],
+    );
+    it.refuses(
+        &["clone", "ns/no-such-namespace", "--yes"],
+        &[],
+        1,
+        &["no-such-namespace", "not found"],
+    );
+    it.refuses(
+        &["clone", "deploy/web", "--context", "elsewhere"],
+        &[],
+        2,
+        &["\"elsewhere\""],
+    );
+    it.refuses(&["clone"], &[], 2, &["nothing is selected", "deploy/nginx"]);
+    it.refuses(&["clone", "-A"], &[], 2, &["--yes", "--dry-run"]);
+    it.refuses(&["copy", "Nginx:1"], &[], 2, &["\"Nginx:1\"", "lower"]);
+    it.refuses(
+        &["clone", "deploy/web", "--tomorrow"],
+        &[],
+        2,
+        &["--tomorrow"],
+    );
+}
+
+#[test]
+fn a_malformed_image_is_left_with_the_reason() {
+    let Some(it) = Untouched::share("malformed") else {
+        return;
+    };
+    it.bed
+        .apply(&deployment("odd", &[("odd", "Nginx:1.21")], &[]));
+    it.refuses(&["clone", "deploy/odd"], &[], 3, &["Nginx:1.21"]);
+    assert_eq!(it.bed.get("deploy/odd")["metadata"]["generation"], 1);
+}
+
+#[test]
+fn wrong_credentials_are_told_apart() {
+    let Some(it) = Untouched::share("wrong") else {
+        return;
+    };
+    it.refuses(
+        &["clone", "deploy/web"],
+        &[("IMAGE_CLONER_PASS", "not-it")],
+        1,
+        &[&var("TARGET"), "testuser", "401", "nothing was changed"],
+    );
+    it.bed.apply(&deployment(
+        "corp",
+        &[("app", "registry.corp:5443/team/app:1")],
+        &[],
+    ));
+    it.refuses(
+        &["clone", "deploy/corp"],
+        &[],
+        1,
+        &["registry.corp:5443/team/app:1", "401"],
+    );
+    it.refuses(
+        &["clone", "deploy/web"],
+        &[
+            ("IMAGE_CLONER_PULL_USER", ""),
+            ("IMAGE_CLONER_PULL_PASS", ""),
+        ],
+        3,
+        &[],
+    );
+}
+
+#[test]
+fn without_pull_credentials_the_image_is_copied_and_the_way_is_said() {
+    let Some(it) = Untouched::share("nopull") else {
+        return;
+    };
+    let ran = it.bed.ran(
+        it.bed
+            .plugin_command(&["clone", "deploy/web"])
+            .env_remove("IMAGE_CLONER_PULL_USER")
+            .env_remove("IMAGE_CLONER_PULL_PASS")
+            .output()
+            .expect("the plugin starts"),
+    );
+    let ran = ran.exits(3);
+    assert!(ran.stdout.contains("copied only"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("--share-credentials"), "{}", ran.stdout);
+    assert_eq!(it.bed.get("deploy/web")["spec"], it.before);
+}
+
+#[test]
+fn images_and_registries_that_are_not_there_are_named() {
+    let Some(it) = Untouched::share("absent") else {
+        return;
+    };
+    it.bed
+        .apply(&deployment("gone", &[("gone", "nginx:no-such-tag")], &[]));
+    it.refuses(
+        &["clone", "deploy/gone"],
+        &[],
+        1,
+        &["docker.io has no library/nginx:no-such-tag"],
+    );
+
+    let port = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("one")
+        .port();
+    let nobody = format!("localhost:{port}");
+    it.refuses(
+        &["clone", "deploy/web", "--to", &nobody],
+        &[],
+        1,
+        &[&nobody, "nothing was changed"],
+    );
+
+    // the API server is an HTTP server, and no registry
+    let server = var("ADMIN_SERVER").replace("https://127.0.0.1", "localhost");
+    it.refuses(
+        &["clone", "deploy/web", "--to", &server],
+        &[],
+        1,
+        &[&server, "nothing was changed"],
+    );
+}
+
+#[test]
+fn without_permission_to_patch_the_server_says_no() {
+    let Some(it) = Untouched::share("rbac") else {
+        return;
+    };
+    let namespace = &it.bed.namespace;
+    it.bed.kubectl(&[
+        "create",
+        "role",
+        "reader",
+        "--verb=get,list",
+        "--resource=*.*",
+    ]);
+    it.bed.kubectl(&[
+        "create",
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        "--user=somebody",
+    ]);
+    it.refuses(
+        &[
+            "clone",
+            "deploy/web",
+            "--as",
+            "somebody",
+            "--pull-secret",
+            "none",
+        ],
+        &[],
+        1,
+        &["deployment.apps/web", "cannot patch", namespace],
+    );
+    it.refuses(
+        &["clone", "deploy/web", "--as", "nobody"],
+        &[],
+        1,
+        &["cannot get", "deployments"],
+    );
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Runs everything that must pass: formatting, lints, and all tests against a
+# real cluster and real registries (tests/testbed), which it brings up in a
+# folder and on ports of its own and takes down again, whatever happened.
+#
+# usage: run.sh [--keep] [--no-cluster]
+#   --keep         leave the cluster up afterwards (the next run uses it again)
+#   --no-cluster   skip the tests that need it; not allowed where CI=true
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+testbed=$root/tests/testbed
+keep='' cluster=1
+
+# shellcheck source=/dev/null
+. "$testbed/lib/common.sh"
+# shellcheck source=/dev/null
+. "$testbed/lib/packages.sh"
+say() { printf 'run.sh: %s\n' "$*" >&2; }
+die() {
+	say "error: $*"
+	exit 1
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--keep) keep=1 && shift ;;
+	--no-cluster) cluster='' && shift ;;
+	-h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '/^set /d' && exit ;;
+	*) die "unknown argument $1 (see --help)" ;;
+	esac
+done
+[ -n "$cluster" ] || [ "${CI:-}" != true ] || die "--no-cluster is not allowed in CI"
+
+# A cargo that is new enough for this crate.
+need_cargo() {
+	local wanted have
+	wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$root/Cargo.toml")
+	if ! command -v cargo >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null &&
+		apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+		install_packages rustup
+		rustup -q default stable || say "rustup could not get a toolchain"
+	fi
+	command -v cargo >/dev/null || die "cargo is missing: get Rust $wanted or newer from https://rustup.rs"
+	have=$(cd "$root" && cargo --version | cut -d' ' -f2)
+	[ "$(printf '%s\n' "$wanted" "${have%%-*}" | sort -V | head -n1)" = "$wanted" ] ||
+		die "cargo $have is older than the $wanted this crate needs: rustup update, or see https://rustup.rs"
+}
+
+# One bed a checkout; the offset is whatever nothing else uses, a demo's 0 excluded.
+bed_dir() {
+	local dir=${TMPDIR:-/tmp}
+	printf '%s/image-cloner-tests-%s\n' "${dir%/}" "$(printf %s "$root" | cksum | cut -d' ' -f1)"
+}
+
+port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+bed_offset() {
+	local dir=$1 n offset
+	if [ -s "$dir/.image-cloner-testbed" ]; then
+		cat "$dir/.image-cloner-testbed"
+		return
+	fi
+	for ((n = 0; n < 90; n++)); do
+		offset=$((10 + ($$ + n) % 90))
+		if port_free $((5000 + 20 * offset)) && port_free $((21000 + 20 * offset)) && [ ! -e "/sys/class/net/icbed$offset" ]; then
+			echo "$offset"
+			return
+		fi
+	done
+	die "found no free ports for the cluster"
+}
+
+bed=$(bed_dir)
+take_down() {
+	local status=$? output
+	trap - EXIT
+	# Silent when it works: the last line is to be the tests' own.
+	if [ -z "$keep" ] && ! output=$(bash "$testbed/down.sh" --dir "$bed" 2>&1); then
+		printf '%s\n' "$output" >&2
+		[ "$status" != 0 ] || status=1
+	fi
+	exit "$status"
+}
+
+cd "$root"
+need_cargo
+command -v cc >/dev/null || install_packages gcc libc6-dev
+say "formatting"
+cargo fmt --check
+say "lints"
+cargo clippy --all-targets --locked -- -D warnings
+say "building the tests"
+cargo test --locked --no-run
+
+if [ -n "$cluster" ]; then
+	# One run at a time in one checkout: they would share a cluster.
+	exec 8<"$root/tests"
+	flock -n 8 || {
+		say "waiting for another run in this checkout"
+		flock 8
+	}
+	trap take_down EXIT
+	trap 'exit 130' INT TERM
+	bash "$testbed/up.sh" --dir "$bed" --offset "$(bed_offset "$bed")" 8<&-
+	# shellcheck source=/dev/null
+	. "$bed/env"
+	[ -z "$keep" ] || say "the cluster stays up: . $bed/env; to end it: tests/testbed/down.sh --dir $bed"
+else
+	unset "${!TESTBED_@}" KUBECONFIG
+	export KUBECONFIG=/dev/null
+	say "************************************************************"
+	say "* --no-cluster: the tests against a real cluster are SKIPPED *"
+	say "************************************************************"
+fi
+
+# Examples in the documentation first: the closing lines then are the suite's.
+cargo test --locked --doc
+cargo test --locked --no-fail-fast --lib --bins --tests
