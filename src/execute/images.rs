@@ -6,7 +6,7 @@ use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::{Failure, Finding, ImageOutcome, ImageState, Survey};
 use crate::plan::Copy;
 use crate::reference::Reference;
-use crate::registry::{Copier, CopyRequest, Progress, Registries};
+use crate::registry::{Copier, Progress, Registries};
 use crate::workload::WorkloadId;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{self, StreamExt};
@@ -56,7 +56,7 @@ impl Images {
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
-                copier: Copier::new(Arc::clone(&registries), concurrency),
+                copier: Copier::new(concurrency),
                 sources: Sources {
                     registries,
                     chain,
@@ -123,24 +123,15 @@ impl Images {
 impl Inner {
     async fn look(&self, copy: &Copy) -> Result<Finding, Failure> {
         let settled = self.sources.settle(copy).await?;
-        let size = match settled.credentials.first() {
-            Some(credentials) => {
-                let pinned = copy.source.with(None, Some(&settled.digest));
-                self.sources
-                    .registries
-                    .size(&pinned, credentials)
-                    .await
-                    .ok()
-            }
-            None => None,
-        };
-        lock(&self.settled).insert(copy.target.clone(), settled.clone());
-        Ok(Finding {
-            digest: settled.digest,
+        let size = self.sources.registries.size(&settled.source).await.ok();
+        let finding = Finding {
+            digest: settled.source.digest().clone(),
             size,
-            present: settled.present,
-            moved: settled.moved,
-        })
+            present: settled.is_present(),
+            moved: settled.moved.clone(),
+        };
+        lock(&self.settled).insert(copy.target.clone(), settled);
+        Ok(finding)
     }
 
     async fn bring(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arrival {
@@ -186,49 +177,37 @@ impl Inner {
             Some(settled) => settled,
             None => self.sources.settle(copy).await?,
         };
-        arrival.outcome.digest = Some(settled.digest.clone());
-        arrival.denied = settled.denied;
+        let digest = settled.source.digest();
+        arrival.outcome.digest = Some(digest.clone());
+        arrival.denied = settled.denied.clone();
+        let notes = &mut arrival.outcome.notes;
+        let name = copy.source.familiar();
         if let Some(upstream) = &settled.moved {
-            arrival.outcome.notes.push(format!(
-                "{} is {} upstream; what runs is copied: {}",
-                copy.source.familiar(),
-                upstream.short(),
-                settled.digest.short()
+            let (upstream, running) = (upstream.short(), digest.short());
+            notes.push(format!(
+                "{name} is {upstream} upstream; what runs is copied: {running}"
             ));
         }
-        if let Some(why) = settled.unreadable {
-            arrival.outcome.notes.push(format!(
-                "{} cannot be read now ({why}); its copy in the target is used",
-                copy.source.familiar()
+        if let Some(why) = &settled.unreadable {
+            notes.push(format!(
+                "{name} cannot be read now ({why}); its copy in the target is used"
             ));
         }
-        // nobody will be pointed to the copy: its tag is believed
-        let repoints = !copy.users.is_empty();
-        // nor is a pinned one believed: its digest may be there without the tag that keeps it
-        let believed = !repoints && copy.target.digest().is_none();
-        match (self.options.dry_run, settled.present) {
-            (DryRun::None, true) if believed => return Ok(ImageState::Present),
+        // where nobody will be pointed to the copy, its tag is believed
+        let verify = !copy.users.is_empty();
+        match (self.options.dry_run, settled.is_present()) {
             (DryRun::None, _) => {}
             (_, true) => return Ok(ImageState::Present),
             (_, false) => return Ok(ImageState::Copied { bytes: 0 }),
         }
-        let request = CopyRequest {
-            source: copy.source.clone(),
-            source_credentials: settled.credentials,
-            digest: Some(settled.digest),
-            target: copy.target.clone(),
-            target_credentials: self.sources.target_credentials.clone(),
-            verify: repoints,
-        };
         let progress = ImageProgress {
             source: &copy.source,
             observer: observer.as_ref(),
         };
         let copied = self
             .copier
-            .copy(&request, &progress)
-            .await
-            .map_err(Failure::from)?;
+            .copy(&settled.source, &settled.target, verify, &progress)
+            .await?;
         if let Some(kept) = copied.kept {
             arrival.outcome.notes.push(format!(
                 "{} had other content in the target, kept as {kept}",

@@ -5,8 +5,8 @@
 use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::Failure;
 use crate::plan::Copy;
-use crate::reference::{Digest, Reference};
-use crate::registry::{Error, Registries};
+use crate::reference::Digest;
+use crate::registry::{Error, Registries, Source, Target};
 use crate::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,59 +19,79 @@ pub(super) struct Sources {
     pub(super) target_credentials: Credentials,
 }
 
-/// Which digest of a source is meant, and with which credentials it can be had.
+/// What will be copied, and where to.
 #[derive(Debug, Clone)]
 pub(super) struct Settled {
-    pub(super) digest: Digest,
-    pub(super) credentials: Vec<Credentials>,
-    /// The target has this digest under the target's name.
-    pub(super) present: bool,
+    /// The image that is meant; the target's own where the source cannot be read.
+    pub(super) source: Source,
+    pub(super) target: Target,
     /// What the tag has upstream, where that is another digest than the one that runs.
     pub(super) moved: Option<Digest>,
-    /// The source cannot be read now, and why; the target's copy stands in for it.
+    /// Why the source cannot be read now, where the target's copy stands in for it.
     pub(super) unreadable: Option<String>,
+    /// Workloads whose own credentials do not read the source, and why.
     pub(super) denied: BTreeMap<WorkloadId, Failure>,
+}
+
+impl Settled {
+    /// Whether the target has the digest that is meant already.
+    pub(super) fn is_present(&self) -> bool {
+        self.target.digest() == Some(self.source.digest())
+    }
+}
+
+/// Some who ask for an image with the same credentials.
+struct Reader {
+    users: Vec<WorkloadId>,
+    credentials: Vec<Credentials>,
+}
+
+/// What reading a source came to.
+struct Read {
+    source: Source,
+    moved: Option<Digest>,
+    denied: BTreeMap<WorkloadId, Failure>,
 }
 
 impl Sources {
     /// Decides which digest is meant: the one that runs, where the pods agree and it can be had, else the
-    /// tag's.
+    /// tag's. One HEAD on each side where nothing is out of the ordinary.
     pub(super) async fn settle(&self, copy: &Copy) -> Result<Settled, Failure> {
         let readers = self.readers(copy).await?;
-        let (source, target) = tokio::join!(
-            self.read_source(copy, readers),
+        let (read, target) = tokio::join!(
+            self.read(copy, readers),
             self.registries
-                .resolve(&copy.target, &self.target_credentials),
+                .target(&copy.target, &self.target_credentials),
         );
-        let target = match target {
-            Ok(found) => found.map(|descriptor| descriptor.digest),
-            // some registries answer so for a repository that is not there yet; the push will tell
-            Err(Error::Denied { .. }) => None,
-            Err(error) => return Err(error.into()),
+        let target = target?;
+        let error = match read {
+            Ok(Read {
+                source,
+                moved,
+                denied,
+            }) => {
+                return Ok(Settled {
+                    source,
+                    target,
+                    moved,
+                    unreadable: None,
+                    denied,
+                });
+            }
+            // the copy must not be a way around the source's permissions
+            Err(error @ Error::Denied { .. }) => return Err(error.into()),
+            Err(error) => error,
         };
-        match source {
-            Ok(read) => Ok(Settled {
-                present: target.as_ref() == Some(&read.digest),
-                digest: read.digest,
-                credentials: read.credentials,
-                moved: read.moved,
-                unreadable: None,
-                denied: read.denied,
+        // a source that is gone, limited or unreachable while its copy is there stops nobody
+        match target.as_source() {
+            Some(source) if stands_in(copy, source.digest()) => Ok(Settled {
+                source,
+                target,
+                moved: None,
+                unreadable: Some(Failure::from(error).message),
+                denied: BTreeMap::new(),
             }),
-            // a source that is gone, limited or unreachable while its copy is there stops nobody; one that
-            // denies access does: the copy must not be a way around its permissions
-            Err(error @ Error::Denied { .. }) => Err(Failure::from(error)),
-            Err(error) => match target {
-                Some(digest) if stands_in(copy, &digest) => Ok(Settled {
-                    digest,
-                    credentials: Vec::new(),
-                    present: true,
-                    moved: None,
-                    unreadable: Some(Failure::from(error).message),
-                    denied: BTreeMap::new(),
-                }),
-                _ => Err(Failure::from(error)),
-            },
+            _ => Err(error.into()),
         }
     }
 
@@ -112,17 +132,16 @@ impl Sources {
     }
 
     /// Settles the digest with the first reader that can, and checks that the others can read it too.
-    async fn read_source(&self, copy: &Copy, readers: Vec<Reader>) -> Result<Read, Error> {
+    async fn read(&self, copy: &Copy, readers: Vec<Reader>) -> Result<Read, Error> {
         let mut found: Option<Read> = None;
         let mut refused = Vec::new();
         for reader in readers {
             let attempt = match &found {
                 None => self.identify(copy, &reader.credentials).await.map(Some),
                 Some(read) => {
-                    let pinned = copy.source.with(None, Some(&read.digest));
-                    self.first_that_reads(&pinned, &reader.credentials)
-                        .await
-                        .map(|_| None)
+                    let pinned = copy.source.with(None, Some(read.source.digest()));
+                    let source = self.registries.source(&pinned, &reader.credentials).await;
+                    source.map(|_| None)
                 }
             };
             match attempt {
@@ -131,8 +150,8 @@ impl Sources {
                 Err(error) => refused.push((reader.users, error)),
             }
         }
-        match (found, refused) {
-            (Some(mut read), refused) => {
+        match found {
+            Some(mut read) => {
                 for (users, error) in refused {
                     let why = Failure::from(error);
                     read.denied
@@ -140,103 +159,49 @@ impl Sources {
                 }
                 Ok(read)
             }
-            (None, mut refused) => Err(refused.swap_remove(0).1),
+            None => Err(refused.swap_remove(0).1),
         }
     }
 
-    async fn identify(&self, copy: &Copy, candidates: &[Credentials]) -> Result<Read, Error> {
-        let tag = self.first_that_reads(&copy.source, candidates).await;
+    /// The image that one reader means: the running one, where the pods agree and it can be had.
+    async fn identify(&self, copy: &Copy, credentials: &[Credentials]) -> Result<Read, Error> {
+        let tag = self.registries.source(&copy.source, credentials).await;
         let mut running = copy.running.iter();
         let (None, Some(running), None) = (copy.source.digest(), running.next(), running.next())
         else {
-            return tag.map(|(digest, by)| Read::new(digest, by));
+            return tag.map(Read::of);
         };
+        let pinned = copy.source.with(None, Some(running));
         match tag {
-            Ok((digest, by)) if digest == *running => Ok(Read::new(digest, by)),
-            Ok((digest, by)) => {
+            Ok(tag) if tag.digest() == running => Ok(Read::of(tag)),
+            Ok(tag) => {
                 // some runtimes report the platform's manifest, not the index that the tag names
-                let children = self.registries.children(&copy.source, &by[0]).await?;
-                if children.contains(running) {
-                    return Ok(Read::new(digest, by));
+                if self.registries.children(&tag).await?.contains(running) {
+                    return Ok(Read::of(tag));
                 }
-                let pinned = copy.source.with(None, Some(running));
-                match self.first_that_reads(&pinned, &by).await {
-                    Ok((running, by)) => Ok(Read {
-                        moved: Some(digest),
-                        ..Read::new(running, by)
+                match self.registries.source(&pinned, credentials).await {
+                    Ok(source) => Ok(Read {
+                        moved: Some(tag.digest().clone()),
+                        ..Read::of(source)
                     }),
-                    Err(_) => Ok(Read::new(digest, by)),
+                    Err(_) => Ok(Read::of(tag)),
                 }
             }
             Err(error) => {
-                let pinned = copy.source.with(None, Some(running));
-                let (digest, by) = self
-                    .first_that_reads(&pinned, candidates)
-                    .await
-                    .map_err(|_| error)?;
-                Ok(Read::new(digest, by))
+                let source = self.registries.source(&pinned, credentials).await;
+                source.map(Read::of).map_err(|_| error)
             }
         }
     }
-
-    /// Asks with each of the credentials in turn; gives the digest and the credentials, the ones that read
-    /// it first.
-    async fn first_that_reads(
-        &self,
-        reference: &Reference,
-        candidates: &[Credentials],
-    ) -> Result<(Digest, Vec<Credentials>), Error> {
-        let mut refused = None;
-        for (at, credentials) in candidates.iter().enumerate() {
-            match self.registries.resolve(reference, credentials).await {
-                Ok(Some(descriptor)) => {
-                    let mut ordered = candidates.to_vec();
-                    ordered.swap(0, at);
-                    return Ok((descriptor.digest, ordered));
-                }
-                Ok(None) => {
-                    refused.get_or_insert_with(|| gone(reference));
-                }
-                Err(error @ Error::Denied { .. }) => refused = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(refused.unwrap_or_else(|| gone(reference)))
-    }
-}
-
-/// Some who ask for an image with the same credentials.
-struct Reader {
-    users: Vec<WorkloadId>,
-    credentials: Vec<Credentials>,
-}
-
-/// What reading a source came to.
-struct Read {
-    digest: Digest,
-    credentials: Vec<Credentials>,
-    moved: Option<Digest>,
-    denied: BTreeMap<WorkloadId, Failure>,
 }
 
 impl Read {
-    fn new(digest: Digest, credentials: Vec<Credentials>) -> Self {
+    fn of(source: Source) -> Self {
         Self {
-            digest,
-            credentials,
+            source,
             moved: None,
             denied: BTreeMap::new(),
         }
-    }
-}
-
-fn gone(reference: &Reference) -> Error {
-    let host = reference.registry();
-    let name = reference.to_string();
-    let name = name.strip_prefix(&format!("{host}/")).unwrap_or(&name);
-    Error::NotFound {
-        what: format!("{host} has no {name}"),
-        detail: String::new(),
     }
 }
 

@@ -4,14 +4,14 @@
 //! pushes a manifest before everything that it refers to is in the target.
 
 use super::blobs::{Blobs, Limits};
-use super::ends::{self, Landing, Seen};
+use super::copier::Copied;
+use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
 use super::manifest::Manifest;
 use super::refusal::{Kind, Refusal, Result};
 use super::transport::{Event, Repository};
-use super::{Copied, CopyRequest, Registries};
 use crate::reference::Digest;
-use futures::future::{BoxFuture, FutureExt, join, try_join, try_join_all};
+use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -68,51 +68,34 @@ impl Engine {
         }
     }
 
-    /// Copies one image.
+    /// Copies one image; `verify` proves one that is there already, and repairs it.
     pub(super) async fn copy(
         &self,
-        registries: &Registries,
-        request: &CopyRequest,
+        source: &Source,
+        target: &Target,
+        verify: bool,
         told: &UnboundedSender<Event>,
     ) -> Result<Copied> {
-        let (source, target) = join(
-            ends::find_source(registries, request, told),
-            ends::find_target(registries, request, told),
-        )
-        .await;
-        let (to, seen) = target?;
-        let (from, digest) = match (source, ends::settled(request), &seen) {
-            (Ok((from, found)), _, _) => (from, found.digest),
-            // the target has just what was wanted, and no one was refused it
-            (Err(refusal), Some(wanted), Seen::There(has))
-                if wanted == has && !refusal.is_denied() =>
-            {
-                let (what, detail) = (refusal.what, refusal.detail);
-                tracing::info!(
-                    what,
-                    detail,
-                    "the source does not answer; its copy is there"
-                );
-                (to.clone(), has.clone())
-            }
-            (Err(refusal), _, _) => return Err(refusal),
-        };
-        let landing = if seen.is(&digest) {
-            None
-        } else {
-            let landing = ends::land(&to, &request.target, &digest, seen).await?;
-            Some(landing).filter(|landing| !landing.seen.is(&digest))
-        };
+        let digest = source.digest();
         let mut job = Job {
-            same_registry: request.source.registry() == request.target.registry(),
-            from,
-            to,
+            same_registry: source.registry == target.reference.registry(),
+            from: source.repository.telling(told),
+            to: target.repository.telling(told),
             asking: Asking::All,
             engine: self,
         };
-        let Some(landing) = landing else {
-            return job.present(digest, request.verify).await;
-        };
+        if target.seen.is(digest) && !verify {
+            return Ok(Copied::present(digest));
+        }
+        let landing = ends::land(target, digest).await?;
+        if landing.seen.is(digest) && !verify {
+            return Ok(Copied::present(digest));
+        }
+        if landing.seen.is(digest)
+            && let Some(manifest) = job.to.find_manifest(digest.as_str()).await?
+        {
+            return job.prove(&manifest).await;
+        }
         // how much there is to ask for is found out while the manifest is on its way
         let asking = async { Ok(Asking::of(&landing.seen, &job.to).await) };
         let (asking, manifest) = try_join(asking, job.from.get_manifest(digest.as_str())).await?;
@@ -156,23 +139,13 @@ impl Job<'_> {
         })
     }
 
-    /// An image whose tag is there already: believed, or proven and repaired.
-    async fn present(&self, digest: Digest, verify: bool) -> Result<Copied> {
-        let place = self.place(&digest);
-        let mut bytes = 0;
-        if verify && !self.engine.is_proven(&place) {
-            let manifest = match self.to.find_manifest(digest.as_str()).await? {
-                Some(manifest) => manifest,
-                None => self.from.get_manifest(digest.as_str()).await?,
-            };
-            bytes = self.below(&manifest).await?;
-            self.engine.prove(place);
-        }
+    /// Proves an image that is in the target complete, once; puts there what is missing below it.
+    async fn prove(&self, manifest: &Manifest) -> Result<Copied> {
+        let bytes = self.below(manifest).await?;
+        self.engine.prove(self.place(&manifest.digest));
         Ok(Copied {
-            digest,
-            present: bytes == 0,
             bytes,
-            kept: None,
+            ..Copied::present(&manifest.digest)
         })
     }
 

@@ -1,17 +1,59 @@
-//! The two ends of a copy: where it is read, and the tag where it goes.
+//! The two ends of a copy: an image that was found, and the place where it goes.
 //!
 //! Decides which tag of the target is pushed. Never writes.
 
 use super::refusal::{Kind, Refusal, Result};
-use super::transport::{Access, Event, Repository};
-use super::{CopyRequest, Descriptor, Registries};
+use super::transport::{Access, Repository};
+use super::{Descriptor, Registries};
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
 use crate::target::keeping_tag;
-use tokio::sync::mpsc::UnboundedSender;
+
+/// An image that was found in a registry, and with which credentials it can be read there.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub(super) repository: Repository,
+    /// The registry by the name that references give it.
+    pub(super) registry: String,
+    digest: Digest,
+}
+
+impl Source {
+    /// The digest that was found.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+/// The place of a copy in the target registry, and what is there now.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub(super) repository: Repository,
+    pub(super) reference: Reference,
+    pub(super) seen: Seen,
+}
+
+impl Target {
+    /// The digest that is there now, if any can be seen.
+    pub fn digest(&self) -> Option<&Digest> {
+        match &self.seen {
+            Seen::There(digest) => Some(digest),
+            Seen::Free | Seen::Hidden => None,
+        }
+    }
+
+    /// What is there now as a source, to stand in for one that cannot be read.
+    pub fn as_source(&self) -> Option<Source> {
+        Some(Source {
+            repository: self.repository.clone(),
+            registry: self.reference.registry().to_owned(),
+            digest: self.digest()?.clone(),
+        })
+    }
+}
 
 /// What can be seen of a tag in the target.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
     /// It is not there.
     Free,
@@ -40,85 +82,64 @@ impl From<Option<Descriptor>> for Seen {
     }
 }
 
-/// The digest that a request asks for, where it is settled beforehand.
-pub(super) fn settled(request: &CopyRequest) -> Option<&Digest> {
-    request.digest.as_ref().or(request.source.digest())
-}
-
-/// The source, read with the first credentials that can.
+/// The image behind a reference, read with the first of the credentials that can.
 pub(super) async fn find_source(
     registries: &Registries,
-    request: &CopyRequest,
-    told: &UnboundedSender<Event>,
-) -> Result<(Repository, Descriptor)> {
-    let point = settled(request).map_or_else(
-        || request.source.tag().unwrap_or("latest").to_owned(),
-        ToString::to_string,
-    );
-    let anonymous = [Credentials::Anonymous];
-    let credentials = match request.source_credentials.as_slice() {
-        [] => &anonymous,
-        given => given,
-    };
-    let (repository, found) = registries
-        .find(
-            &request.source,
-            &point,
-            credentials,
-            Access::Pull,
-            Some(told),
-        )
+    reference: &Reference,
+    credentials: &[Credentials],
+) -> Result<Source> {
+    let point = super::point(reference);
+    let found = registries
+        .find(reference, &point, credentials, Access::Pull)
         .await?;
+    let (repository, found) = found;
     match found {
-        Some(found) => Ok((repository, found)),
+        Some(found) => Ok(Source {
+            repository,
+            registry: reference.registry().to_owned(),
+            digest: found.digest,
+        }),
         None => Err(repository.missing(&point).await),
     }
 }
 
-/// The target repository and what its tag has now.
+/// The place of a copy, and what its tag has now.
 pub(super) async fn find_target(
     registries: &Registries,
-    request: &CopyRequest,
-    told: &UnboundedSender<Event>,
-) -> Result<(Repository, Seen)> {
-    let target = &request.target;
-    let tag = match (target.tag(), target.digest()) {
+    reference: &Reference,
+    credentials: &Credentials,
+) -> Result<Target> {
+    let tag = match (reference.tag(), reference.digest()) {
         (Some(tag), _) => tag.to_owned(),
         (None, Some(digest)) => keeping_tag(digest),
         (None, None) => "latest".to_owned(),
     };
-    let credentials = std::slice::from_ref(&request.target_credentials);
-    let found = registries
-        .find(target, &tag, credentials, Access::Push, Some(told))
-        .await;
-    match found {
-        Ok((repository, found)) => Ok((repository, found.into())),
+    let asked = std::slice::from_ref(credentials);
+    let found = registries.find(reference, &tag, asked, Access::Push).await;
+    let (repository, seen) = match found {
+        Ok((repository, found)) => (repository, found.into()),
         // the push will show whether these credentials are good for anything
         Err(refusal) if refusal.is_denied() && !refusal.by_token_server => {
-            let host = registries.host(target.registry())?;
+            let host = registries.host(reference.registry())?;
             let Some(endpoint) = host.endpoints.first() else {
                 return Err(refusal);
             };
-            let repository = Repository::new(
-                endpoint,
-                target.repository(),
-                &request.target_credentials,
-                Access::Push,
-                Some(told),
-            );
-            Ok((repository, Seen::Hidden))
+            let name = reference.repository();
+            let repository = Repository::new(endpoint, name, credentials, Access::Push);
+            (repository, Seen::Hidden)
         }
-        Err(refusal) => Err(refusal),
-    }
+        Err(refusal) => return Err(refusal),
+    };
+    Ok(Target {
+        repository,
+        reference: reference.clone(),
+        seen,
+    })
 }
 
 /// The tag to push. A pinned reference's own tag is taken only where it is free.
-pub(super) async fn land(
-    to: &Repository,
-    target: &Reference,
-    digest: &Digest,
-    seen: Seen,
-) -> Result<Landing> {
+pub(super) async fn land(place: &Target, digest: &Digest) -> Result<Landing> {
+    let (target, seen) = (&place.reference, place.seen.clone());
     if let Some(pinned) = target.digest()
         && pinned != digest
     {
@@ -133,7 +154,7 @@ pub(super) async fn land(
             let tag = keeping_tag(digest);
             let seen = match seen {
                 Seen::Hidden => Seen::Hidden,
-                _ => to.head_manifest(&tag).await?.into(),
+                _ => place.repository.head_manifest(&tag).await?.into(),
             };
             Ok(Landing { tag, seen })
         }

@@ -13,6 +13,7 @@ mod blobs;
 mod body;
 mod challenge;
 mod clients;
+mod copier;
 mod copy;
 mod digest;
 mod ends;
@@ -24,18 +25,20 @@ mod token;
 mod transport;
 mod upload;
 
+pub use copier::{Copied, Copier, Progress};
+pub use ends::{Source, Target};
+
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
 use futures::future::{BoxFuture, FutureExt, try_join_all};
 use host::{Host, Shared};
+
 use refusal::Refusal;
 use reqwest::Method;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::mpsc::{self, UnboundedSender};
-use transport::{Access, Call, Event, Repository};
+use transport::{Access, Call, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
 #[derive(Debug)]
@@ -129,47 +132,43 @@ impl Registries {
         Ok(registries)
     }
 
-    /// What a reference points to: one HEAD; none when it is not there.
-    pub async fn resolve(
+    /// The image behind a reference, read with the first of the credentials that can: one HEAD for each
+    /// that is tried.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not there.
+    pub async fn source(
+        &self,
+        reference: &Reference,
+        credentials: &[Credentials],
+    ) -> Result<Source, Error> {
+        Ok(ends::find_source(self, reference, credentials).await?)
+    }
+
+    /// The place of a copy, and what is there now: one HEAD.
+    pub async fn target(
         &self,
         reference: &Reference,
         credentials: &Credentials,
-    ) -> Result<Option<Descriptor>, Error> {
-        let (_, found) = self.read(reference, credentials).await?;
-        Ok(found)
+    ) -> Result<Target, Error> {
+        Ok(ends::find_target(self, reference, credentials).await?)
     }
 
     /// The bytes that a copy of this image carries at the most: all manifests, configs and layers of all
     /// platforms, each digest once.
-    pub async fn size(
-        &self,
-        reference: &Reference,
-        credentials: &Credentials,
-    ) -> Result<u64, Error> {
-        let (repository, found) = self.read(reference, credentials).await?;
-        let point = point(reference);
-        let digest = match found {
-            Some(found) => found.digest,
-            None => return Err(repository.missing(&point).await.into()),
-        };
+    pub async fn size(&self, source: &Source) -> Result<u64, Error> {
         let sizes = Mutex::default();
-        sum(&repository, digest, &sizes).await?;
+        sum(&source.repository, source.digest().clone(), &sizes).await?;
         let sizes = sizes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(sizes.values().sum())
     }
 
-    /// The digests that the manifest behind a reference names as its platforms'; none where it is no index.
-    pub async fn children(
-        &self,
-        reference: &Reference,
-        credentials: &Credentials,
-    ) -> Result<Vec<Digest>, Error> {
-        let (repository, found) = self.read(reference, credentials).await?;
-        let point = point(reference);
-        let Some(found) = found else {
-            return Err(repository.missing(&point).await.into());
-        };
-        let manifest = repository.get_manifest(found.digest.as_str()).await?;
+    /// The digests that an index names as its platforms'; none for an image that is no index.
+    pub async fn children(&self, source: &Source) -> Result<Vec<Digest>, Error> {
+        let manifest = source
+            .repository
+            .get_manifest(source.digest().as_str())
+            .await?;
         Ok(manifest
             .children
             .into_iter()
@@ -179,7 +178,9 @@ impl Registries {
 
     /// Whether pulling from this repository needs credentials: asked anonymously.
     pub async fn needs_credentials(&self, reference: &Reference) -> Result<bool, Error> {
-        match self.read(reference, &Credentials::Anonymous).await {
+        let anonymous = [Credentials::Anonymous];
+        let point = point(reference);
+        match self.find(reference, &point, &anonymous, Access::Pull).await {
             Ok(_) => Ok(false),
             Err(refusal) if refusal.is_denied() => Ok(true),
             Err(refusal) => Err(refusal.into()),
@@ -210,22 +211,6 @@ impl Registries {
         Ok(host)
     }
 
-    async fn read(
-        &self,
-        reference: &Reference,
-        credentials: &Credentials,
-    ) -> refusal::Result<(Repository, Option<Descriptor>)> {
-        let credentials = std::slice::from_ref(credentials);
-        self.find(
-            reference,
-            &point(reference),
-            credentials,
-            Access::Pull,
-            None,
-        )
-        .await
-    }
-
     /// The first endpoint and credentials that give `point`; else the first that say it is not there.
     async fn find(
         &self,
@@ -233,7 +218,6 @@ impl Registries {
         point: &str,
         credentials: &[Credentials],
         access: Access,
-        told: Option<&UnboundedSender<Event>>,
     ) -> refusal::Result<(Repository, Option<Descriptor>)> {
         let host = self.host(reference.registry())?;
         let mut missing = None;
@@ -241,7 +225,7 @@ impl Registries {
         for endpoint in &host.endpoints {
             for credentials in credentials {
                 let repository =
-                    Repository::new(endpoint, reference.repository(), credentials, access, told);
+                    Repository::new(endpoint, reference.repository(), credentials, access);
                 match repository.head_manifest(point).await {
                     Ok(Some(found)) => return Ok((repository, Some(found))),
                     Ok(None) => {
@@ -287,7 +271,7 @@ fn point(reference: &Reference) -> String {
 }
 
 async fn ping(endpoint: &Arc<host::Endpoint>, credentials: &Credentials) -> refusal::Result<()> {
-    let registry = Repository::new(endpoint, "", credentials, Access::Pull, None);
+    let registry = Repository::new(endpoint, "", credentials, Access::Pull);
     let call = Call::new(Method::GET, transport::ping_url(endpoint).await?);
     let response = registry.send(&call).await?;
     if response.status().is_success() && !refusal::is_html(response.headers()) {
@@ -324,90 +308,4 @@ fn sum<'a>(
         Ok(())
     }
     .boxed()
-}
-
-/// What one copy is told of.
-#[derive(Debug, Clone)]
-pub struct CopyRequest {
-    /// Where it comes from.
-    pub source: Reference,
-    /// Credentials for the source, tried in order.
-    pub source_credentials: Vec<Credentials>,
-    /// The digest to copy, where it is settled; else what the source's tag has.
-    pub digest: Option<Digest>,
-    /// Where it goes: its tag is moved there; a digest-pinned one gets its keeping tag.
-    pub target: Reference,
-    /// Credentials for the target.
-    pub target_credentials: Credentials,
-    /// Prove an image that is there already complete, and repair it where it is not, instead of believing
-    /// its tag: a manifest may be there without what it refers to.
-    pub verify: bool,
-}
-
-/// What a copy came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copied {
-    /// The digest in the target, equal to the source's.
-    pub digest: Digest,
-    /// Whether everything was there already (no write was made).
-    pub present: bool,
-    /// Bytes of blobs that were carried.
-    pub bytes: u64,
-    /// The tag under which the target's former content was kept, if the tag moved.
-    pub kept: Option<String>,
-}
-
-/// Told of a copy's progress; called often, must be quick.
-pub trait Progress: Send + Sync {
-    /// Bytes of this image that are now known to have to be carried.
-    fn expected(&self, bytes: u64);
-    /// Bytes that were carried.
-    fn carried(&self, bytes: u64);
-    /// The host asked for a pause.
-    fn waiting(&self, host: &str, pause: Duration);
-}
-
-/// The copy engine: one for a whole run, so that no blob is carried twice.
-#[derive(Debug)]
-pub struct Copier {
-    registries: Arc<Registries>,
-    engine: copy::Engine,
-}
-
-impl Copier {
-    /// An engine with at most `concurrency` blob transfers per host.
-    pub fn new(registries: Arc<Registries>, concurrency: usize) -> Self {
-        Self {
-            registries,
-            engine: copy::Engine::new(concurrency),
-        }
-    }
-
-    /// Copies one image. Safe to call many times at once and again after a failure; dropping the future
-    /// abandons the copy and leaves the target consistent.
-    pub async fn copy(
-        &self,
-        request: &CopyRequest,
-        progress: &dyn Progress,
-    ) -> Result<Copied, Error> {
-        let (told, mut events) = mpsc::unbounded_channel();
-        let relay = |event| match event {
-            Event::Expected(bytes) => progress.expected(bytes),
-            Event::Carried(bytes) => progress.carried(bytes),
-            Event::Waiting(host, pause) => progress.waiting(&host, pause),
-        };
-        let work = self.engine.copy(&self.registries, request, &told);
-        tokio::pin!(work);
-        let copied = loop {
-            tokio::select! {
-                biased;
-                Some(event) = events.recv() => relay(event),
-                copied = &mut work => break copied,
-            }
-        };
-        while let Ok(event) = events.try_recv() {
-            relay(event);
-        }
-        Ok(copied?)
-    }
 }

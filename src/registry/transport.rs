@@ -125,14 +125,21 @@ impl Repository {
         name: &str,
         credentials: &Credentials,
         access: Access,
-        told: Option<&UnboundedSender<Event>>,
     ) -> Self {
         Self {
             name: endpoint.repository(name),
             endpoint: Arc::clone(endpoint),
             credentials: credentials.clone(),
             access,
-            told: told.cloned(),
+            told: None,
+        }
+    }
+
+    /// The same, telling of what it does.
+    pub(super) fn telling(&self, told: &UnboundedSender<Event>) -> Self {
+        Self {
+            told: Some(told.clone()),
+            ..self.clone()
         }
     }
 

@@ -366,28 +366,19 @@ async fn sizes_count_each_digest_once() {
 
     let registries = registries(&BTreeMap::new());
     let source = reference(&format!("{}/a/b:1", from.host));
-    let size = registries
-        .size(&source, &Credentials::Anonymous)
+    let found = registries
+        .source(&source, &[Credentials::Anonymous])
         .await
         .unwrap();
-
+    assert_eq!(found.digest().as_str(), digest(&index));
+    let size = registries.size(&found).await.unwrap();
     assert_eq!(
         size,
         (300 + 300 + 1000 + amd.len() + arm.len() + index.len()) as u64
     );
-    let found = registries
-        .resolve(&source, &Credentials::Anonymous)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (found.digest.as_str(), found.size),
-        (digest(&index).as_str(), index.len() as u64)
-    );
     let gone = reference(&format!("{}/a/b:2", from.host));
     assert_eq!(
-        registries
-            .resolve(&gone, &Credentials::Anonymous)
+        resolve(&registries, &gone, &Credentials::Anonymous)
             .await
             .unwrap(),
         None

@@ -186,10 +186,13 @@ async fn a_pause_that_is_too_long_is_an_error_that_says_so() {
         Some(Reply::error(429, "TOOMANYREQUESTS", "pull rate limit").header("Retry-After", "3600"))
     });
     let source = reference(&format!("{}/a/b:1", registry.host));
-    let error = registries(&BTreeMap::new())
-        .resolve(&source, &Credentials::Anonymous)
-        .await
-        .unwrap_err();
+    let error = resolve(
+        &registries(&BTreeMap::new()),
+        &source,
+        &Credentials::Anonymous,
+    )
+    .await
+    .unwrap_err();
     assert!(error.to_string().contains("3600 s"), "{error}");
     assert_eq!(registry.log().len(), 1);
 }
@@ -359,8 +362,7 @@ async fn what_answers_with_a_page_is_not_a_registry() {
             .ping(&page.host, &Credentials::Anonymous)
             .await
             .unwrap_err(),
-        registries
-            .resolve(&source, &Credentials::Anonymous)
+        resolve(&registries, &source, &Credentials::Anonymous)
             .await
             .unwrap_err(),
     ];
@@ -378,10 +380,13 @@ async fn a_redirect_from_https_to_http_is_refused_and_an_unknown_authority_named
     let host = tls_redirecting(&key, format!("http://{}/", plain.host)).await;
     let source = reference(&format!("{host}/a/b:1"));
 
-    let error = registries(&BTreeMap::new())
-        .resolve(&source, &Credentials::Anonymous)
-        .await
-        .unwrap_err();
+    let error = resolve(
+        &registries(&BTreeMap::new()),
+        &source,
+        &Credentials::Anonymous,
+    )
+    .await
+    .unwrap_err();
     assert!(error.to_string().contains("unknown authority"), "{error}");
     assert!(error.hint().unwrap().contains("caFile"));
 
@@ -393,8 +398,7 @@ async fn a_redirect_from_https_to_http_is_refused_and_an_unknown_authority_named
         ..HostConfig::default()
     };
     let trusting = registries(&BTreeMap::from([(host.clone(), config)]));
-    let error = trusting
-        .resolve(&source, &Credentials::Anonymous)
+    let error = resolve(&trusting, &source, &Credentials::Anonymous)
         .await
         .unwrap_err();
     assert!(error.to_string().contains("refusing to follow"), "{error}");
@@ -468,7 +472,7 @@ async fn a_second_endpoint_serves_where_the_first_does_not_answer() {
     let mut request = request(&from, &to, "a/b:1");
     request.source = reference("registry.example.com/a/b:1");
 
-    copy(&Copier::new(registries, 2), &request).await.unwrap();
+    copy(&Engine::over(registries), &request).await.unwrap();
 
     assert_eq!(to.manifest("a/b", "1").unwrap().1, manifest);
 }

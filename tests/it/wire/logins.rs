@@ -126,8 +126,7 @@ async fn a_token_that_never_helps_is_a_denial_that_names_who_asked() {
     let source = reference(&format!("{}/a/b:1", registry.host));
     let registries = registries(&BTreeMap::new());
 
-    let error = registries
-        .resolve(&source, &basic("testuser", "secret"))
+    let error = resolve(&registries, &source, &basic("testuser", "secret"))
         .await
         .unwrap_err();
     let Error::Denied { who, .. } = &error else {
@@ -170,8 +169,7 @@ async fn basic_credentials_are_sent_once_asked_for() {
     assert!(error.to_string().ends_with("(anonymous)"), "{error}");
     let source = reference(&format!("{}/a/b:1", registry.host));
     assert!(
-        registries
-            .resolve(&source, &basic("u", "p"))
+        resolve(&registries, &source, &basic("u", "p"))
             .await
             .unwrap()
             .is_some()
@@ -189,9 +187,7 @@ async fn a_404_for_strangers_is_asked_again_with_credentials() {
         _ => Some(Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown")),
     });
     let source = reference(&format!("{}/a/b:1", registry.host));
-    let found = registries(&BTreeMap::new())
-        .resolve(&source, &basic("u", "p"))
-        .await;
+    let found = resolve(&registries(&BTreeMap::new()), &source, &basic("u", "p")).await;
     assert!(found.unwrap().is_some());
 }
 
@@ -309,7 +305,7 @@ async fn an_identity_token_is_traded_by_oauth2() {
     });
     let token = Credentials::IdentityToken(SecretString::from("idt".to_owned()));
     let source = reference(&format!("{}/a/b:1", registry.host));
-    let found = registries(&BTreeMap::new()).resolve(&source, &token).await;
+    let found = resolve(&registries(&BTreeMap::new()), &source, &token).await;
     assert!(found.unwrap().is_some());
 }
 
@@ -319,7 +315,7 @@ async fn debug_output_shows_no_password_and_no_token() {
     simple(&from);
     guard(&from, |_, _| true);
     let registries = registries(&BTreeMap::new());
-    let copier = Copier::new(Arc::clone(&registries), 2);
+    let copier = Engine::over(Arc::clone(&registries));
     let mut request = request(&from, &to, "a/b:1");
     request.source_credentials = vec![basic("reader", "hunter2")];
     copy(&copier, &request).await.unwrap();

@@ -13,8 +13,8 @@ mod server;
 
 use image_cloner::config::HostConfig;
 use image_cloner::credentials::Credentials;
-use image_cloner::reference::Reference;
-use image_cloner::registry::{Copied, Copier, CopyRequest, Error, Progress, Registries};
+use image_cloner::reference::{Digest, Reference};
+use image_cloner::registry::{Copied, Copier, Error, Progress, Registries};
 use secrecy::SecretString;
 use server::{Registry, digest};
 use std::collections::BTreeMap;
@@ -56,8 +56,55 @@ fn registries(hosts: &BTreeMap<String, HostConfig>) -> Arc<Registries> {
     Arc::new(Registries::new(hosts).unwrap())
 }
 
-fn copier() -> Copier {
-    Copier::new(registries(&BTreeMap::new()), 4)
+/// Registries and an engine, as a run has them.
+#[derive(Debug)]
+struct Engine {
+    registries: Arc<Registries>,
+    copier: Copier,
+}
+
+impl Engine {
+    fn over(registries: Arc<Registries>) -> Self {
+        Self {
+            registries,
+            copier: Copier::new(4),
+        }
+    }
+
+    async fn copy(&self, request: &Request, told: &Told) -> Result<Copied, Error> {
+        let source = match &request.digest {
+            Some(digest) => request.source.with(None, Some(digest)),
+            None => request.source.clone(),
+        };
+        let (source, target) = tokio::join!(
+            self.registries.source(&source, &request.source_credentials),
+            self.registries
+                .target(&request.target, &request.target_credentials),
+        );
+        self.copier
+            .copy(&source?, &target?, request.verify, told)
+            .await
+    }
+}
+
+fn copier() -> Engine {
+    Engine::over(registries(&BTreeMap::new()))
+}
+
+/// What a reference points to; none when it is not there.
+async fn resolve(
+    registries: &Registries,
+    reference: &Reference,
+    credentials: &Credentials,
+) -> Result<Option<Digest>, Error> {
+    match registries
+        .source(reference, std::slice::from_ref(credentials))
+        .await
+    {
+        Ok(source) => Ok(Some(source.digest().clone())),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn reference(text: &str) -> Reference {
@@ -71,11 +118,22 @@ fn basic(username: &str, password: &str) -> Credentials {
     }
 }
 
+/// One copy.
+#[derive(Debug)]
+struct Request {
+    source: Reference,
+    source_credentials: Vec<Credentials>,
+    digest: Option<Digest>,
+    target: Reference,
+    target_credentials: Credentials,
+    verify: bool,
+}
+
 /// A request between two registries, without credentials: `NAME` in the one to `NAME` in the other.
-fn request(from: &Registry, to: &Registry, name: &str) -> CopyRequest {
-    CopyRequest {
+fn request(from: &Registry, to: &Registry, name: &str) -> Request {
+    Request {
         source: reference(&format!("{}/{name}", from.host)),
-        source_credentials: Vec::new(),
+        source_credentials: vec![Credentials::Anonymous],
         digest: None,
         target: reference(&format!("{}/{name}", to.host)),
         target_credentials: Credentials::Anonymous,
@@ -83,8 +141,8 @@ fn request(from: &Registry, to: &Registry, name: &str) -> CopyRequest {
     }
 }
 
-async fn copy(copier: &Copier, request: &CopyRequest) -> Result<Copied, Error> {
-    copier.copy(request, &Told::default()).await
+async fn copy(engine: &Engine, request: &Request) -> Result<Copied, Error> {
+    engine.copy(request, &Told::default()).await
 }
 
 /// Bytes that differ by seed and are not all alike.

@@ -1,0 +1,94 @@
+//! The copy engine as the rest of the crate sees it.
+//!
+//! Decides nothing; carries what the engine tells to an observer.
+
+use super::Error;
+use super::copy::Engine;
+use super::ends::{Source, Target};
+use super::transport::Event;
+use crate::reference::Digest;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// What a copy came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// The digest in the target, equal to the source's.
+    pub digest: Digest,
+    /// Whether the target had the image already; what was missing below it may have been put there.
+    pub present: bool,
+    /// Bytes of blobs that were carried.
+    pub bytes: u64,
+    /// The tag under which the target's former content was kept, if the tag moved.
+    pub kept: Option<String>,
+}
+
+impl Copied {
+    /// What was there before.
+    pub(super) fn present(digest: &Digest) -> Self {
+        Self {
+            digest: digest.clone(),
+            present: true,
+            bytes: 0,
+            kept: None,
+        }
+    }
+}
+
+/// Told of a copy's progress; called often, must be quick.
+pub trait Progress: Send + Sync {
+    /// Bytes of this image that are now known to have to be carried.
+    fn expected(&self, bytes: u64);
+    /// Bytes that were carried.
+    fn carried(&self, bytes: u64);
+    /// The host asked for a pause.
+    fn waiting(&self, host: &str, pause: Duration);
+}
+
+/// The copy engine: one for a whole run, so that no blob is carried twice.
+#[derive(Debug)]
+pub struct Copier {
+    engine: Engine,
+}
+
+impl Copier {
+    /// An engine with at most `concurrency` blob transfers per host.
+    pub fn new(concurrency: usize) -> Self {
+        Self {
+            engine: Engine::new(concurrency),
+        }
+    }
+
+    /// Copies one image. `verify` proves one that is there already complete, and repairs it where it is
+    /// not, instead of believing its tag: a manifest may be there without what it refers to.
+    ///
+    /// Safe to call many times at once and again after a failure; dropping the future abandons the copy and
+    /// leaves the target consistent.
+    pub async fn copy(
+        &self,
+        source: &Source,
+        target: &Target,
+        verify: bool,
+        progress: &dyn Progress,
+    ) -> Result<Copied, Error> {
+        let (told, mut events) = mpsc::unbounded_channel();
+        let relay = |event| match event {
+            Event::Expected(bytes) => progress.expected(bytes),
+            Event::Carried(bytes) => progress.carried(bytes),
+            Event::Waiting(host, pause) => progress.waiting(&host, pause),
+        };
+        let work = self.engine.copy(source, target, verify, &told);
+        tokio::pin!(work);
+        let copied = loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => relay(event),
+                copied = &mut work => break copied,
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            relay(event);
+        }
+        Ok(copied?)
+    }
+}
