@@ -42,11 +42,11 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     check(args, choose, terminal)?;
     let settings = Settings::load()?;
     let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
-    let (cluster, selection) = if choose {
+    let selection = if choose {
         let namespace = args.connection.namespace.as_deref();
-        interactive::choose(cluster, namespace, &args.selecting, terminal).await?
+        interactive::choose(&cluster, namespace, &args.selecting, terminal).await?
     } else {
-        (cluster, args.selecting.parse()?)
+        args.selecting.parse()?
     };
     if selection.is_broad() {
         let asks_nobody = args.yes || args.dry_run != DryRun::None;
