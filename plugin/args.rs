@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
-use image_cloner::execute;
+use image_cloner::outcome;
 use image_cloner::target::Layout;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -168,43 +168,11 @@ pub(crate) struct CloneArgs {
     /// Let the credentials for pushing be put into pull secrets
     #[arg(long)]
     pub(crate) share_credentials: bool,
-    /// Only show what would be done; with server, the API server checks it
-    #[arg(
-        long,
-        value_name = "none|client|server",
-        value_enum,
-        hide_possible_values = true,
-        hide_default_value = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "none",
-        default_missing_value = "client"
-    )]
-    pub(crate) dry_run: DryRun,
-    /// Ask nothing
-    #[arg(short, long)]
-    pub(crate) yes: bool,
     /// Choose namespace and workloads from lists
     #[arg(short, long, conflicts_with = "yes")]
     pub(crate) interactive: bool,
-    /// Wait until the repointed workloads are ready
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// How long to wait for each workload
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
-    pub(crate) timeout: Duration,
-    /// Print the changed objects or their names; wide shows all of the plan
-    #[arg(
-        short,
-        long,
-        value_name = "wide|json|yaml|name",
-        value_enum,
-        hide_possible_values = true
-    )]
-    pub(crate) output: Option<Output>,
-    /// Write what was done to this file, as JSON or YAML by its ending
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -238,13 +206,9 @@ pub(crate) struct CopyArgs {
     pub(crate) report: Option<PathBuf>,
 }
 
+/// How a run goes about what it changes, and what it tells.
 #[derive(Debug, Args)]
-pub(crate) struct RestoreArgs {
-    #[command(flatten)]
-    pub(crate) selecting: Selecting,
-    /// Undo only what this run did
-    #[arg(long, value_name = "ID")]
-    pub(crate) run: Option<String>,
+pub(crate) struct Running {
     /// Only show what would be done; with server, the API server checks it
     #[arg(
         long,
@@ -261,7 +225,7 @@ pub(crate) struct RestoreArgs {
     /// Ask nothing
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Wait until the restored workloads are ready
+    /// Wait until the changed workloads are ready
     #[arg(long)]
     pub(crate) wait: bool,
     /// How long to wait for each workload
@@ -279,6 +243,17 @@ pub(crate) struct RestoreArgs {
     /// Write what was done to this file, as JSON or YAML by its ending
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
+    /// Undo only what this run did
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -304,15 +279,6 @@ pub(crate) enum DryRun {
 }
 
 impl DryRun {
-    /// How the mode is named beside a line of output; none when it is for real.
-    pub(crate) fn label(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Client => Some("client"),
-            Self::Server => Some("server"),
-        }
-    }
-
     pub(crate) fn write_mode(self) -> WriteMode {
         match self {
             Self::Server => WriteMode::ServerDryRun,
@@ -321,7 +287,7 @@ impl DryRun {
     }
 }
 
-impl From<DryRun> for execute::DryRun {
+impl From<DryRun> for outcome::DryRun {
     fn from(mode: DryRun) -> Self {
         match mode {
             DryRun::None => Self::None,

@@ -1,9 +1,10 @@
 //! Progress: bars on a terminal, a line a finished image elsewhere.
 
-use crate::args::{DryRun, Output};
+use crate::args::{Output, Running};
 use crate::terminal::Terminal;
 use image_cloner::execute::{Event, Observer};
-use image_cloner::outcome::{ImageOutcome, WorkloadOutcome};
+use image_cloner::outcome::{DryRun, ImageOutcome, WorkloadOutcome};
+use image_cloner::plan::Plan;
 use image_cloner::reference::Reference;
 use image_cloner::report;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -17,6 +18,8 @@ pub(crate) struct Progress {
     terminal: Terminal,
     output: Option<Output>,
     dry_run: DryRun,
+    /// Lines name the namespace, since there are several.
+    name_namespaces: bool,
     /// What stdout says of images: nothing for clone, a line each for `copy`.
     copy_lines: bool,
     bars: Option<Bars>,
@@ -33,18 +36,19 @@ struct Bars {
 
 impl Progress {
     /// For a run that changes workloads.
-    pub(crate) fn of_workloads(
-        terminal: &Terminal,
-        output: Option<Output>,
-        dry_run: DryRun,
-        (images, workloads): (usize, usize),
-    ) -> Arc<Self> {
+    pub(crate) fn of_workloads(terminal: &Terminal, running: &Running, plan: &Plan) -> Arc<Self> {
+        let mut namespaces = plan
+            .workloads
+            .iter()
+            .map(|planned| &planned.workload.id.namespace);
+        let first = namespaces.next();
         Arc::new(Self {
             terminal: terminal.clone(),
-            output,
-            dry_run,
+            output: running.output,
+            dry_run: running.dry_run.into(),
+            name_namespaces: namespaces.any(|namespace| Some(namespace) != first),
             copy_lines: false,
-            bars: Bars::draw(terminal, images, workloads),
+            bars: Bars::draw(terminal, plan.copies.len(), plan.workloads.len()),
         })
     }
 
@@ -54,6 +58,7 @@ impl Progress {
             terminal: terminal.clone(),
             output: None,
             dry_run: DryRun::None,
+            name_namespaces: false,
             copy_lines: true,
             bars: Bars::draw(terminal, images, 0),
         })
@@ -102,7 +107,9 @@ impl Progress {
         self.print(|terminal| {
             match self.output {
                 None | Some(Output::Wide) => {
-                    if let Some(line) = report::workload_line(outcome, self.dry_run.label()) {
+                    if let Some(line) =
+                        report::workload_line(outcome, self.name_namespaces, self.dry_run)
+                    {
                         terminal.data(&line);
                     }
                 }
@@ -112,7 +119,8 @@ impl Progress {
                 Some(Output::Name | Output::Json | Output::Yaml) => {}
             }
             for note in &outcome.notes {
-                terminal.note(&format!("{}: {note}", outcome.workload));
+                let id = &outcome.workload;
+                terminal.note(&format!("{id} in {}: {note}", id.namespace));
             }
         });
     }

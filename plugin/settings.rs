@@ -78,7 +78,11 @@ impl Settings {
             return Ok(None);
         };
         let registry = TargetRegistry::parse(&name, self.layout(copying.layout)?)?;
-        if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT") {
+        // bound to its registry as the user and password are: another host's traffic is not its business
+        if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
+            && let Some(own) = self.environment.get("REGISTRY")
+            && TargetRegistry::parse(own, Layout::default())?.host() == registry.host()
+        {
             hosts
                 .entry(registry.host().to_owned())
                 .or_default()

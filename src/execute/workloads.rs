@@ -1,10 +1,10 @@
 //! The workloads of a run: each written once, when its images are there.
 
 use super::images::Images;
-use super::{DryRun, Event, Observer, Options};
+use super::{Event, Observer, Options};
 use crate::cluster::{Cluster, Error, Rollout};
 use crate::credentials::Credentials;
-use crate::outcome::{Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
+use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
 use crate::plan::{self, Copy, Decision, Observed, Plan, Planned, Policy};
 use crate::workload::{Workload, WorkloadId};
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 /// Writers of one object can collide; after so many collisions in a row something else is wrong.
 const TRIES: usize = 5;
-/// Workloads written or waited for at once.
+/// Workloads written at once.
 const WRITERS: usize = 16;
 
 /// One run against one cluster.
@@ -98,6 +98,7 @@ impl Run {
             workloads,
             took: started.elapsed(),
             interrupted: self.options.stop.is_cancelled(),
+            dry_run: self.options.dry_run,
         }
     }
 
@@ -123,6 +124,7 @@ impl Run {
             workloads,
             took: started.elapsed(),
             interrupted: self.options.stop.is_cancelled(),
+            dry_run: self.options.dry_run,
         }
     }
 
@@ -203,17 +205,8 @@ impl Run {
         copies: impl Iterator<Item = &Copy>,
         images: &Images,
     ) -> Result<(), Failure> {
-        let arrivals = join_all(copies.map(|copy| images.arrive(copy, &self.observer))).await;
-        for arrival in arrivals {
-            if let ImageState::Failed(failure) = &arrival.outcome.state {
-                return Err(failure.clone());
-            }
-            if let Some(denied) = arrival.denied.get(id) {
-                let source = arrival.outcome.source.familiar();
-                return Err(denied.clone().context(format!("reading {source} for {id}")));
-            }
-        }
-        Ok(())
+        let there = copies.map(|copy| images.there_for(id, copy, &self.observer));
+        join_all(there).await.into_iter().collect()
     }
 
     /// Writes a workload: reads it again, plans on what is there now, and sends the patch; from the start
@@ -285,6 +278,13 @@ impl Run {
                         Err(failure) => WorkloadState::Failed(failure),
                     },
                     Decision::CopyOnly(reason) => WorkloadState::CopiedOnly(reason),
+                    // cloned before: whether that came to anything is what `--wait` asks
+                    Decision::Unchanged if planned.workload.record.is_some() => {
+                        match self.follow(id).await {
+                            Ok(_) => WorkloadState::Unchanged,
+                            Err(failure) => WorkloadState::Failed(failure),
+                        }
+                    }
                     Decision::Unchanged => WorkloadState::Unchanged,
                     Decision::Skip(reason) => WorkloadState::Skipped(reason),
                 }

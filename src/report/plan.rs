@@ -1,6 +1,6 @@
 //! The plan as a screen, before the confirmation.
 
-use super::text::{bytes, count, rows, shorten};
+use super::text::{bytes, count, rows, shorten, wrap};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
 use crate::reference::Reference;
@@ -42,14 +42,17 @@ pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
     }
     for (head, count, rest) in totals(plan, survey, scene) {
         let count = count.map_or(String::new(), |count| count.to_string());
-        screen += format!("{head:<11} {count:>3}  {rest}").trim_end();
+        let row = format!("{head:<11} {count:>3}  {rest}");
+        let width = if scene.wide { usize::MAX } else { scene.width };
+        screen += &wrap(row.trim_end(), width, 17);
         screen.push('\n');
     }
     screen
 }
 
-/// The question before a plan is carried out: `Copy 59 images (2.9 GB), repoint 47 workloads in prod?`
-pub fn question(plan: &Plan, survey: &Survey) -> String {
+/// The question before a plan is carried out: `Copy 59 images (2.9 GB), repoint 47 workloads in prod?`;
+/// none where nothing would be done.
+pub fn question(plan: &Plan, survey: &Survey) -> Option<String> {
     let new: Vec<_> = plan
         .copies
         .iter()
@@ -81,7 +84,7 @@ pub fn question(plan: &Plan, survey: &Survey) -> String {
     if let Some(first) = question.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    question + "?"
+    (!question.is_empty()).then(|| question + "?")
 }
 
 /// The namespaces of these workloads: named while they are few.
@@ -162,14 +165,20 @@ fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = decisions(plan);
     for copy in &plan.copies {
         match survey.get(&copy.target) {
-            Some(Ok(found)) if found.moved.is_some() => {
-                let name = copy.source.familiar();
-                let running = found.digest.short();
-                let text = format!("{name} is newer upstream; copying running {running}");
-                rows.push(("moved", None, text));
+            Some(Ok(found)) => {
+                rows.extend(found.notes.iter().map(|note| ("note", None, note.clone())));
+                let denied = found.denied.iter().map(|(id, why)| {
+                    let name = copy.source.familiar();
+                    let text = format!("{id} in {} may not read {name}: {why}", id.namespace);
+                    ("fails", None, text)
+                });
+                rows.extend(denied);
             }
-            Some(Err(failure)) => rows.push(("fails", None, failure.message.clone())),
-            _ => {}
+            Some(Err(failure)) => {
+                let text = format!("{}: {failure}", copy.source.familiar());
+                rows.push(("fails", None, text));
+            }
+            None => {}
         }
     }
     let needing: Vec<_> = plan
