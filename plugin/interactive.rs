@@ -21,14 +21,14 @@ pub(crate) async fn choose(
     selecting: &Selecting,
     terminal: &Terminal,
 ) -> Result<Selection, Stopped> {
-    let candidates = if !selecting.is_empty() {
-        selecting.parse()?
-    } else {
+    let candidates = if selecting.is_empty() {
         let namespace = match namespace {
             Some(namespace) => namespace.to_owned(),
             None => choose_namespace(cluster).await?,
         };
         Selection::parse(&[format!("ns/{namespace}")], false, None)?
+    } else {
+        selecting.parse()?
     };
     let (workloads, missing) = cluster.workloads(&candidates).await?;
     if let Some(error) = missing.into_iter().next() {
@@ -42,7 +42,7 @@ pub(crate) async fn choose(
     let ids: Vec<&WorkloadId> = workloads.iter().map(|workload| &workload.id).collect();
     let one_namespace = ids.iter().all(|id| id.namespace == ids[0].namespace);
     // a line that wraps would be drawn again and again
-    let room = terminal.width.saturating_sub(6);
+    let room = terminal.width.saturating_sub(8);
     let items: Vec<String> = workloads
         .iter()
         .map(|workload| {
@@ -132,6 +132,7 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Stopped> {
     let said = Confirm::with_theme(&SimpleTheme)
         .with_prompt(question)
         .default(false)
+        .wait_for_newline(true)
         .interact_opt();
     answer(said)
 }

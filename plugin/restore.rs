@@ -67,9 +67,19 @@ async fn prepare(
         Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
     let (workloads, missing) = cluster.workloads(selection).await?;
     let missed = terminal.missing(missing);
-    let plan = plan::restore(&workloads, args.run.as_deref());
+    let mut plan = plan::restore(&workloads, args.run.as_deref());
+    if selection.is_broad() {
+        // those that were never cloned are no news
+        let is_news = |planned: &Planned| {
+            planned.workload.record_text.is_some() || planned.decision != Decision::Unchanged
+        };
+        plan.workloads.retain(is_news);
+    }
+    if review || args.running.dry_run != DryRun::None {
+        let context = cluster.context();
+        terminal.say(&report::restore(&plan, context, terminal.width));
+    }
     if review {
-        terminal.say(&report::restore(&plan));
         let is_change = |planned: &&Planned| matches!(planned.decision, Decision::Repoint(_));
         let changed = plan.workloads.iter().filter(is_change).count();
         if changed > 0 && !interactive::confirm(&report::restore_question(changed))? {

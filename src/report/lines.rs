@@ -36,7 +36,9 @@ fn after_comma(rollout: &String) -> String {
 pub fn image_line(outcome: &ImageOutcome) -> Option<String> {
     let source = outcome.source.familiar();
     match &outcome.state {
-        ImageState::Copied { bytes: 0 } => Some(format!("{source} copied, nothing to carry")),
+        ImageState::Copied { bytes: 0 } => {
+            Some(format!("{source} copied, its layers were there already"))
+        }
         ImageState::Copied { bytes: carried } => {
             Some(format!("{source} copied, {}", bytes(*carried)))
         }

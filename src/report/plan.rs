@@ -60,11 +60,7 @@ pub fn question(plan: &Plan, survey: &Survey) -> Option<String> {
         .filter(|found| !found.present)
         .collect();
     let size: u64 = new.iter().filter_map(|found| found.size).sum();
-    let repointed: Vec<_> = plan
-        .workloads
-        .iter()
-        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
-        .collect();
+    let repointed = repointed(plan, survey);
     let mut parts = Vec::new();
     if !new.is_empty() {
         parts.push(format!(
@@ -85,6 +81,25 @@ pub fn question(plan: &Plan, survey: &Survey) -> Option<String> {
         first.make_ascii_uppercase();
     }
     (!question.is_empty()).then(|| question + "?")
+}
+
+/// The workloads that will be repointed, as far as can be told: their images can be had.
+fn repointed<'a>(plan: &'a Plan, survey: &Survey) -> Vec<&'a Planned> {
+    let is_there = |planned: &Planned, target: &Reference| match survey.get(target) {
+        Some(Ok(found)) => !found.denied.contains_key(&planned.workload.id),
+        Some(Err(_)) => false,
+        None => true,
+    };
+    plan.workloads
+        .iter()
+        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
+        .filter(|planned| {
+            planned
+                .targets
+                .iter()
+                .all(|target| is_there(planned, target))
+        })
+        .collect()
 }
 
 /// The namespaces of these workloads: named while they are few.
@@ -162,7 +177,7 @@ fn relative(target: &Reference, registry: &TargetRegistry) -> String {
 type Row = (&'static str, Option<usize>, String);
 
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
-    let mut rows = decisions(plan);
+    let mut rows = decisions(plan, survey);
     for copy in &plan.copies {
         match survey.get(&copy.target) {
             Some(Ok(found)) => {
@@ -194,12 +209,8 @@ fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
 }
 
 /// How many workloads each decision takes in; a row a reason where there are reasons.
-fn decisions(plan: &Plan) -> Vec<Row> {
-    let repointed: Vec<_> = plan
-        .workloads
-        .iter()
-        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
-        .collect();
+fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
+    let repointed = repointed(plan, survey);
     let mut rows = Vec::new();
     if !repointed.is_empty() {
         rows.push(("repoint", Some(repointed.len()), by_kind(&repointed)));
@@ -223,6 +234,14 @@ fn decisions(plan: &Plan) -> Vec<Row> {
         last = head;
     }
     rows
+}
+
+/// A reason without the name in it, so that like ones are counted together.
+fn kind_of(reason: &str) -> &str {
+    match reason.strip_prefix("controlled by ") {
+        Some(_) => reason.split('/').next().unwrap_or(reason),
+        None => reason,
+    }
 }
 
 fn needs_secret(planned: &Planned) -> bool {
