@@ -7,7 +7,7 @@ use super::blobs::{Blobs, Limits};
 use super::copier::Copied;
 use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
-use super::manifest::Manifest;
+use super::manifest::{self, Manifest};
 use super::refusal::{Kind, Refusal, Result};
 use super::transport::{Event, Repository};
 use crate::reference::Digest;
@@ -120,7 +120,7 @@ impl Engine {
 
 impl Job<'_> {
     async fn run(&self, manifest: &Manifest, mut landing: Landing) -> Result<Copied> {
-        let bytes = self.below(manifest).await?;
+        let bytes = self.below(manifest, 0).await?;
         if landing.seen == Seen::Hidden {
             // blobs are in it: it exists now, and a tag that still cannot be seen must not be moved
             landing.seen = self.to.head_manifest(&landing.tag).await?.into();
@@ -141,7 +141,7 @@ impl Job<'_> {
 
     /// Proves an image that is in the target complete, once; puts there what is missing below it.
     async fn prove(&self, manifest: &Manifest) -> Result<Copied> {
-        let bytes = self.below(manifest).await?;
+        let bytes = self.below(manifest, 0).await?;
         self.engine.prove(self.place(&manifest.digest));
         Ok(Copied {
             bytes,
@@ -158,12 +158,13 @@ impl Job<'_> {
     }
 
     /// Puts everything below a manifest into the target; gives the bytes that were carried.
-    fn below<'a>(&'a self, manifest: &'a Manifest) -> BoxFuture<'a, Result<u64>> {
+    fn below<'a>(&'a self, manifest: &'a Manifest, depth: usize) -> BoxFuture<'a, Result<u64>> {
         async move {
+            manifest::check_depth(&manifest.digest, depth)?;
             if self.engine.is_proven(&self.place(&manifest.digest)) {
                 return Ok(0);
             }
-            let children = try_join_all(manifest.children.iter().map(|c| self.child(&c.digest)));
+            let children = try_join_all(manifest.children.iter().map(|c| self.child(&c.digest, depth + 1)));
             let (foreign, blobs): (Vec<_>, Vec<_>) =
                 manifest.blobs.iter().partition(|blob| blob.foreign);
             for blob in foreign {
@@ -177,7 +178,7 @@ impl Job<'_> {
     }
 
     /// A manifest below an index: everything below it first, then itself by its digest.
-    async fn child(&self, digest: &Digest) -> Result<u64> {
+    async fn child(&self, digest: &Digest, depth: usize) -> Result<u64> {
         let place = self.place(digest);
         let _flight = self.engine.manifests.alone(place.clone()).await;
         if self.engine.is_proven(&place) {
@@ -189,10 +190,10 @@ impl Job<'_> {
             Asking::BigBlobs | Asking::Nothing => None,
         };
         let bytes = if let Some(manifest) = present {
-            self.below(&manifest).await?
+            self.below(&manifest, depth).await?
         } else {
             let manifest = self.from.get_manifest(digest.as_str()).await?;
-            let bytes = self.below(&manifest).await?;
+            let bytes = self.below(&manifest, depth).await?;
             let pushed = self.to.put_manifest(digest.as_str(), &manifest).await;
             pushed?;
             bytes

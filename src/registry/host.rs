@@ -7,12 +7,14 @@ use super::challenge::Challenge;
 use super::clients::{Clients, Lane};
 use super::refusal::{self, Kind, Refusal, Result};
 use super::token::Tokens;
+use super::transport::Access;
 use crate::config::{HostConfig, Insecure};
 use reqwest::{Method, Url};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -39,8 +41,11 @@ pub(super) struct Endpoint {
     prefix: Option<String>,
     base: OnceCell<Url>,
     challenge: RwLock<Option<Challenge>>,
-    /// Whether `/v2/` was asked for the challenge that a 404 may have hidden.
-    pub(super) asked: AtomicBool,
+    /// Set once `/v2/` was asked for the challenge that a 404 may have hidden.
+    pub(super) asked: OnceCell<()>,
+    /// Scopes that challenges asked for besides the repository's own (a registry that knows it by
+    /// another name): without them a body would be sent in vain each time.
+    wanted: Mutex<HashMap<(String, Access), BTreeSet<String>>>,
     /// Whether whole-blob uploads were refused here and pieces were not.
     pub(super) in_pieces: AtomicBool,
     pub(super) clients: Arc<Clients>,
@@ -122,7 +127,8 @@ impl Endpoint {
             prefix,
             base: OnceCell::new(),
             challenge: RwLock::new(None),
-            asked: AtomicBool::new(false),
+            asked: OnceCell::new(),
+            wanted: Mutex::default(),
             in_pieces: AtomicBool::new(false),
             clients,
             tokens: Arc::clone(&shared.tokens),
@@ -186,7 +192,7 @@ impl Endpoint {
     pub(super) fn challenge(&self) -> Option<Challenge> {
         self.challenge
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
@@ -194,12 +200,23 @@ impl Endpoint {
         *self
             .challenge
             .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(challenge);
+            .unwrap_or_else(PoisonError::into_inner) = Some(challenge);
     }
 
-    /// True once: the first caller is to ask `/v2/`.
-    pub(super) fn asks_first(&self) -> bool {
-        !self.asked.swap(true, Ordering::Relaxed)
+    /// Remembers scopes that a challenge added for a repository.
+    pub(super) fn want<'a>(
+        &self,
+        place: (String, Access),
+        added: impl Iterator<Item = &'a String>,
+    ) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.entry(place).or_default().extend(added.cloned());
+    }
+
+    /// The scopes that are to be asked for besides the repository's own.
+    pub(super) fn wanted(&self, place: &(String, Access)) -> BTreeSet<String> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.get(place).cloned().unwrap_or_default()
     }
 }
 
@@ -222,9 +239,11 @@ impl Place {
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.trim_matches('/');
         // people paste the API's address
-        let path = path
-            .strip_prefix("v2")
-            .map_or(path, |p| p.trim_start_matches('/'));
+        let path = match path.split_once('/') {
+            Some(("v2", rest)) => rest.trim_start_matches('/'),
+            None if path == "v2" => "",
+            _ => path,
+        };
         let url = Url::parse(&format!("https://{address}/")).ok()?;
         if url.host_str().is_none() || !url.username().is_empty() || url.query().is_some() {
             return None;
@@ -287,6 +306,8 @@ mod tests {
             "https://harbor/v2/hub",
             Some((Some("https"), "harbor", Some("hub"))),
         );
+        check("harbor/v2", Some((None, "harbor", None)));
+        check("harbor/v2-hub", Some((None, "harbor", Some("v2-hub"))));
         check("harbor/hub/x/", Some((None, "harbor", Some("hub/x"))));
         check("ftp://harbor", None);
         check("https://me:pw@harbor", None);

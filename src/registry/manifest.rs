@@ -13,7 +13,7 @@ use oci_client::manifest::{
     OCI_IMAGE_MEDIA_TYPE, OciDescriptor,
 };
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 
 /// What is asked for; a registry may convert to an older form whatever is not listed.
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
@@ -58,6 +58,22 @@ struct Document {
     layers: Option<Vec<OciDescriptor>>,
 }
 
+/// Indexes in indexes: nobody nests them deeper than once or twice.
+const DEPTH: usize = 8;
+
+/// Refuses to follow what is nested without end.
+pub(super) fn check_depth(digest: &Digest, depth: usize) -> Result<()> {
+    if depth <= DEPTH {
+        return Ok(());
+    }
+    let detail = format!("more than {DEPTH} indexes around it");
+    Err(Refusal::new(
+        format!("reading {digest}"),
+        Kind::Other,
+        detail,
+    ))
+}
+
 impl Repository {
     /// What a tag or digest points to: one HEAD.
     pub(super) async fn head_manifest(&self, point: &str) -> Result<Option<Descriptor>> {
@@ -72,7 +88,7 @@ impl Repository {
             }
             status if status.is_success() && !refusal::is_html(response.headers()) => {
                 match described(response.headers()) {
-                    Some(found) => Ok(Some(found)),
+                    Some(found) => same(point, found, &response).map(Some),
                     None => self.describe_by_get(point).await,
                 }
             }
@@ -276,6 +292,18 @@ fn described(headers: &HeaderMap) -> Option<Descriptor> {
             .and_then(|v| v.parse().ok())
             .unwrap_or(0),
     })
+}
+
+/// What was asked for by digest must be that.
+fn same(point: &str, found: Descriptor, response: &Response) -> Result<Descriptor> {
+    match point.parse::<Digest>() {
+        Ok(asked) if asked.algorithm() == found.digest.algorithm() && asked != found.digest => {
+            let what = refusal::describe(&Method::HEAD, response.url());
+            let detail = format!("the registry has {} there", found.digest);
+            Err(Refusal::new(what, Kind::Corrupt, detail))
+        }
+        _ => Ok(found),
+    }
 }
 
 fn header_digest(headers: &HeaderMap) -> Option<Digest> {

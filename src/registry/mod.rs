@@ -158,7 +158,7 @@ impl Registries {
     /// platforms, each digest once.
     pub async fn size(&self, source: &Source) -> Result<u64, Error> {
         let sizes = Mutex::default();
-        sum(&source.repository, source.digest().clone(), &sizes).await?;
+        sum(&source.repository, source.digest().clone(), 0, &sizes).await?;
         let sizes = sizes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(sizes.values().sum())
     }
@@ -301,10 +301,16 @@ async fn ping(endpoint: &Arc<host::Endpoint>, credentials: &Credentials) -> refu
 fn sum<'a>(
     repository: &'a Repository,
     digest: Digest,
+    depth: usize,
     sizes: &'a Mutex<HashMap<Digest, u64>>,
 ) -> BoxFuture<'a, refusal::Result<()>> {
     async move {
+        let seen = |sizes: &mut HashMap<_, _>| sizes.insert(digest.clone(), 0).is_some();
+        if seen(&mut sizes.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
         let manifest = repository.get_manifest(digest.as_str()).await?;
+        manifest::check_depth(&digest, depth)?;
         {
             let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
             sizes.insert(digest, manifest.bytes.len() as u64);
@@ -312,7 +318,7 @@ fn sum<'a>(
             sizes.extend(blobs.map(|blob| (blob.digest.clone(), blob.size)));
         }
         let children = manifest.children.into_iter();
-        try_join_all(children.map(|child| sum(repository, child.digest, sizes))).await?;
+        try_join_all(children.map(|child| sum(repository, child.digest, depth + 1, sizes))).await?;
         Ok(())
     }
     .boxed()

@@ -42,7 +42,7 @@ pub(super) enum Event {
 }
 
 /// What may be done in a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Access {
     Pull,
     Push,
@@ -148,6 +148,10 @@ impl Repository {
         token::who(&self.credentials)
     }
 
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.credentials == Credentials::Anonymous
+    }
+
     pub(super) fn tell(&self, event: Event) {
         if let Some(told) = &self.told {
             // the observer may be gone already when the copy was abandoned
@@ -222,7 +226,7 @@ impl Repository {
             let hidden = matches!(status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
                 && sent.is_none()
                 && !streaming;
-            if hidden && self.ask_for_challenge().await? {
+            if hidden && self.may_hide().await? {
                 sent = self.authorization(&scopes, None).await?;
                 if sent.is_some() {
                     continue;
@@ -231,10 +235,14 @@ impl Repository {
             if status != StatusCode::UNAUTHORIZED || renewed {
                 return Ok(response);
             }
-            let Some((challenge, wanted)) = token::challenge_of(&response, &scopes) else {
+            let Some((challenge, wanted)) = self.challenge_of(&response, &scopes).await? else {
                 return Ok(response);
             };
             self.endpoint.learn(challenge);
+            if call.more_scopes.is_empty() {
+                let place = (self.name.clone(), self.access);
+                self.endpoint.want(place, wanted.difference(&scopes));
+            }
             scopes = wanted;
             let again = self.authorization(&scopes, sent.as_ref()).await?;
             // nothing new to say, or no body left to say it with
@@ -247,22 +255,37 @@ impl Repository {
         }
     }
 
-    /// Some registries answer 404 to strangers without a challenge (Nexus, GitLab). `/v2/` has it.
-    async fn ask_for_challenge(&self) -> Result<bool> {
-        if matches!(self.credentials, Credentials::Anonymous)
-            || self.endpoint.challenge().is_some()
-            || !self.endpoint.asks_first()
-        {
+    /// The challenge in an answer of the registry itself. A host that it redirected to must not ask for
+    /// what belongs to the registry.
+    async fn challenge_of(
+        &self,
+        response: &Response,
+        scopes: &BTreeSet<String>,
+    ) -> Result<Option<(Challenge, BTreeSet<String>)>> {
+        let own = same_origin(response.url(), self.endpoint.base().await?);
+        Ok(own.then(|| token::challenge_of(response, scopes)).flatten())
+    }
+
+    /// Whether a 404 or 403 for a stranger may hide something: some registries answer so without a
+    /// challenge (Nexus, GitLab), and only `/v2/` has it. Asked once; whoever comes meanwhile waits.
+    async fn may_hide(&self) -> Result<bool> {
+        if self.is_anonymous() {
             return Ok(false);
         }
-        let url = ping_url(&self.endpoint).await?;
-        let response = self
-            .follow(&Call::new(Method::GET, url), None, None)
-            .await?;
-        let found = token::challenge_of(&response, &BTreeSet::new());
-        Ok(found
-            .map(|(challenge, _)| self.endpoint.learn(challenge))
-            .is_some())
+        if self.endpoint.challenge().is_none() {
+            let asked = &self.endpoint.asked;
+            asked.get_or_try_init(|| self.ask_for_challenge()).await?;
+        }
+        Ok(self.endpoint.challenge().is_some())
+    }
+
+    async fn ask_for_challenge(&self) -> Result<()> {
+        let ping = Call::new(Method::GET, ping_url(&self.endpoint).await?);
+        let response = self.follow(&ping, None, None).await?;
+        if let Some((challenge, _)) = self.challenge_of(&response, &BTreeSet::new()).await? {
+            self.endpoint.learn(challenge);
+        }
+        Ok(())
     }
 
     fn scopes(&self, call: &Call) -> BTreeSet<String> {
@@ -274,6 +297,7 @@ impl Repository {
             };
             scopes.insert(format!("repository:{}:{actions}", self.name));
         }
+        scopes.extend(self.endpoint.wanted(&(self.name.clone(), self.access)));
         scopes
     }
 

@@ -10,6 +10,7 @@ mod copies;
 mod faults;
 mod logins;
 mod server;
+mod trust;
 
 use image_cloner::config::HostConfig;
 use image_cloner::credentials::Credentials;
