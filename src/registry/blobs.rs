@@ -110,6 +110,16 @@ impl Blobs {
         other.cloned().or_else(source)
     }
 
+    /// Forgets what a repository was known to have.
+    pub(super) fn forget(&self, host: &str, repository: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((of, _), repositories) in known.iter_mut() {
+            if of == host {
+                repositories.remove(repository);
+            }
+        }
+    }
+
     fn learn(&self, key: Key, repository: &str) {
         self.known
             .lock()

@@ -6,7 +6,8 @@
 use super::digest::Hasher;
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::transport::{Call, Event, Pauses, RETRIES, Repository};
+use super::retry::{Pauses, RETRIES};
+use super::transport::{Call, Event, Repository};
 use bytes::{Buf as _, Bytes};
 use futures::stream::{self, Stream};
 use reqwest::header::{CONTENT_RANGE, RANGE};
@@ -152,7 +153,7 @@ impl Source {
         if self.at == self.content.size {
             return Ok(None);
         }
-        let mut pauses = Pauses::new(RETRIES);
+        let mut pauses = Pauses::new(&self.repository.endpoint, RETRIES);
         loop {
             // asking is tried again by the transport; here only what breaks later is
             let response = match self.open.take() {

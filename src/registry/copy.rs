@@ -14,6 +14,7 @@ use crate::reference::Digest;
 use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What the images of a run share.
@@ -24,6 +25,9 @@ pub(super) struct Engine {
     /// Manifests that are known to be in the target with everything below them.
     proven: Mutex<HashSet<Place>>,
 }
+
+/// What was seen of a tag so long ago may have changed.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// A digest in a repository of a host.
 type Place = (String, String, Digest);
@@ -100,7 +104,16 @@ impl Engine {
         let asking = async { Ok(Asking::of(&landing.seen, &job.to).await) };
         let (asking, manifest) = try_join(asking, job.from.get_manifest(digest.as_str())).await?;
         job.asking = asking;
-        job.run(&manifest, landing).await
+        job.run(&manifest, target, landing).await
+    }
+
+    /// Believes nothing any more of what a repository was seen to have.
+    fn forget(&self, to: &Repository) {
+        self.blobs.forget(&to.endpoint.host, &to.name);
+        self.proven
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(host, name, _)| (host, name) != (&to.endpoint.host, &to.name));
     }
 
     fn is_proven(&self, place: &Place) -> bool {
@@ -119,17 +132,25 @@ impl Engine {
 }
 
 impl Job<'_> {
-    async fn run(&self, manifest: &Manifest, mut landing: Landing) -> Result<Copied> {
-        let bytes = self.below(manifest, 0).await?;
-        if landing.seen == Seen::Hidden {
-            // blobs are in it: it exists now, and a tag that still cannot be seen must not be moved
-            landing.seen = self.to.head_manifest(&landing.tag).await?.into();
-        }
+    async fn run(&self, manifest: &Manifest, target: &Target, landing: Landing) -> Result<Copied> {
+        let mut bytes = self.below(manifest, 0).await?;
+        // a question and a transfer take their time, and somebody may have pushed meanwhile; what was
+        // hidden can be seen now that blobs are in it, or must not be moved
+        let stale = bytes > 0 || landing.seen == Seen::Hidden || target.found.elapsed() > FRESH;
+        let landing = if stale {
+            ends::land_again(target, &manifest.digest, landing).await?
+        } else {
+            landing
+        };
         let kept = match &landing.seen {
-            Seen::There(old) if *old != manifest.digest => self.keep(&landing.tag, old).await?,
+            Seen::There(old) if *old != manifest.digest => {
+                self.keep(&landing.tag, old).await.map_err(|refusal| {
+                    refusal.while_doing(&format!("keeping what {} has", landing.tag))
+                })?
+            }
             _ => None,
         };
-        self.tag(manifest, &landing).await?;
+        bytes += self.tag(manifest, &landing).await?;
         self.engine.prove(self.place(&manifest.digest));
         Ok(Copied {
             digest: manifest.digest.clone(),
@@ -194,22 +215,36 @@ impl Job<'_> {
         } else {
             let manifest = self.from.get_manifest(digest.as_str()).await?;
             let bytes = self.below(&manifest, depth).await?;
-            let pushed = self.to.put_manifest(digest.as_str(), &manifest).await;
-            pushed?;
-            bytes
+            bytes + self.push(digest.as_str(), &manifest, depth).await?
         };
         self.engine.prove(place);
         Ok(bytes)
     }
 
+    /// Pushes a manifest; where the registry has lost what it refers to since that was seen there
+    /// (garbage collection), brings it once more. Gives the bytes that were carried.
+    async fn push(&self, point: &str, manifest: &Manifest, depth: usize) -> Result<u64> {
+        match self.to.put_manifest(point, manifest).await {
+            Err(refusal) if refusal.misses_content() => {
+                tracing::debug!(
+                    what = refusal.what,
+                    detail = refusal.detail,
+                    "bringing it again"
+                );
+                self.engine.forget(&self.to);
+                let bytes = self.below(manifest, depth).await?;
+                self.to.put_manifest(point, manifest).await?;
+                Ok(bytes)
+            }
+            pushed => pushed.map(|()| 0),
+        }
+    }
+
     /// Gives what a tag has now a second tag, since the first is about to move.
     async fn keep(&self, tag: &str, old: &Digest) -> Result<Option<String>> {
         let kept = replaced_tag(tag, old);
-        let (there, manifest) = try_join(
-            self.to.head_manifest(&kept),
-            self.to.find_manifest(old.as_str()),
-        )
-        .await?;
+        let (there, manifest) =
+            try_join(self.to.head_manifest(&kept), self.to.find_anything(old)).await?;
         if there.is_some_and(|there| there.digest == *old) {
             return Ok(Some(kept));
         }
@@ -222,17 +257,17 @@ impl Job<'_> {
     }
 
     /// Pushes the tag; where it moved, makes sure that it is ours now.
-    async fn tag(&self, manifest: &Manifest, landing: &Landing) -> Result<()> {
-        let pushed = self.to.put_manifest(&landing.tag, manifest).await;
+    async fn tag(&self, manifest: &Manifest, landing: &Landing) -> Result<u64> {
+        let pushed = self.push(&landing.tag, manifest, 0).await;
         if pushed.is_ok() && landing.seen == Seen::Free {
-            return Ok(());
+            return pushed;
         }
         let now = self.to.head_manifest(&landing.tag).await;
         match (pushed, now) {
             // an immutable tag that has this digest already refuses it and is right
-            (_, Ok(Some(now))) if now.digest == manifest.digest => Ok(()),
-            (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(refusal),
-            (Ok(()), Ok(now)) => Err(Refusal::new(
+            (pushed, Ok(Some(now))) if now.digest == manifest.digest => Ok(pushed.unwrap_or(0)),
+            (Err(refusal), _) | (Ok(_), Err(refusal)) => Err(refusal),
+            (Ok(_), Ok(now)) => Err(Refusal::new(
                 format!("pushing tag {} of {}", landing.tag, self.to.name),
                 Kind::Other,
                 format!(

@@ -8,6 +8,7 @@ use super::{Descriptor, Registries};
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
 use crate::target::keeping_tag;
+use std::time::Instant;
 
 /// An image that was found in a registry, and with which credentials it can be read there.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Target {
     pub(super) repository: Repository,
     pub(super) reference: Reference,
     pub(super) seen: Seen,
+    /// When that was.
+    pub(super) found: Instant,
 }
 
 impl Target {
@@ -134,7 +137,27 @@ pub(super) async fn find_target(
         repository,
         reference: reference.clone(),
         seen,
+        found: Instant::now(),
     })
+}
+
+/// The same, looked at again just before it is written.
+pub(super) async fn land_again(
+    place: &Target,
+    digest: &Digest,
+    landing: Landing,
+) -> Result<Landing> {
+    let seen = place.repository.head_manifest(&landing.tag).await?.into();
+    if place.reference.tag() != Some(landing.tag.as_str()) {
+        return Ok(Landing { seen, ..landing });
+    }
+    let found = Instant::now();
+    let place = Target {
+        seen,
+        found,
+        ..place.clone()
+    };
+    land(&place, digest).await
 }
 
 /// The tag to push. A pinned reference's own tag is taken only where it is free.
@@ -150,7 +173,7 @@ pub(super) async fn land(place: &Target, digest: &Digest) -> Result<Landing> {
         ));
     }
     match (target.tag(), target.digest()) {
-        (Some(_), Some(_)) if seen != Seen::Free => {
+        (Some(_), Some(_)) if seen != Seen::Free && !seen.is(digest) => {
             let tag = keeping_tag(digest);
             let seen = match seen {
                 Seen::Hidden => Seen::Hidden,

@@ -14,9 +14,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
 
 /// Small requests in flight to one host. Wide, since far registries are the normal case.
 const SMALL_REQUESTS: usize = 32;
@@ -48,6 +49,10 @@ pub(super) struct Endpoint {
     wanted: Mutex<HashMap<(String, Access), BTreeSet<String>>>,
     /// Whether whole-blob uploads were refused here and pieces were not.
     pub(super) in_pieces: AtomicBool,
+    /// Whether it ever answered.
+    pub(super) answered: AtomicBool,
+    /// Until when it asked to be left alone.
+    not_before: Mutex<Option<Instant>>,
     pub(super) clients: Arc<Clients>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) requests: Semaphore,
@@ -130,6 +135,8 @@ impl Endpoint {
             asked: OnceCell::new(),
             wanted: Mutex::default(),
             in_pieces: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            not_before: Mutex::default(),
             clients,
             tokens: Arc::clone(&shared.tokens),
             requests: Semaphore::new(SMALL_REQUESTS),
@@ -203,21 +210,38 @@ impl Endpoint {
             .unwrap_or_else(PoisonError::into_inner) = Some(challenge);
     }
 
+    /// Nothing is to be asked here for so long.
+    pub(super) fn hold(&self, pause: Duration) {
+        let until = Some(Instant::now() + pause);
+        let mut not_before = lock(&self.not_before);
+        *not_before = until.max(*not_before);
+    }
+
+    /// How long nothing is to be asked here.
+    pub(super) fn held(&self) -> Option<Duration> {
+        let left = lock(&self.not_before).map(|until| until.duration_since(Instant::now()));
+        left.filter(|left| !left.is_zero())
+    }
+
     /// Remembers scopes that a challenge added for a repository.
     pub(super) fn want<'a>(
         &self,
         place: (String, Access),
         added: impl Iterator<Item = &'a String>,
     ) {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = lock(&self.wanted);
         wanted.entry(place).or_default().extend(added.cloned());
     }
 
     /// The scopes that are to be asked for besides the repository's own.
     pub(super) fn wanted(&self, place: &(String, Access)) -> BTreeSet<String> {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = lock(&self.wanted);
         wanted.get(place).cloned().unwrap_or_default()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An endpoint as configured: a URL, or `host[:port]`, with an optional path.

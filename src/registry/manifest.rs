@@ -5,6 +5,7 @@
 use super::Descriptor;
 use super::digest::{self, Hasher};
 use super::refusal::{self, Kind, Refusal, Result};
+use super::retry::Pauses;
 use super::transport::{Call, Repository, drain};
 use crate::reference::Digest;
 use bytes::Bytes;
@@ -23,6 +24,9 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
 
 /// Registries take 4 MiB at least; some take more.
 const CAP: usize = 8 * 1024 * 1024;
+
+/// How often a manifest is asked for again whose body broke off.
+const BROKEN_BODIES: usize = 2;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -131,12 +135,7 @@ impl Repository {
         let url = self.url(&format!("manifests/{point}")).await?;
         let what = refusal::describe(&Method::GET, &url);
         let call = Call::new(Method::GET, url).header(ACCEPT, ACCEPTED);
-        let response = self.send(&call).await?;
-        if !response.status().is_success() || refusal::is_html(response.headers()) {
-            return Err(self.refuse(&Method::GET, response).await);
-        }
-        let headers = response.headers().clone();
-        let bytes = Bytes::from(refusal::capped(response, CAP).await?);
+        let (headers, bytes) = self.read(&call).await?;
         // a tag has no colon; what was asked for by digest must be that, whatever the header says
         let pinned = point.parse::<Digest>().ok();
         let named = pinned.or_else(|| header_digest(&headers));
@@ -153,6 +152,48 @@ impl Repository {
         };
         let served = header(&headers, &CONTENT_TYPE);
         Manifest::read(&what, bytes, digest, served.as_deref())
+    }
+
+    /// What a tag has, to be put under another one: whatever it is, and unread.
+    pub(super) async fn find_anything(&self, digest: &Digest) -> Result<Option<Manifest>> {
+        let url = self.url(&format!("manifests/{digest}")).await?;
+        let call = Call::new(Method::GET, url)
+            .header(ACCEPT, ACCEPTED)
+            .header(ACCEPT, "*/*");
+        let (headers, bytes) = match self.read(&call).await {
+            Ok(read) => read,
+            Err(refusal) if refusal.is_not_found() => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
+        let served = header(&headers, &CONTENT_TYPE);
+        Ok(Some(Manifest {
+            media_type: served.unwrap_or_else(|| OCI_IMAGE_MEDIA_TYPE.to_owned()),
+            // of a signed schema 1 manifest it is not the digest of the bytes
+            digest: digest.clone(),
+            bytes,
+            children: Vec::new(),
+            blobs: Vec::new(),
+        }))
+    }
+
+    /// A manifest's bytes; asked for again where they break off.
+    async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
+        let mut pauses = Pauses::new(&self.endpoint, BROKEN_BODIES);
+        loop {
+            let response = self.send(call).await?;
+            if !response.status().is_success() || refusal::is_html(response.headers()) {
+                return Err(self.refuse(&Method::GET, response).await);
+            }
+            let headers = response.headers().clone();
+            match refusal::capped(response, CAP).await {
+                Ok(bytes) => return Ok((headers, Bytes::from(bytes))),
+                Err(refusal) if refusal.transient() => {
+                    let pause = pauses.after(refusal)?;
+                    self.pause(pause).await;
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
     }
 
     /// Pushes a manifest under a tag or its digest.

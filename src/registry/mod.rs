@@ -21,6 +21,7 @@ mod flights;
 mod host;
 mod manifest;
 mod refusal;
+mod retry;
 mod token;
 mod transport;
 mod upload;

@@ -9,12 +9,16 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 use std::error::Error as StdError;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// What the inside of this module fails with; boxed, since it is large and rare.
 pub(super) type Result<T> = std::result::Result<T, Box<Refusal>>;
 
 /// How much of an error's body is read.
 const BODY_CAP: usize = 64 * 1024;
+
+/// No byte of a small body for so long is a broken connection.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why a request gave nothing.
 #[derive(Debug)]
@@ -30,6 +34,10 @@ pub(super) struct Refusal {
     pub(super) hint: Option<String>,
     /// Whether the credentials were refused themselves, not their use here.
     pub(super) by_token_server: bool,
+    /// Whether it was answered with as many further tries as there are.
+    pub(super) exhausted: bool,
+    /// The registry's own word for it, such as `MANIFEST_UNKNOWN`.
+    pub(super) code: String,
 }
 
 /// The kinds that are told apart inside.
@@ -61,11 +69,19 @@ impl Refusal {
             retry_after: None,
             hint: None,
             by_token_server: false,
+            exhausted: false,
+            code: String::new(),
         })
     }
 
     pub(super) fn hinted(mut self: Box<Self>, hint: impl Into<String>) -> Box<Self> {
         self.hint.get_or_insert(hint.into());
+        self
+    }
+
+    /// The same, named by what it was a part of.
+    pub(super) fn while_doing(mut self: Box<Self>, whole: &str) -> Box<Self> {
+        self.what = format!("{whole}: {}", self.what);
         self
     }
 
@@ -94,6 +110,13 @@ impl Refusal {
 
     pub(super) fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Whether a manifest was refused for what it refers to.
+    pub(super) fn misses_content(&self) -> bool {
+        let status = self.status().map(|status| status.as_u16());
+        let codes = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+        matches!(status, Some(400 | 404)) && codes.contains(&self.code.as_str())
     }
 
     /// Whether another endpoint of the same registry may do better.
@@ -195,6 +218,7 @@ fn from_parts(
         format!("{} {words}", status.as_u16()).trim_end().to_owned(),
     );
     who.clone_into(&mut refusal.who);
+    refusal.code = first_code(body);
     refusal.retry_after = retry_after(headers, jiff::Timestamp::now());
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         refusal = refusal.hinted(
@@ -255,6 +279,13 @@ impl TokenError {
     }
 }
 
+/// The code of the first error in a registry's envelope.
+fn first_code(body: &[u8]) -> String {
+    let envelope = serde_json::from_slice::<OciEnvelope>(body);
+    let first = envelope.ok().and_then(|e| e.errors.into_iter().next());
+    first.map_or_else(String::new, |error| code(&error.code))
+}
+
 fn code(code: &OciErrorCode) -> String {
     match serde_json::to_value(code) {
         Ok(serde_json::Value::String(text)) => text,
@@ -277,7 +308,12 @@ pub(super) async fn capped(mut response: Response, cap: usize) -> Result<Vec<u8>
     let what = describe(&Method::GET, response.url());
     let mut bytes = Vec::new();
     loop {
-        match response.chunk().await {
+        let chunk = timeout(SILENCE, response.chunk()).await;
+        let Ok(chunk) = chunk else {
+            let detail = format!("no byte for {} s", SILENCE.as_secs());
+            return Err(Refusal::new(what, Kind::Connection, detail));
+        };
+        match chunk {
             Ok(Some(chunk)) if bytes.len() + chunk.len() > cap => {
                 return Err(Refusal::new(
                     what,

@@ -7,6 +7,7 @@ use super::challenge::{self, Bearer, Challenge};
 use super::clients::Lane;
 use super::host::{Endpoint, is_loopback};
 use super::refusal::{self, Kind, Refusal, Result};
+use super::transport::ANSWER;
 use crate::credentials::Credentials;
 use base64::Engine as _;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -17,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// What a token is good for where its answer does not say: the token specification's default.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
@@ -302,14 +303,18 @@ async fn oauth2(
 
 async fn send(asked: &Asked<'_>, request: reqwest::Request) -> Result<Response> {
     let what = refusal::describe(request.method(), request.url());
-    asked
+    let client = asked
         .endpoint
         .clients
         .get(request.url().scheme(), Lane::Small)
-        .map_err(|reason| Refusal::new(what.clone(), Kind::Other, reason))?
-        .execute(request)
-        .await
-        .map_err(|error| refusal::broken(what, &error))
+        .map_err(|reason| Refusal::new(what.clone(), Kind::Other, reason))?;
+    match timeout(ANSWER, client.execute(request)).await {
+        Ok(answer) => answer.map_err(|error| refusal::broken(what, &error)),
+        Err(_) => {
+            let detail = format!("no answer within {} s", ANSWER.as_secs());
+            Err(Refusal::new(what, Kind::Connection, detail))
+        }
+    }
 }
 
 /// The challenge of a 401, its scopes joined to those that were asked for.

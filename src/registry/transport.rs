@@ -7,28 +7,20 @@ use super::challenge::Challenge;
 use super::clients::Lane;
 use super::host::Endpoint;
 use super::refusal::{self, Kind, Refusal, Result};
+use super::retry::{self, LONGEST_PAUSE, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// How often a request is sent again.
-pub(super) const RETRIES: usize = 5;
-
-/// How often a connection is tried again that could not be made.
-const CONNECTION_RETRIES: usize = 2;
-
-/// The longest pause that is waited out; a registry that asks for more is told of instead.
-const LONGEST_PAUSE: Duration = Duration::from_secs(90);
-
 /// No answer to a small request for so long is a broken connection.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 /// Redirects that are followed for one request.
 const REDIRECTS: usize = 8;
@@ -103,8 +95,15 @@ impl Call {
         self
     }
 
+    /// For streams, which are watched by whoever sends them.
     pub(super) fn untimed(mut self) -> Self {
         self.timeout = None;
+        self
+    }
+
+    /// For what takes longer than an answer usually does.
+    pub(super) fn within(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
         self
     }
 
@@ -169,7 +168,7 @@ impl Repository {
 
     /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
     pub(super) async fn send(&self, call: &Call) -> Result<Response> {
-        let mut pauses = Pauses::new(RETRIES);
+        let mut pauses = Pauses::new(&self.endpoint, RETRIES);
         loop {
             let refusal = match self.once(call).await {
                 Ok(response) if refusal::transient(response.status()) => {
@@ -192,6 +191,13 @@ impl Repository {
         tokio::time::sleep(pause).await;
     }
 
+    /// Waits as long as the registry has asked everybody to stay away.
+    async fn wait_for_turn(&self) {
+        while let Some(left) = self.endpoint.held() {
+            self.pause(left + retry::jitter()).await;
+        }
+    }
+
     async fn once(&self, call: &Call) -> Result<Response> {
         // blob bodies have their own limits, see `copy::Limits`
         let _permit = match call.lane {
@@ -208,7 +214,13 @@ impl Repository {
 
     /// A refusing answer as an error.
     pub(super) async fn refuse(&self, method: &Method, response: Response) -> Box<Refusal> {
+        let base = self.endpoint.base().await;
+        let own = base.is_ok_and(|base| same_origin(response.url(), base));
         let refusal = refusal::read(method, response, &self.who()).await;
+        let asked = refusal.retry_after.filter(|asked| *asked <= LONGEST_PAUSE);
+        if let Some(asked) = asked.filter(|_| own && refusal.transient()) {
+            self.endpoint.hold(asked);
+        }
         if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
             return refusal.hinted(push_hint(&self.endpoint.host));
         }
@@ -216,6 +228,7 @@ impl Repository {
     }
 
     async fn attempt(&self, call: &Call, mut stream: Option<Body>) -> Result<Response> {
+        self.wait_for_turn().await;
         let streaming = stream.is_some();
         let mut scopes = self.scopes(call);
         let mut sent = self.authorization(&scopes, None).await?;
@@ -338,6 +351,9 @@ impl Repository {
             let own = same_origin(&url, base);
             let request = build(call, url.clone(), authorization.filter(|_| own), body);
             let response = self.execute(call, request).await?;
+            if own {
+                self.endpoint.answered.store(true, Ordering::Relaxed);
+            }
             let Some(next) = redirect(&response) else {
                 return Ok(response);
             };
@@ -394,52 +410,6 @@ pub(super) async fn ping_url(endpoint: &Endpoint) -> Result<Url> {
     let base = endpoint.base().await?;
     base.join("v2/")
         .map_err(|error| Refusal::new("v2/", Kind::Other, error.to_string()))
-}
-
-/// The pauses between tries, with jitter so that many clients do not return together.
-pub(super) struct Pauses {
-    next: ExponentialBackoff,
-    taken: usize,
-    most: usize,
-}
-
-impl Pauses {
-    /// Pauses for at most `most` further tries.
-    pub(super) fn new(most: usize) -> Self {
-        let next = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(250))
-            .with_max_delay(Duration::from_secs(15))
-            .without_max_times()
-            .with_jitter()
-            .build();
-        Self {
-            next,
-            taken: 0,
-            most,
-        }
-    }
-
-    /// How long to wait after this refusal; the refusal itself when it is the last one.
-    pub(super) fn after(&mut self, mut refusal: Box<Refusal>) -> Result<Duration> {
-        // where nobody listens or no name resolves, people wait for the message
-        let most = match refusal.kind {
-            Kind::NoConnection => self.most.min(CONNECTION_RETRIES),
-            _ => self.most,
-        };
-        let next = self.next.next().filter(|_| self.taken < most);
-        let Some(pause) = next else {
-            return Err(refusal);
-        };
-        self.taken += 1;
-        let asked = refusal.retry_after.unwrap_or_default();
-        if asked > LONGEST_PAUSE {
-            let asked = asked.as_secs();
-            refusal.detail = format!("{}; it asks to come back in {asked} s", refusal.detail);
-            return Err(refusal);
-        }
-        tracing::debug!(what = refusal.what, detail = refusal.detail, "trying again");
-        Ok(pause.max(asked))
-    }
 }
 
 /// A refused push is often a repository that nobody created: Quay answers 401 then, ECR 404.

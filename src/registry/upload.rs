@@ -6,7 +6,8 @@
 use super::body::{Meter, Source};
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::transport::{Call, Pauses, Repository, drain, same_origin};
+use super::retry::{Pauses, RETRIES};
+use super::transport::{Call, Repository, drain, same_origin};
 use crate::reference::Digest;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
@@ -28,7 +29,7 @@ const STALL: Duration = Duration::from_secs(120);
 /// How long a registry may take to store a blob after its last byte (object stores copy it once more).
 const STORING: Duration = Duration::from_secs(15 * 60);
 
-/// How often a whole blob is carried again.
+/// How often a blob is carried again that was wrong, or whose upload was lost.
 const AGAIN: usize = 2;
 
 /// A place where a blob may be uploaded to.
@@ -120,30 +121,35 @@ pub(super) async fn carry(
     mut session: Option<Session>,
 ) -> Result<()> {
     let meter = Arc::new(Meter::default());
-    let mut pauses = Pauses::new(AGAIN);
+    let mut pauses = Pauses::new(&to.endpoint, RETRIES);
+    let mut odd = 0;
+    let mut in_pieces = content.size > 0 && to.endpoint.in_pieces.load(Ordering::Relaxed);
     loop {
         // a new session for every try: what a broken one holds is not known (ECR's Range is stale)
-        let refusal = match attempt(from, to, content, session.take(), &meter).await {
-            Ok(()) => return Ok(()),
-            Err(refusal) => refusal,
+        let tried = attempt(from, to, content, session.take(), &meter, in_pieces).await;
+        let refusal = match tried {
+            Ok(()) => {
+                // only now: one odd answer to a whole blob must not slow down all that follow
+                to.endpoint.in_pieces.fetch_or(in_pieces, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(Failure::Whole(refusal)) if content.size > 0 && refused_whole(&refusal) => {
+                let (host, detail) = (&to.endpoint.host, &refusal.detail);
+                tracing::debug!(host, detail, "uploading in pieces");
+                in_pieces = true;
+                continue;
+            }
+            Err(Failure::Whole(refusal) | Failure::Other(refusal)) => refusal,
         };
-        let pieces_may_help = refused_whole(&refusal)
-            && refusal.what.starts_with("PUT")
-            && !to.endpoint.in_pieces.swap(true, Ordering::Relaxed);
-        if pieces_may_help {
-            tracing::debug!(
-                host = to.endpoint.host,
-                detail = refusal.detail,
-                "uploading in pieces"
-            );
-            continue;
-        }
         // a 401 in the middle of it: the next session renews the token
-        let again = refusal.transient()
-            || refusal.kind == Kind::Corrupt
-            || refusal.status() == Some(StatusCode::UNAUTHORIZED)
-            || refusal.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE);
-        if !again {
+        let odd_one = refusal.kind == Kind::Corrupt
+            || matches!(
+                refusal.status(),
+                Some(StatusCode::UNAUTHORIZED | StatusCode::RANGE_NOT_SATISFIABLE)
+            );
+        odd += usize::from(odd_one);
+        let again = refusal.transient() || (odd_one && odd <= AGAIN);
+        if !again || refusal.exhausted {
             return Err(refusal);
         }
         let pause = pauses.after(refusal)?;
@@ -151,11 +157,24 @@ pub(super) async fn carry(
     }
 }
 
+/// Why a blob did not get there.
+enum Failure {
+    /// The registry's answer to all of it in one request.
+    Whole(Box<Refusal>),
+    Other(Box<Refusal>),
+}
+
+impl From<Box<Refusal>> for Failure {
+    fn from(refusal: Box<Refusal>) -> Self {
+        Self::Other(refusal)
+    }
+}
+
 /// Whether a registry, or a proxy before it, takes no blob in one piece.
 fn refused_whole(refusal: &Refusal) -> bool {
     refusal
         .status()
-        .is_some_and(|status| matches!(status.as_u16(), 400 | 404 | 405 | 411 | 413 | 415 | 501))
+        .is_some_and(|status| matches!(status.as_u16(), 400 | 405 | 411 | 413 | 415 | 501))
 }
 
 async fn attempt(
@@ -164,7 +183,8 @@ async fn attempt(
     content: &Content,
     session: Option<Session>,
     meter: &Arc<Meter>,
-) -> Result<()> {
+    in_pieces: bool,
+) -> std::result::Result<(), Failure> {
     let opened = async {
         match session {
             Some(session) => Ok(session),
@@ -173,13 +193,18 @@ async fn attempt(
     };
     let (session, source) =
         futures::future::try_join(opened, Source::open(from, content, meter)).await?;
-    let response = if to.endpoint.in_pieces.load(Ordering::Relaxed) && content.size > 0 {
+    let response = if in_pieces {
         pieces(to, content, session, source, meter).await?
     } else {
         whole(to, content, session, source, meter).await?
     };
     if !response.status().is_success() {
-        return Err(to.refuse(&Method::PUT, response).await);
+        let refusal = to.refuse(&Method::PUT, response).await;
+        return Err(if in_pieces {
+            Failure::Other(refusal)
+        } else {
+            Failure::Whole(refusal)
+        });
     }
     let what = refusal::describe(&Method::PUT, response.url());
     drain(response).await;
@@ -187,11 +212,8 @@ async fn attempt(
     if meter.whole.load(Ordering::Acquire) {
         Ok(())
     } else {
-        Err(Refusal::new(
-            what,
-            Kind::Corrupt,
-            "stored before all of it was sent",
-        ))
+        let detail = "stored before all of it was sent";
+        Err(Refusal::new(what, Kind::Corrupt, detail).into())
     }
 }
 
@@ -246,7 +268,7 @@ async fn pieces(
     }
     let call = Call::new(Method::PUT, finished(location, &content.digest))
         .header(CONTENT_LENGTH, "0")
-        .untimed();
+        .within(STORING);
     to.send(&call).await
 }
 

@@ -312,23 +312,6 @@ async fn a_settled_digest_is_copied_not_what_the_tag_has_now() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_there_survives_the_loss_of_its_source() {
-    let (from, to) = (Registry::start().await, Registry::start().await);
-    let manifest = simple(&from);
-    let copier = copier();
-    let mut request = request(&from, &to, "a/b:1");
-    request.digest = Some(digest(&manifest).parse().unwrap());
-    copy(&copier, &request).await.unwrap();
-    from.drop_manifest("a/b", &digest(&manifest));
-
-    assert!(copy(&copier, &request).await.unwrap().present);
-    // not where somebody is refused it: the copy would give him what the source does not
-    from.hook(|_| Some(Reply::error(403, "DENIED", "not yours")));
-    let error = copy(&copier, &request).await.unwrap_err();
-    assert!(matches!(error, Error::Denied { .. }), "{error}");
-}
-
-#[tokio::test]
 async fn a_child_that_is_missing_in_the_target_is_brought_before_its_index() {
     let (from, to) = (Registry::start().await, Registry::start().await);
     let amd = image(&from, "a/b", &[&bytes(1, 300)]);

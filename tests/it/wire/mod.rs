@@ -9,6 +9,8 @@
 mod copies;
 mod faults;
 mod logins;
+mod meanwhile;
+mod patience;
 mod server;
 mod trust;
 

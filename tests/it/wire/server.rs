@@ -164,6 +164,11 @@ impl Registry {
         self.state.lock().unwrap().manifests.remove(&key);
     }
 
+    pub(crate) fn drop_blob(&self, repository: &str, digest: &str) {
+        let key = (repository.to_owned(), digest.to_owned());
+        self.state.lock().unwrap().blobs.remove(&key);
+    }
+
     pub(crate) fn blob(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
         let key = (repository.to_owned(), digest.to_owned());
         self.state.lock().unwrap().blobs.get(&key).cloned()
