@@ -8,8 +8,8 @@ use globset::Glob;
 /// The entries of `dockerconfigjson` pull secrets, with Kubernetes' matching rules.
 ///
 /// A key matches when its port is the same, its host has as many labels and each matches as a glob
-/// (`*.corp.io` matches `reg.corp.io`, neither `corp.io` nor `a.b.corp.io`), and its path is a prefix, by
-/// whole components, of the repository.
+/// (`*.corp.io` matches `reg.corp.io`, neither `corp.io` nor `a.b.corp.io`), and its text after the
+/// host is what the repository begins with, in the middle of a component too.
 #[derive(Debug, Clone, Default)]
 pub struct Keyring {
     entries: Vec<(Scope, Credentials)>,
@@ -40,7 +40,7 @@ impl Keyring {
         let registry = scope::canonical(registry);
         self.entries
             .iter()
-            .filter(|(scope, _)| hosts_match(&scope.host, &registry) && scope.has_path(repository))
+            .filter(|(scope, _)| hosts_match(&scope.host, &registry) && scope.begins(repository))
             .map(|(_, credentials)| credentials.clone())
             .collect()
     }
@@ -127,10 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn paths_match_by_component() {
+    fn paths_match_by_their_beginning() {
         check("reg.io/a", "reg.io", "a/b", true);
         check("reg.io/a/", "reg.io", "a/b", true);
-        check("reg.io/a", "reg.io", "ab", false);
+        check("reg.io/team", "reg.io", "team-x/app", true);
+        check("reg.io/team/", "reg.io", "team-x/app", false);
+        check("https://reg.io/v2/team", "reg.io", "team-x/app", true);
+        check("reg.io/team", "reg.io", "my/team", false);
         check("reg.io/a/b", "reg.io", "a", false);
     }
 

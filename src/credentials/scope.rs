@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 pub(super) struct Scope {
     /// `host[:port]`, canonical; may have globs in pull secrets.
     pub(super) host: String,
-    /// Path components; without any, the whole host is meant.
-    path: Vec<String>,
+    /// Without a leading slash; empty where the whole host is meant.
+    path: String,
 }
 
 impl Scope {
@@ -21,26 +21,38 @@ impl Scope {
         let key = key.trim();
         let bare = key.split_once("://").map_or(key, |(_, rest)| rest);
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
-        let mut path: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
-        if matches!(path.first(), Some(&("v1" | "v2"))) {
-            path.remove(0);
-        }
+        let path = match path.split_once('/') {
+            Some(("v1" | "v2", rest)) => rest,
+            None if matches!(path, "v1" | "v2") => "",
+            _ => path,
+        };
         Self {
             host: canonical(host),
-            path: path.into_iter().map(str::to_owned).collect(),
+            path: path.trim_start_matches('/').to_owned(),
         }
     }
 
-    /// Whether a repository's path is inside, by whole components.
+    /// Whether a repository's path is inside, by whole components, as docker and podman have it.
     pub(super) fn has_path(&self, repository: &str) -> bool {
         let mut components = repository.split('/');
-        self.path.iter().all(|part| components.next() == Some(part))
+        self.components()
+            .all(|part| components.next() == Some(part))
+    }
+
+    /// Whether a repository's path begins with the very text, as the kubelet has it: `reg.io/team` is good
+    /// for `reg.io/team-x/app` too (`urlsMatch` in k8s.io/kubernetes/pkg/credentialprovider).
+    pub(super) fn begins(&self, repository: &str) -> bool {
+        repository.starts_with(&self.path)
+    }
+
+    fn components(&self) -> impl Iterator<Item = &str> {
+        self.path.split('/').filter(|part| !part.is_empty())
     }
 
     /// Sorts the most specific scope first.
     pub(super) fn specificity(&self) -> impl Ord + use<> {
         let globs = self.host.contains(['*', '?', '[']);
-        Reverse((self.path.len(), !globs, self.host.len()))
+        Reverse((self.components().count(), !globs, self.host.len()))
     }
 }
 
@@ -58,13 +70,8 @@ mod tests {
         #[track_caller]
         fn check(key: &str, host: &str, path: &[&str]) {
             let scope = Scope::parse(key);
-            assert_eq!(
-                (scope.host.as_str(), scope.path.as_slice()),
-                (host, &own(path)[..])
-            );
-        }
-        fn own(path: &[&str]) -> Vec<String> {
-            path.iter().map(|&part| part.to_owned()).collect()
+            let components: Vec<_> = scope.components().collect();
+            assert_eq!((scope.host.as_str(), &components[..]), (host, path));
         }
         check("https://index.docker.io/v1/", "docker.io", &[]);
         check("index.docker.io/v1", "docker.io", &[]);

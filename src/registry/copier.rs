@@ -52,7 +52,10 @@ pub struct Copier {
 }
 
 impl Copier {
-    /// An engine with at most `concurrency` blob transfers per host.
+    /// An engine with at most `concurrency` transfers of big blobs at once at each host, source or target.
+    ///
+    /// Blobs up to 512 KiB wait for round trips rather than bandwidth: of those, 24 more may be under way
+    /// (or `concurrency`, if that is more).
     pub fn new(concurrency: usize) -> Self {
         Self {
             engine: Engine::new(concurrency),

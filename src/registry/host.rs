@@ -9,6 +9,7 @@ use super::refusal::{self, Kind, Refusal, Result};
 use super::token::Tokens;
 use super::transport::Access;
 use crate::config::{HostConfig, Insecure};
+use crate::reference::grammar::canonical_host;
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -38,6 +39,8 @@ pub(super) struct Endpoint {
     address: String,
     /// None where it has to be found out.
     scheme: Option<&'static str>,
+    /// Whether the credentials of the registry's name belong to this place too.
+    pub(super) shares_credentials: bool,
     /// Path in front of every repository.
     prefix: Option<String>,
     base: OnceCell<Url>,
@@ -127,6 +130,9 @@ impl Endpoint {
         );
         Ok(Self {
             host: host.to_owned(),
+            shares_credentials: loopback
+                || same_registry(&address, host)
+                || config.is_some_and(|c| c.username.is_some()),
             address,
             scheme,
             prefix,
@@ -280,6 +286,11 @@ impl Place {
     }
 }
 
+/// Whether a place is the registry itself and no mirror of it.
+fn same_registry(address: &str, host: &str) -> bool {
+    address == host || canonical_host(address).is_ok_and(|name| name == host)
+}
+
 /// The host that serves the API: Docker Hub's name is not where it answers.
 fn api_host(name: &str) -> &str {
     if name == "docker.io" {
@@ -336,6 +347,41 @@ mod tests {
         check("ftp://harbor", None);
         check("https://me:pw@harbor", None);
         check("", None);
+    }
+
+    #[test]
+    fn a_mirror_does_not_get_the_credentials_of_what_it_mirrors() {
+        let check = |host: &str, endpoint: &[&str], username: Option<&str>, expected: &[bool]| {
+            let config = HostConfig {
+                endpoint: endpoint.iter().map(|&e| e.to_owned()).collect(),
+                username: username.map(str::to_owned),
+                ..HostConfig::default()
+            };
+            let host = Host::new(host, Some(&config), &Shared::new()).unwrap();
+            let shared = host.endpoints.iter().map(|e| e.shares_credentials);
+            assert_eq!(shared.collect::<Vec<_>>(), expected, "{endpoint:?}");
+        };
+        check("docker.io", &[], None, &[true]);
+        check("reg.corp:5443", &[], None, &[true]);
+        check(
+            "docker.io",
+            &[
+                "mirror.corp",
+                "https://registry-1.docker.io",
+                "index.docker.io/v2/",
+            ],
+            None,
+            &[false, true, true],
+        );
+        check("docker.io", &["mirror.corp"], Some("me"), &[true]);
+        check(
+            "reg.corp",
+            &["Reg.corp/x", "reg.corp:5000"],
+            None,
+            &[true, false],
+        );
+        // a port of this machine that leads to it
+        check("reg.corp:5443", &["http://127.0.0.1:5000"], None, &[true]);
     }
 
     #[test]

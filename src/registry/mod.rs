@@ -182,7 +182,9 @@ impl Registries {
         let anonymous = [Credentials::Anonymous];
         let point = point(reference);
         match self.find(reference, &point, &anonymous, Access::Pull).await {
-            Ok(_) => Ok(false),
+            Ok((_, Some(_))) => Ok(false),
+            // strangers may be told that there is nothing where there is something
+            Ok((repository, None)) => Ok(repository.is_closed_to_strangers().await?),
             Err(refusal) if refusal.is_denied() => Ok(true),
             Err(refusal) => Err(refusal.into()),
         }
@@ -225,12 +227,14 @@ impl Registries {
         let mut gone = None;
         let mut failed: Option<Box<Refusal>> = None;
         for endpoint in &host.endpoints {
-            for credentials in credentials {
-                let repository =
-                    Repository::new(endpoint, reference.repository(), credentials, access);
+            let name = reference.repository();
+            let askers = credentials
+                .iter()
+                .map(|credentials| Repository::new(endpoint, name, credentials, access));
+            for repository in distinct(askers) {
                 match repository.head_manifest(point).await {
                     Ok(Some(found)) => return Ok((repository, Some(found))),
-                    Ok(None) if *credentials == Credentials::Anonymous => {
+                    Ok(None) if repository.is_anonymous() => {
                         missing.get_or_insert(repository);
                     }
                     Ok(None) => {
@@ -263,6 +267,19 @@ impl Registries {
     }
 }
 
+/// Each asker once: all credentials that a mirror does not get are one stranger to it.
+fn distinct(askers: impl Iterator<Item = Repository>) -> Vec<Repository> {
+    askers.fold(Vec::new(), |mut kept, asker| {
+        if !kept
+            .iter()
+            .any(|before: &Repository| before.is_asked_as(&asker))
+        {
+            kept.push(asker);
+        }
+        kept
+    })
+}
+
 fn no_endpoint() -> Error {
     Error::Failed {
         what: "contacting a registry".to_owned(),
@@ -280,7 +297,7 @@ fn point(reference: &Reference) -> String {
 }
 
 async fn ping(endpoint: &Arc<host::Endpoint>, credentials: &Credentials) -> refusal::Result<()> {
-    let registry = Repository::new(endpoint, "", credentials, Access::Pull);
+    let registry = Repository::root(endpoint, credentials, Access::Pull);
     let call = Call::new(Method::GET, transport::ping_url(endpoint).await?);
     let response = registry.send(&call).await?;
     if response.status().is_success() && !refusal::is_html(response.headers()) {

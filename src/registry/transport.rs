@@ -125,13 +125,35 @@ impl Repository {
         credentials: &Credentials,
         access: Access,
     ) -> Self {
+        // who pushes names the place to push to; a mirror is somebody else than the registry it stands for
+        let credentials = match access {
+            Access::Pull if !endpoint.shares_credentials => &Credentials::Anonymous,
+            Access::Pull | Access::Push => credentials,
+        };
         Self {
             name: endpoint.repository(name),
+            ..Self::root(endpoint, credentials, access)
+        }
+    }
+
+    /// The registry itself, asked by somebody who means this very place.
+    pub(super) fn root(
+        endpoint: &Arc<Endpoint>,
+        credentials: &Credentials,
+        access: Access,
+    ) -> Self {
+        Self {
+            name: String::new(),
             endpoint: Arc::clone(endpoint),
             credentials: credentials.clone(),
             access,
             told: None,
         }
+    }
+
+    /// Whether both are the same to a registry.
+    pub(super) fn is_asked_as(&self, other: &Self) -> bool {
+        self.credentials == other.credentials
     }
 
     /// The same, telling of what it does.
@@ -290,6 +312,16 @@ impl Repository {
             asked.get_or_try_init(|| self.ask_for_challenge()).await?;
         }
         Ok(self.endpoint.challenge().is_some())
+    }
+
+    /// Whether `/v2/` refuses this asker, with whatever token it gives for this repository.
+    pub(super) async fn is_closed_to_strangers(&self) -> Result<bool> {
+        let ping = Call::new(Method::GET, ping_url(&self.endpoint).await?);
+        match self.send(&ping).await {
+            Ok(response) => Ok(response.status() == StatusCode::UNAUTHORIZED),
+            Err(refusal) if refusal.is_denied() => Ok(true),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     async fn ask_for_challenge(&self) -> Result<()> {

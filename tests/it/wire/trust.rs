@@ -181,3 +181,45 @@ async fn shared_children_are_read_once_and_endless_nesting_not_at_all() {
     let (endless, _) = size("10").await;
     assert!(endless.unwrap_err().to_string().contains("indexes around"));
 }
+
+#[tokio::test]
+async fn whether_credentials_are_needed_is_not_taken_from_a_404() {
+    let check = async |open: bool, hook: fn(&Asked) -> Option<Reply>, expected: bool| {
+        let registry = Registry::start().await;
+        if open {
+            simple(&registry);
+        }
+        let host = registry.host.clone();
+        registry.hook(move |asked| {
+            let reply = hook(asked)?;
+            let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"s\"");
+            Some(match reply.status {
+                401 if reply.headers.is_empty() => reply.header("WWW-Authenticate", challenge),
+                _ => reply,
+            })
+        });
+        let source = reference(&format!("{}/a/b:1", registry.host));
+        let needed = registries(&BTreeMap::new())
+            .needs_credentials(&source)
+            .await;
+        assert_eq!(needed.unwrap(), expected);
+    };
+    check(true, |_| None, false).await;
+    check(false, |_| None, false).await;
+    check(true, hides, true).await;
+    // strangers get a token, and with it the truth
+    let generous = |asked: &Asked| match (asked.path.as_str(), asked.header("authorization")) {
+        ("/token", _) => Some(Reply::new(200).body(r#"{"token":"t"}"#)),
+        (_, Some("Bearer t")) => None,
+        ("/v2/", _) => Some(Reply::new(401)),
+        _ => Some(Reply::error(404, "NAME_UNKNOWN", "not here")),
+    };
+    check(false, generous, false).await;
+    // strangers get none
+    let strict = |asked: &Asked| match asked.path.as_str() {
+        "/token" => Some(Reply::error(403, "DENIED", "not you")),
+        "/v2/" => Some(Reply::new(401)),
+        _ => Some(Reply::error(404, "NAME_UNKNOWN", "not here")),
+    };
+    check(true, strict, true).await;
+}
