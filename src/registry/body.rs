@@ -3,11 +3,13 @@
 //! Decides that the last bytes leave only when the whole is what its digest says, and where a broken
 //! transfer goes on. Never holds more than one chunk.
 
+use super::call::Call;
+use super::connection;
 use super::digest::Hasher;
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{Pauses, RETRIES};
-use super::transport::{Call, Event, Repository};
+use super::transport::{Event, Repository};
 use bytes::{Buf as _, Bytes};
 use futures::stream::{self, Stream};
 use reqwest::header::{CONTENT_RANGE, RANGE};
@@ -183,7 +185,7 @@ impl Source {
                     );
                     return Err(Refusal::new(what, Kind::Connection, detail));
                 }
-                Ok(Err(error)) => return Err(refusal::broken(what, &error)),
+                Ok(Err(error)) => return Err(connection::broken(what, &error)),
                 Err(_) => {
                     let detail = format!("no byte for {} s", STALL.as_secs());
                     return Err(Refusal::new(what, Kind::Connection, detail));

@@ -5,15 +5,15 @@
 
 use super::challenge::Challenge;
 use super::clients::{Clients, Lane};
-use super::refusal::{self, Kind, Refusal, Result};
+use super::connection;
+use super::place::{Place, api_host, host_of, is_loopback, same_registry};
+use super::refusal::{Kind, Refusal, Result};
 use super::token::Tokens;
 use super::transport::Access;
 use crate::config::{HostConfig, Insecure};
-use crate::reference::grammar::canonical_host;
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -190,11 +190,11 @@ impl Endpoint {
             Ok(_) => Ok("https"),
             Err(error) if error.is_timeout() => Ok("http"),
             Err(error) => {
-                if let Some(rustls::Error::InvalidCertificate(_)) = refusal::tls_cause(&error) {
+                if let Some(rustls::Error::InvalidCertificate(_)) = connection::tls_cause(&error) {
                     return Ok("https");
                 }
-                if refusal::is_refused(&error) {
-                    return Err(refusal::broken(what, &error));
+                if connection::is_refused(&error) {
+                    return Err(connection::broken(what, &error));
                 }
                 Ok("http")
             }
@@ -250,104 +250,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An endpoint as configured: a URL, or `host[:port]`, with an optional path.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    scheme: Option<&'static str>,
-    address: String,
-    prefix: Option<String>,
-}
-
-impl Place {
-    fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (Some("http"), rest),
-            Some(("https", rest)) => (Some("https"), rest),
-            Some(_) => return None,
-            None => (None, text),
-        };
-        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let path = path.trim_matches('/');
-        // people paste the API's address
-        let path = match path.split_once('/') {
-            Some(("v2", rest)) => rest.trim_start_matches('/'),
-            None if path == "v2" => "",
-            _ => path,
-        };
-        let url = Url::parse(&format!("https://{address}/")).ok()?;
-        if url.host_str().is_none() || !url.username().is_empty() || url.query().is_some() {
-            return None;
-        }
-        Some(Self {
-            scheme,
-            address: address.to_ascii_lowercase(),
-            prefix: (!path.is_empty()).then(|| path.to_owned()),
-        })
-    }
-}
-
-/// Whether a place is the registry itself and no mirror of it.
-fn same_registry(address: &str, host: &str) -> bool {
-    address == host || canonical_host(address).is_ok_and(|name| name == host)
-}
-
-/// The host that serves the API: Docker Hub's name is not where it answers.
-fn api_host(name: &str) -> &str {
-    if name == "docker.io" {
-        "registry-1.docker.io"
-    } else {
-        name
-    }
-}
-
-fn host_of(address: &str) -> &str {
-    match address.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => address,
-    }
-}
-
-/// Whether a host name means this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn endpoints_are_urls_or_hosts() {
-        let check = |text, expected: Option<(Option<&'static str>, &str, Option<&str>)>| {
-            let expected = expected.map(|(scheme, address, prefix)| Place {
-                scheme,
-                address: address.into(),
-                prefix: prefix.map(Into::into),
-            });
-            assert_eq!(Place::parse(text), expected, "{text}");
-        };
-        check("mirror.corp", Some((None, "mirror.corp", None)));
-        check("Mirror.corp:5000/", Some((None, "mirror.corp:5000", None)));
-        check(
-            "http://127.0.0.1:5000",
-            Some((Some("http"), "127.0.0.1:5000", None)),
-        );
-        check(
-            "https://harbor/v2/hub",
-            Some((Some("https"), "harbor", Some("hub"))),
-        );
-        check("harbor/v2", Some((None, "harbor", None)));
-        check("harbor/v2-hub", Some((None, "harbor", Some("v2-hub"))));
-        check("harbor/hub/x/", Some((None, "harbor", Some("hub/x"))));
-        check("ftp://harbor", None);
-        check("https://me:pw@harbor", None);
-        check("", None);
-    }
 
     #[test]
     fn a_mirror_does_not_get_the_credentials_of_what_it_mirrors() {
@@ -382,26 +287,5 @@ mod tests {
         );
         // a port of this machine that leads to it
         check("reg.corp:5443", &["http://127.0.0.1:5000"], None, &[true]);
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for host in [
-            "localhost",
-            "127.0.0.1",
-            "127.8.9.1",
-            "[::1]",
-            "a.localhost",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "localhost.corp",
-            "128.0.0.1",
-            "registry",
-            "127.0.0.1.nip.io",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
     }
 }

@@ -3,10 +3,12 @@
 //! Decides what counts as a manifest and what it refers to. Never changes one.
 
 use super::Descriptor;
+use super::call::Call;
+use super::connection;
 use super::digest::{self, Hasher};
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::Pauses;
-use super::transport::{Call, Repository, drain};
+use super::transport::{Repository, drain};
 use crate::reference::Digest;
 use bytes::Bytes;
 use oci_client::manifest::{
@@ -185,7 +187,7 @@ impl Repository {
                 return Err(self.refuse(&Method::GET, response).await);
             }
             let headers = response.headers().clone();
-            match refusal::capped(response, CAP).await {
+            match connection::capped(response, CAP).await {
                 Ok(bytes) => return Ok((headers, Bytes::from(bytes))),
                 Err(refusal) if refusal.transient() => {
                     let pause = pauses.after(refusal)?;

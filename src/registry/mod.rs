@@ -11,8 +11,10 @@
 
 mod blobs;
 mod body;
+mod call;
 mod challenge;
 mod clients;
+mod connection;
 mod copier;
 mod copy;
 mod digest;
@@ -20,6 +22,7 @@ mod ends;
 mod flights;
 mod host;
 mod manifest;
+mod place;
 mod refusal;
 mod retry;
 mod token;
@@ -32,6 +35,7 @@ pub use ends::{Source, Target};
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
+use call::Call;
 use futures::future::{BoxFuture, FutureExt, try_join_all};
 use host::{Host, Shared};
 
@@ -39,7 +43,7 @@ use refusal::Refusal;
 use reqwest::Method;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use transport::{Access, Call, Repository};
+use transport::{Access, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
 #[derive(Debug)]

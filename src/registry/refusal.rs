@@ -3,22 +3,17 @@
 //! Decides how an answer of a registry reads in one line, whether asking again can help, and which
 //! variant of [`Error`] the caller sees. Never sends anything.
 
-use super::Error;
+use super::{Error, connection};
 use oci_client::errors::{OciEnvelope, OciErrorCode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
-use std::error::Error as StdError;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// What the inside of this module fails with; boxed, since it is large and rare.
 pub(super) type Result<T> = std::result::Result<T, Box<Refusal>>;
 
 /// How much of an error's body is read.
 const BODY_CAP: usize = 64 * 1024;
-
-/// No byte of a small body for so long is a broken connection.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why a request gave nothing.
 #[derive(Debug)]
@@ -34,6 +29,8 @@ pub(super) struct Refusal {
     pub(super) hint: Option<String>,
     /// Whether the credentials were refused themselves, not their use here.
     pub(super) by_token_server: bool,
+    /// Whether it was the answer to somebody who may write.
+    pub(super) refused_push: bool,
     /// Whether it was answered with as many further tries as there are.
     pub(super) exhausted: bool,
     /// The registry's own word for it, such as `MANIFEST_UNKNOWN`.
@@ -69,6 +66,7 @@ impl Refusal {
             retry_after: None,
             hint: None,
             by_token_server: false,
+            refused_push: false,
             exhausted: false,
             code: String::new(),
         })
@@ -140,6 +138,7 @@ impl From<Box<Refusal>> for Error {
             detail,
             who,
             hint,
+            refused_push,
             ..
         } = *refusal;
         if denied {
@@ -150,8 +149,8 @@ impl From<Box<Refusal>> for Error {
                 hint,
             };
         }
-        // with a hint it is a refused push: the caller must not take it for a source that is gone
-        if missing && hint.is_none() {
+        // the caller must not take a refused push for a source that is gone
+        if missing && !refused_push {
             return Self::NotFound {
                 what,
                 detail: format!(": {detail}"),
@@ -183,7 +182,9 @@ pub(super) async fn read(method: &Method, response: Response, who: &str) -> Box<
     let what = describe(method, response.url());
     let status = response.status();
     let headers = response.headers().clone();
-    let body = capped(response, BODY_CAP).await.unwrap_or_default();
+    let body = connection::capped(response, BODY_CAP)
+        .await
+        .unwrap_or_default();
     from_parts(what, status, &headers, &body, who)
 }
 
@@ -301,127 +302,6 @@ fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
     }
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
-}
-
-/// A whole body, up to `cap` bytes; more is an error of kind `Other`.
-pub(super) async fn capped(mut response: Response, cap: usize) -> Result<Vec<u8>> {
-    let what = describe(&Method::GET, response.url());
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = timeout(SILENCE, response.chunk()).await;
-        let Ok(chunk) = chunk else {
-            let detail = format!("no byte for {} s", SILENCE.as_secs());
-            return Err(Refusal::new(what, Kind::Connection, detail));
-        };
-        match chunk {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > cap => {
-                return Err(Refusal::new(
-                    what,
-                    Kind::Other,
-                    format!("the answer is larger than {cap} bytes"),
-                ));
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(bytes),
-            Err(error) => return Err(broken(what, &error)),
-        }
-    }
-}
-
-/// A connection that could not be made or broke.
-pub(super) fn broken(what: impl Into<String>, error: &reqwest::Error) -> Box<Refusal> {
-    if let Some(refusal) = inner_refusal(error) {
-        return refusal;
-    }
-    if let Some(tls) = tls_cause(error) {
-        return certificate(what.into(), tls);
-    }
-    let kind = if error.is_builder() {
-        Kind::Other
-    } else if error.is_connect() {
-        Kind::NoConnection
-    } else {
-        Kind::Connection
-    };
-    Refusal::new(what, kind, innermost(error))
-}
-
-/// A body stream of ours fails with a refusal; the HTTP stack carries it out wrapped.
-fn inner_refusal(error: &reqwest::Error) -> Option<Box<Refusal>> {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(current) = cause {
-        if let Some(body) = current.downcast_ref::<super::body::BodyError>() {
-            return body.take();
-        }
-        cause = current.source();
-    }
-    None
-}
-
-fn certificate(what: String, error: &rustls::Error) -> Box<Refusal> {
-    use rustls::CertificateError as Cert;
-    match error {
-        rustls::Error::InvalidCertificate(Cert::UnknownIssuer) => Refusal::new(
-            what,
-            Kind::Certificate,
-            "certificate signed by unknown authority",
-        )
-        .hinted(
-            "name the authority's certificate as `caFile` of this registry in config.yaml, \
-             or with `kubectl image-cloner login HOST --ca-file FILE`",
-        ),
-        rustls::Error::InvalidCertificate(_) => {
-            Refusal::new(what, Kind::Certificate, error.to_string())
-        }
-        _ => Refusal::new(what, Kind::Connection, format!("TLS: {error}")),
-    }
-}
-
-/// The TLS error under a failed request, if there is one.
-pub(super) fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        // an io::Error hides the error it carries from `source`
-        let carried = current
-            .downcast_ref::<std::io::Error>()
-            .and_then(|io| io.get_ref());
-        if let Some(carried) = carried
-            && let Some(tls) = tls_cause(carried)
-        {
-            return Some(tls);
-        }
-        cause = current.source();
-    }
-    None
-}
-
-/// Whether nobody listens at the other end.
-pub(super) fn is_refused(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        let io = current.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        cause = current.source();
-    }
-    false
-}
-
-/// The last cause of an error: the outer ones only say that a request failed.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn StdError = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    let text = cause.to_string();
-    if error.is_timeout() && !text.contains("timed out") {
-        return format!("timed out: {text}");
-    }
-    text
 }
 
 #[cfg(test)]

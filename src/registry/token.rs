@@ -3,11 +3,13 @@
 //! Decides how a challenge is answered and for how long an answer is good. Never sends credentials over
 //! plain HTTP to another machine, and never shows them.
 
+use super::call::ANSWER;
 use super::challenge::{self, Bearer, Challenge};
 use super::clients::Lane;
-use super::host::{Endpoint, is_loopback};
+use super::connection;
+use super::host::Endpoint;
+use super::place::is_loopback;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::transport::ANSWER;
 use crate::credentials::Credentials;
 use base64::Engine as _;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -160,7 +162,7 @@ async fn fetch(asked: &Asked<'_>, bearer: &Bearer) -> Result<Token> {
         refusal.by_token_server = true;
         return Err(refusal);
     }
-    let body = refusal::capped(response, ANSWER_CAP).await?;
+    let body = connection::capped(response, ANSWER_CAP).await?;
     read_answer(&body)
         .ok_or_else(|| Refusal::new(what, Kind::Other, "the token server's answer has no token"))
 }
@@ -297,7 +299,7 @@ async fn oauth2(
         .post(realm)
         .form(&form)
         .build()
-        .map_err(|error| refusal::broken("asking for a token", &error))?;
+        .map_err(|error| connection::broken("asking for a token", &error))?;
     send(asked, request).await
 }
 
@@ -309,7 +311,7 @@ async fn send(asked: &Asked<'_>, request: reqwest::Request) -> Result<Response> 
         .get(request.url().scheme(), Lane::Small)
         .map_err(|reason| Refusal::new(what.clone(), Kind::Other, reason))?;
     match timeout(ANSWER, client.execute(request)).await {
-        Ok(answer) => answer.map_err(|error| refusal::broken(what, &error)),
+        Ok(answer) => answer.map_err(|error| connection::broken(what, &error)),
         Err(_) => {
             let detail = format!("no answer within {} s", ANSWER.as_secs());
             Err(Refusal::new(what, Kind::Connection, detail))

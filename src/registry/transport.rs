@@ -3,24 +3,22 @@
 //! Decides authorization, retries and redirects for every request of this module. Never decides what an
 //! answer means beyond that; a status that is no use comes back as it is.
 
+use super::call::Call;
 use super::challenge::Challenge;
 use super::clients::Lane;
+use super::connection;
 use super::host::Endpoint;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{self, LONGEST_PAUSE, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
-use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
-
-/// No answer to a small request for so long is a broken connection.
-pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 /// Redirects that are followed for one request.
 const REDIRECTS: usize = 8;
@@ -49,73 +47,6 @@ pub(super) struct Repository {
     credentials: Credentials,
     access: Access,
     told: Option<UnboundedSender<Event>>,
-}
-
-/// One request, as often as it has to be sent.
-#[derive(Debug, Clone)]
-pub(super) struct Call {
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Bytes,
-    lane: Lane,
-    /// Scopes besides the repository's own.
-    more_scopes: Vec<String>,
-    timeout: Option<Duration>,
-}
-
-impl Call {
-    pub(super) fn new(method: Method, url: Url) -> Self {
-        Self {
-            method,
-            url,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            lane: Lane::Small,
-            more_scopes: Vec::new(),
-            timeout: Some(ANSWER),
-        }
-    }
-
-    pub(super) fn header(mut self, name: reqwest::header::HeaderName, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.append(name, value);
-        }
-        self
-    }
-
-    pub(super) fn body(mut self, body: Bytes) -> Self {
-        self.body = body;
-        self
-    }
-
-    /// For blob bodies: connections of their own, and no limit on the whole.
-    pub(super) fn bulk(mut self) -> Self {
-        self.lane = Lane::Bulk;
-        self
-    }
-
-    /// For streams, which are watched by whoever sends them.
-    pub(super) fn untimed(mut self) -> Self {
-        self.timeout = None;
-        self
-    }
-
-    /// For what takes longer than an answer usually does.
-    pub(super) fn within(mut self, limit: Duration) -> Self {
-        self.timeout = Some(limit);
-        self
-    }
-
-    /// Method and redacted URL.
-    pub(super) fn name(&self) -> String {
-        refusal::describe(&self.method, &self.url)
-    }
-
-    pub(super) fn scope(mut self, scope: String) -> Self {
-        self.more_scopes.push(scope);
-        self
-    }
 }
 
 impl Repository {
@@ -238,12 +169,13 @@ impl Repository {
     pub(super) async fn refuse(&self, method: &Method, response: Response) -> Box<Refusal> {
         let base = self.endpoint.base().await;
         let own = base.is_ok_and(|base| same_origin(response.url(), base));
-        let refusal = refusal::read(method, response, &self.who()).await;
+        let mut refusal = refusal::read(method, response, &self.who()).await;
         let asked = refusal.retry_after.filter(|asked| *asked <= LONGEST_PAUSE);
         if let Some(asked) = asked.filter(|_| own && refusal.transient()) {
             self.endpoint.hold(asked);
         }
         if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
+            refusal.refused_push = true;
             return refusal.hinted(push_hint(&self.endpoint.host));
         }
         refusal
@@ -433,7 +365,7 @@ impl Repository {
             })?,
             None => sending.await,
         };
-        result.map_err(|error| refusal::broken(what, &error))
+        result.map_err(|error| connection::broken(what, &error))
     }
 }
 
@@ -485,5 +417,5 @@ pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
 
 /// Reads the rest of a small answer, so that its connection can be used again.
 pub(super) async fn drain(response: Response) {
-    let _ = refusal::capped(response, 64 * 1024).await;
+    let _ = connection::capped(response, 64 * 1024).await;
 }

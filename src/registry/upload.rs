@@ -4,10 +4,11 @@
 //! Never decides whether a blob is needed.
 
 use super::body::{Meter, Source};
+use super::call::Call;
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{Pauses, RETRIES};
-use super::transport::{Call, Repository, drain, same_origin};
+use super::transport::{Repository, drain, same_origin};
 use crate::reference::Digest;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};

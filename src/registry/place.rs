@@ -1,0 +1,128 @@
+//! Where a registry answers, as it is written in a configuration.
+//!
+//! Decides how an endpoint is read, and which places are this machine or the registry itself.
+
+use crate::reference::grammar::canonical_host;
+use reqwest::Url;
+use std::net::IpAddr;
+
+/// An endpoint as configured: a URL, or `host[:port]`, with an optional path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) scheme: Option<&'static str>,
+    pub(super) address: String,
+    pub(super) prefix: Option<String>,
+}
+
+impl Place {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Some("http"), rest),
+            Some(("https", rest)) => (Some("https"), rest),
+            Some(_) => return None,
+            None => (None, text),
+        };
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.trim_matches('/');
+        // people paste the API's address
+        let path = match path.split_once('/') {
+            Some(("v2", rest)) => rest.trim_start_matches('/'),
+            None if path == "v2" => "",
+            _ => path,
+        };
+        let url = Url::parse(&format!("https://{address}/")).ok()?;
+        if url.host_str().is_none() || !url.username().is_empty() || url.query().is_some() {
+            return None;
+        }
+        Some(Self {
+            scheme,
+            address: address.to_ascii_lowercase(),
+            prefix: (!path.is_empty()).then(|| path.to_owned()),
+        })
+    }
+}
+
+/// Whether a place is the registry itself and no mirror of it.
+pub(super) fn same_registry(address: &str, host: &str) -> bool {
+    address == host || canonical_host(address).is_ok_and(|name| name == host)
+}
+
+/// The host that serves the API: Docker Hub's name is not where it answers.
+pub(super) fn api_host(name: &str) -> &str {
+    if name == "docker.io" {
+        "registry-1.docker.io"
+    } else {
+        name
+    }
+}
+
+pub(super) fn host_of(address: &str) -> &str {
+    match address.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => address,
+    }
+}
+
+/// Whether a host name means this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_urls_or_hosts() {
+        let check = |text, expected: Option<(Option<&'static str>, &str, Option<&str>)>| {
+            let expected = expected.map(|(scheme, address, prefix)| Place {
+                scheme,
+                address: address.into(),
+                prefix: prefix.map(Into::into),
+            });
+            assert_eq!(Place::parse(text), expected, "{text}");
+        };
+        check("mirror.corp", Some((None, "mirror.corp", None)));
+        check("Mirror.corp:5000/", Some((None, "mirror.corp:5000", None)));
+        check(
+            "http://127.0.0.1:5000",
+            Some((Some("http"), "127.0.0.1:5000", None)),
+        );
+        check(
+            "https://harbor/v2/hub",
+            Some((Some("https"), "harbor", Some("hub"))),
+        );
+        check("harbor/v2", Some((None, "harbor", None)));
+        check("harbor/v2-hub", Some((None, "harbor", Some("v2-hub"))));
+        check("harbor/hub/x/", Some((None, "harbor", Some("hub/x"))));
+        check("ftp://harbor", None);
+        check("https://me:pw@harbor", None);
+        check("", None);
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "127.8.9.1",
+            "[::1]",
+            "a.localhost",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "localhost.corp",
+            "128.0.0.1",
+            "registry",
+            "127.0.0.1.nip.io",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}
