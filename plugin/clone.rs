@@ -4,7 +4,7 @@ use crate::args::{CloneArgs, DryRun, Output, Owned};
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
-use crate::settings::{Settings, Target};
+use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::Cluster;
@@ -260,6 +260,8 @@ impl Job<'_> {
         }
         match self.pull_credentials(ask).await? {
             Some(credentials) => {
+                // a wrong one would break every pod that gets it
+                log_in(&self.target.registries, registry, &credentials, "pull").await?;
                 policy.pull = PullAccess::Secret(PULL_SECRET.to_owned());
                 Ok(Some(PullSecret {
                     key: registry.to_string(),
