@@ -127,8 +127,6 @@ pub struct Workload {
     /// Its selector as list requests take it (`app=web,tier in (a,b)`), which finds its pods; none for a
     /// bare Pod, which is its own, and for a CronJob, whose Jobs have one each.
     pub pod_selector: Option<String>,
-    /// `metadata.generation`.
-    pub generation: Option<i64>,
     mutability: Mutability,
 }
 

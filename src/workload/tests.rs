@@ -28,7 +28,7 @@ const RECORD: &str = r#"{"run":"a7f3","slots":{"containers/web":{"original":"ngi
 fn talkative() -> Value {
     json!({
         "metadata": {
-            "name": "web", "namespace": "shop", "generation": 3,
+            "name": "web", "namespace": "shop",
             "labels": {"image-cloner.io/skip": "true"},
             "annotations": {
                 "image-cloner.io/originals": RECORD,
@@ -124,7 +124,6 @@ fn a_workload_is_read_whole() {
         owner: None,
         recreates: true,
         pod_selector: Some("app=web,tier=front,track notin (a,b),!old".to_owned()),
-        generation: Some(3),
         mutability: Mutability::RollsOut,
     };
     let read = read("deploy", &talkative());
