@@ -24,8 +24,8 @@ fn observe(kind: &Kind, object: &Value) -> Observed {
     Observed {
         workload: Workload::from_object(kind, object).unwrap(),
         running: BTreeMap::new(),
-        account_pull_secrets: vec!["corp".to_owned()],
-        has_pull_credentials: false,
+        account_pull_secrets: Some(vec!["corp".to_owned()]),
+        pull_credentials: plan::PullCredentials::None,
         named: false,
         namespace_opted_out: false,
     }
