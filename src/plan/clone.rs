@@ -220,20 +220,18 @@ fn record(
     originals: Vec<String>,
     added: Option<PullSecretRecord>,
 ) -> Record {
-    let earlier = workload.record.iter().flat_map(|record| &record.slots);
-    let mut slots: BTreeMap<String, SlotRecord> = earlier
-        .filter(|(name, recorded)| {
-            let present = workload
-                .slots
-                .iter()
-                .find(|slot| slot.key.to_string() == **name);
-            present.is_some_and(|slot| slot.image == recorded.target)
-        })
-        .map(|(name, recorded)| (name.clone(), recorded.clone()))
-        .collect();
+    let standing = workload
+        .record
+        .as_ref()
+        .map(|record| record.keep(run, |name, recorded| workload.stands(name, recorded)));
+    let mut slots = standing.map_or_else(BTreeMap::new, |record| record.slots);
     slots.extend(changes.iter().zip(originals).map(|(change, original)| {
-        let target = change.to.clone();
-        (change.slot.to_string(), SlotRecord { original, target })
+        let recorded = SlotRecord {
+            original,
+            target: change.to.clone(),
+            run: None,
+        };
+        (change.slot.to_string(), recorded)
     }));
     Record {
         run: run.to_owned(),

@@ -146,6 +146,12 @@ impl Workload {
         self.slots.iter().find(|slot| &slot.key == key)
     }
 
+    /// Whether a slot of this name in the record still is as the repoint left it.
+    pub fn stands(&self, name: &str, recorded: &SlotRecord) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| slot.image == recorded.target && slot.key.to_string() == name)
+    }
+
     /// Whether its pod template can be changed and what then happens.
     pub fn mutability(&self) -> Mutability {
         self.mutability

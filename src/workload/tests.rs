@@ -106,6 +106,7 @@ fn a_workload_is_read_whole() {
                 SlotRecord {
                     original: "nginx".to_owned(),
                     target: "localhost:5000/nginx:latest".to_owned(),
+                    run: None,
                 },
             )]),
             pull_secrets: Some(PullSecretRecord {
