@@ -79,8 +79,8 @@ fn repoint(workload: &Workload, policy: &plan::Policy) -> serde_json::Value {
     let observed = plan::Observed {
         workload: workload.clone(),
         running: Default::default(),
-        account_pull_secrets: Vec::new(),
-        has_pull_credentials: false,
+        account_pull_secrets: Some(Vec::new()),
+        pull_credentials: plan::PullCredentials::None,
         named: true,
         namespace_opted_out: false,
     };
