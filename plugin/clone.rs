@@ -271,11 +271,10 @@ impl Job<'_> {
             None => {
                 let host = registry.host();
                 policy.pull = PullAccess::Missing(format!("no credentials to pull from {host}"));
-                self.terminal.hints(
-                    &Failure::new("")
-                        .hint("give credentials to pull with: IMAGE_CLONER_PULL_USER and _PASS")
-                        .hint("or --share-credentials, or --pull-secret NAME for one of yours"),
-                );
+                self.terminal
+                    .hint("pods need them: IMAGE_CLONER_PULL_USER and _PASS,");
+                self.terminal
+                    .hint("or --share-credentials, or --pull-secret NAME for one of yours");
                 Ok(None)
             }
         }
