@@ -64,12 +64,6 @@ fn wrong_words_are_named() {
         return;
     };
     it.refuses(
-        &["clone", "deploy/web"],
-        &[("IMAGE_CLONER_REGISTRY", "")],
-        2,
-        &["no target registry", "--to", "nothing was changed"],
-    );
-    it.refuses(
         &["clone", "deploy/web", "--to", "http://x/"],
         &[],
         2,
@@ -268,4 +262,49 @@ fn without_permission_to_patch_the_server_says_no() {
         1,
         &["cannot get", "deployments"],
     );
+}
+
+#[test]
+fn without_a_target_the_clusters_own_registry_is_used_or_the_way_is_said() {
+    let Some(it) = Untouched::share("own") else {
+        return;
+    };
+    let nothing_named = [("IMAGE_CLONER_REGISTRY", "")];
+    it.refuses(
+        &["clone", "deploy/web"],
+        &nothing_named,
+        2,
+        &["no target registry", "--to", "nothing was changed"],
+    );
+    // KEP-1755: one for the whole cluster, so that no other test may ask for no target
+    let hosting = format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{name: local-registry-hosting, namespace: kube-public}}
+data:
+  localRegistryHosting.v1: |
+    host: '{}'
+",
+        var("OPEN_TARGET")
+    );
+    let kubectl = |verb: &str| {
+        let path = it.bed.folder().join("hosting.yaml");
+        std::fs::write(&path, &hosting).expect("a file");
+        let path = path.to_str().expect("UTF-8");
+        let done = std::process::Command::new("kubectl")
+            .args([verb, "-f", path])
+            .output();
+        assert!(done.expect("kubectl").status.success());
+    };
+    kubectl("apply");
+    let mut command = it.bed.plugin_command(&["clone", "deploy/web"]);
+    let ran = command
+        .env_remove("IMAGE_CLONER_REGISTRY")
+        .output()
+        .expect("the plugin starts");
+    kubectl("delete");
+    it.bed.ran(ran).exits(0);
+    let spec = &it.bed.get("deploy/web")["spec"]["template"]["spec"];
+    let expected = format!("{}/nginx:1.21.4-alpine", var("OPEN_TARGET"));
+    assert_eq!(spec["containers"][0]["image"], expected);
 }
