@@ -92,7 +92,7 @@ impl Sources {
         let is_gone = matches!(error, Error::NotFound { .. });
         let mut error = Failure::from(error);
         if is_gone {
-            error = error.context(format!("{} is not in its registry", copy.source.familiar()));
+            error = error.context("not in its registry");
         }
         // a source that is gone, limited or unreachable while its copy is there stops nobody
         match target.as_source() {

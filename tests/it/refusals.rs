@@ -197,7 +197,7 @@ fn images_and_registries_that_are_not_there_are_named() {
         &["clone", "deploy/gone"],
         &[],
         1,
-        &["nginx:no-such-tag is not in its registry"],
+        &["copying nginx:no-such-tag to", "not in its registry"],
     );
 
     let port = TcpListener::bind("127.0.0.1:0")
