@@ -1,5 +1,10 @@
 //! The screens, whole, at 80 columns.
 
+#![allow(
+    clippy::default_trait_access,
+    reason = "values that a screen does not show"
+)]
+
 use super::{Scene, plan, question, restore, summary, workload_line};
 use crate::outcome::{
     DryRun, Failure, Finding, ImageOutcome, ImageState, Outcome, Survey, WorkloadOutcome,
@@ -187,7 +192,7 @@ fn the_summary() {
     images      2 copied (142 MB), 1 present, 1 failed
     workloads   3 repointed, 1 failed, 1 copied only, 1 unchanged
 
-    deployment.apps/gone failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
+    deployment.apps/gone in prod failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
       hint: pull it from somewhere else
 
     retry   same command; finished work is not repeated
@@ -248,10 +253,10 @@ fn what_a_restore_gives_back() {
     });
     let workload = Workload::from_object(&kind, &object).unwrap();
     let plan = planning::restore(&[workload], None);
-    insta::assert_snapshot!(restore(&plan, "prod-eu", 80), @r"
-    context prod-eu
+    insta::assert_snapshot!(restore(&plan, "prod-eu"), @r"
+    context prod-eu   back to what was there before
 
-    NAMESPACE  WORKLOAD            SLOT             BACK TO
-    prod       deplo..nt.apps/web  containers/main  nginx:1.25
+    deployment.apps/web in prod
+      containers/main  nginx:1.25
     ");
 }

@@ -215,7 +215,7 @@ spec:
         ran.stderr
     );
     assert!(
-        ran.stderr.contains("deployment.apps/broken failed: "),
+        ran.stderr.contains("deployment.apps/broken in "),
         "{}",
         ran.stderr
     );
