@@ -1,13 +1,11 @@
 //! Others who write the same object at the same time.
 
-use crate::bed::gate::Gate;
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, deployment};
 use image_cloner::cluster::{Cluster, ConnectFlags, Error, WriteMode};
 use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::workload::{Kind, Workload, WorkloadId};
 use image_cloner::{patch, plan};
 use serde_json::json;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -21,22 +19,12 @@ fn a_change_while_images_are_copied_is_kept_and_planned_with() {
         &[("a", "nginx:1.21.4-alpine"), ("b", "busybox:1.36")],
         &[],
     ));
-    let gate = Gate::before(var("DOCKER_IO"));
-    let config = bed.config(&[("docker.io", gate.address())]);
-    let plugin = bed
-        .plugin_command(&["clone", "deploy/web"])
-        .env("IMAGE_CLONER_CONFIG", &config)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the plugin starts");
-    gate.knocked();
-    // the workload was observed; now somebody deploys
-    bed.kubectl(&["set", "image", "deploy/web", "a=nginx:1.21.5-alpine"]);
-    bed.kubectl(&["set", "env", "deploy/web", "COLOUR=green"]);
-    gate.open();
-    bed.ran(plugin.wait_with_output().expect("the plugin ends"))
-        .exits(0);
+    bed.plugin_held(&["clone", "deploy/web"], &[], |_| {
+        // the workload was observed; now somebody deploys
+        bed.kubectl(&["set", "image", "deploy/web", "a=nginx:1.21.5-alpine"]);
+        bed.kubectl(&["set", "env", "deploy/web", "COLOUR=green"]);
+    })
+    .exits(0);
 
     let spec = &bed.get("deploy/web")["spec"]["template"]["spec"];
     let target = bed.target();

@@ -1,10 +1,9 @@
 //! Who may read a source, and what happens when it cannot be read.
 
-use crate::bed::gate::Gate;
 use crate::bed::{Bed, deployment, var};
 use serde_json::json;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const CORP: &str = "registry.corp:5443/team/app:1";
 
@@ -76,21 +75,12 @@ fn a_workload_that_joins_an_image_under_way_is_asked_for_itself() {
     bed.apply(&deployment("holder", &[("app", CORP)], &[]));
     pulls_with(&bed, "deploy/holder", "right");
     bed.apply(&deployment("victim", &[("app", "busybox:1.36")], &[]));
-    let gate = Gate::before(var("DOCKER_IO"));
     let corp = var("CORP");
-    let config = bed.config(&[("docker.io", gate.address()), ("registry.corp:5443", &corp)]);
-    let plugin = bed
-        .plugin_command(&["clone", "deploy/holder", "deploy/victim"])
-        .env("IMAGE_CLONER_CONFIG", &config)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the plugin starts");
-    gate.knocked();
-    bed.kubectl(&["set", "image", "deploy/victim", &format!("app={CORP}")]);
-    gate.open();
+    let args = ["clone", "deploy/holder", "deploy/victim"];
     let ran = bed
-        .ran(plugin.wait_with_output().expect("the plugin ends"))
+        .plugin_held(&args, &[("registry.corp:5443", &corp)], |_| {
+            bed.kubectl(&["set", "image", "deploy/victim", &format!("app={CORP}")]);
+        })
         .exits(1);
     assert!(
         ran.stdout.contains("deployment.apps/holder repointed"),
@@ -108,26 +98,13 @@ fn an_interrupt_leaves_the_workload_as_it_was() {
     bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
     let before = bed.get("deploy/web")["spec"].clone();
     for signal in ["-INT", "-TERM"] {
-        let gate = Gate::before(var("DOCKER_IO"));
-        let config = bed.config(&[("docker.io", gate.address())]);
-        let plugin = bed
-            .plugin_command(&["clone", "deploy/web"])
-            .env("IMAGE_CLONER_CONFIG", &config)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the plugin starts");
-        gate.knocked();
-        let pid = plugin.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .expect("kill")
-                .success()
-        );
         let ran = bed
-            .ran(plugin.wait_with_output().expect("the plugin ends"))
+            .plugin_held(&["clone", "deploy/web"], &[], |plugin| {
+                let pid = plugin.id().to_string();
+                let sent = Command::new("kill").args([signal, &pid]).status();
+                assert!(sent.expect("kill").success());
+                plugin.wait().expect("the plugin ends");
+            })
             .exits(130);
         assert!(ran.stderr.contains("interrupted"), "{}", ran.stderr);
         assert_eq!(bed.get("deploy/web")["spec"], before);

@@ -3,13 +3,14 @@
 //!
 //! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
 
-pub(crate) mod gate;
+mod gate;
 
+use gate::Gate;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,29 @@ impl Bed {
         let mut command = self.plugin_command(args);
         command.env("IMAGE_CLONER_CONFIG", config);
         self.ran(command.output().expect("the plugin starts"))
+    }
+
+    /// Runs the plugin, and does something `meanwhile`, after it asked `docker.io` for the first time and
+    /// before it gets an answer. `also` names further registries of its configuration.
+    pub(crate) fn plugin_held(
+        &self,
+        args: &[&str],
+        also: &[(&str, &str)],
+        meanwhile: impl FnOnce(&mut Child),
+    ) -> Ran {
+        let gate = Gate::before(var("DOCKER_IO"));
+        let config = self.config(&[&[("docker.io", gate.address())], also].concat());
+        let mut plugin = self
+            .plugin_command(args)
+            .env("IMAGE_CLONER_CONFIG", &config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the plugin starts");
+        gate.knocked();
+        meanwhile(&mut plugin);
+        gate.open();
+        self.ran(plugin.wait_with_output().expect("the plugin ends"))
     }
 
     /// A pull secret for the bed's private registry.
