@@ -11,6 +11,8 @@ use std::time::Duration;
 /// Keep the images your cluster runs in your own registry.
 #[derive(Debug, Parser)]
 #[command(
+    version,
+    after_help = AFTER_HELP,
     name = "kubectl image-cloner",
     bin_name = "kubectl image-cloner",
     disable_help_subcommand = true,
@@ -20,6 +22,15 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
+
+const AFTER_HELP: &str = "\
+Target registry: --to, IMAGE_CLONER_REGISTRY, or `registry` in config.yaml
+Pushing there:   IMAGE_CLONER_USER and _PASS, or `docker login`
+Pulling there:   IMAGE_CLONER_PULL_USER and _PASS, for the pods' pull secrets
+Configuration:   IMAGE_CLONER_CONFIG, or ~/.config/image-cloner/config.yaml
+
+Exit codes: 0 done, 1 something failed, 2 wrong request, 3 workloads were left,
+130 interrupted or declined";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -188,7 +199,14 @@ Examples:
   # choose from lists
   kubectl image-cloner clone";
 
+const COPY_EXAMPLES: &str = "\
+Examples:
+  kubectl image-cloner copy nginx:1.25 quay.io/org/tool:3 --to registry.corp/mirror
+  kubectl image-cloner copy -f images.txt --to registry.corp/mirror
+  kubectl image-cloner copy nginx:1.25 --as registry.corp/base/web:stable";
+
 #[derive(Debug, Args)]
+#[command(after_help = COPY_EXAMPLES)]
 pub(crate) struct CopyArgs {
     /// Images to copy
     #[arg(value_name = "IMAGE")]
@@ -226,7 +244,17 @@ pub(crate) struct Running {
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Wait until the changed workloads are ready
-    #[arg(long)]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_possible_values = true,
+        hide_default_value = true,
+        value_name = "true|false",
+        action = clap::ArgAction::Set
+    )]
     pub(crate) wait: bool,
     /// How long to wait for each workload
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
@@ -245,7 +273,16 @@ pub(crate) struct Running {
     pub(crate) report: Option<PathBuf>,
 }
 
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  kubectl image-cloner restore deploy/nginx
+  # what one run did, as its summary says
+  kubectl image-cloner restore --run a7f3c1 -n prod
+  # look first
+  kubectl image-cloner restore ns/prod --dry-run";
+
 #[derive(Debug, Args)]
+#[command(after_help = RESTORE_EXAMPLES)]
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,

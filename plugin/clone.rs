@@ -4,7 +4,7 @@ use crate::args::{CloneArgs, DryRun, Output, Owned};
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
-use crate::settings::{Settings, Target};
+use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::Cluster;
@@ -260,6 +260,8 @@ impl Job<'_> {
         }
         match self.pull_credentials(ask).await? {
             Some(credentials) => {
+                // a wrong one would break every pod that gets it
+                log_in(&self.target.registries, registry, &credentials, "pull").await?;
                 policy.pull = PullAccess::Secret(PULL_SECRET.to_owned());
                 Ok(Some(PullSecret {
                     key: registry.to_string(),
@@ -269,11 +271,10 @@ impl Job<'_> {
             None => {
                 let host = registry.host();
                 policy.pull = PullAccess::Missing(format!("no credentials to pull from {host}"));
-                self.terminal.hints(
-                    &Failure::new("")
-                        .hint("give credentials to pull with: IMAGE_CLONER_PULL_USER and _PASS")
-                        .hint("or --share-credentials, or --pull-secret NAME for one of yours"),
-                );
+                self.terminal
+                    .hint("pods need them: IMAGE_CLONER_PULL_USER and _PASS,");
+                self.terminal
+                    .hint("or --share-credentials, or --pull-secret NAME for one of yours");
                 Ok(None)
             }
         }

@@ -76,8 +76,7 @@ async fn prepare(
         plan.workloads.retain(is_news);
     }
     if review || args.running.dry_run != DryRun::None {
-        let context = cluster.context();
-        terminal.say(&report::restore(&plan, context, terminal.width));
+        terminal.say(&report::restore(&plan, cluster.context()));
     }
     if review {
         let is_change = |planned: &&Planned| matches!(planned.decision, Decision::Repoint(_));

@@ -115,8 +115,13 @@ impl Terminal {
     /// `hint: …`, a line each.
     pub(crate) fn hints(&self, failure: &Failure) {
         for hint in &failure.hints {
-            self.say(&format!("{} {hint}", style("hint:").cyan().for_stderr()));
+            self.hint(hint);
         }
+    }
+
+    /// `hint: …`.
+    pub(crate) fn hint(&self, text: &str) {
+        self.say(&format!("{} {text}", style("hint:").cyan().for_stderr()));
     }
 
     /// Something worth knowing that stops nothing.

@@ -18,6 +18,7 @@ mod trouble;
 
 pub use error::Error;
 pub use local_registry::LocalRegistry;
+pub use pull_secret::PULL_SECRET;
 pub use selection::{Selection, SelectionError};
 
 use crate::credentials::{Credentials, Keyring};
@@ -160,6 +161,22 @@ impl Cluster {
     ) -> Result<Observation, Error> {
         let found = observe::find(self, selection).await?;
         surroundings::observe(self, found, target).await
+    }
+
+    /// Observes the surroundings of one workload again, which was read again and now refers to others:
+    /// what [`Self::observe`] gives of it, with its keyring.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn surround(
+        &self,
+        workload: Workload,
+        named: bool,
+        target: &TargetRegistry,
+    ) -> Result<(Observed, Keyring), Error> {
+        let opted_out = observe::namespace_opted_out(self, &workload.id.namespace).await?;
+        let found = observe::FoundWorkload { workload, named };
+        surroundings::of_one(self, found, opted_out, target).await
     }
 
     /// The selected workloads alone, without their surroundings, for a restore.

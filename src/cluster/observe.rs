@@ -63,6 +63,13 @@ pub(super) async fn find(cluster: &Cluster, selection: &Selection) -> Result<Fou
     Ok(assemble(answers, selection.all_namespaces()))
 }
 
+/// Whether a namespace opted out, as far as it can be read.
+pub(super) async fn namespace_opted_out(cluster: &Cluster, name: &str) -> Result<bool, Error> {
+    let namespaces = Collection::core("namespaces", "namespace", None);
+    let answer = local(cluster.get_one(&namespaces, name).await)?;
+    Ok(answer.is_ok_and(|found| opted_out(&found["metadata"])))
+}
+
 /// The requests of a selection; namespaces first, then the items in order.
 fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
     let everywhere = selection.all_namespaces();

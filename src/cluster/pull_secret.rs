@@ -9,6 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+/// The name of the pull secrets that we make.
+pub const PULL_SECRET: &str = "image-cloner-pull";
+
 /// Marks what is ours.
 const LABEL: &str = "app.kubernetes.io/managed-by";
 const OURS: &str = "image-cloner";
@@ -44,6 +47,12 @@ pub(super) async fn ensure(
             answer => return answer.map(|_| ()),
         }
     }
+}
+
+/// Whether this is the pull secret that we make, and no namesake.
+pub(super) fn is_ours(secret: &Value) -> bool {
+    let metadata = &secret["metadata"];
+    metadata["name"] == PULL_SECRET && metadata["labels"][LABEL] == OURS
 }
 
 fn fresh(

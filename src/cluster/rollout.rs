@@ -30,10 +30,12 @@ pub(super) async fn wait(
     id: &WorkloadId,
     timeout: Duration,
 ) -> Result<Rollout, Error> {
-    let deadline = Instant::now() + timeout;
+    // none: a time that no clock reaches
+    let deadline = Instant::now().checked_add(timeout);
     loop {
         let answer = cluster.get(id).await;
-        let is_last = Instant::now() + PAUSE > deadline;
+        let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
+        let is_last = left < PAUSE;
         match answer.map(|object| (progress(&id.kind, &object), object)) {
             Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),
             Ok((Progress::Later(reason), _)) => return Ok(Rollout::Later(reason)),
@@ -56,7 +58,7 @@ pub(super) async fn wait(
             }
             Ok((Progress::Waiting(_), _)) | Err(_) => {}
         }
-        tokio::time::sleep(PAUSE.min(deadline - Instant::now())).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

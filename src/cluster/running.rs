@@ -159,8 +159,8 @@ mod tests {
         Observed {
             workload: Workload::from_object(&Kind::from_word(word).unwrap(), &object).unwrap(),
             running: BTreeMap::new(),
-            account_pull_secrets: Vec::new(),
-            has_pull_credentials: false,
+            account_pull_secrets: Some(Vec::new()),
+            pull_credentials: crate::plan::PullCredentials::None,
             named: true,
             namespace_opted_out: false,
         }

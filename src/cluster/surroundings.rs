@@ -1,14 +1,14 @@
 //! What surrounds the selected workloads: ServiceAccounts, pull secrets, the digests that their pods run.
 //!
 //! Decides which of it is read: everything once, and nothing that no selected workload refers to. What
-//! cannot be read becomes a note and is treated as absent.
+//! cannot be read becomes a note; a secret is then taken to hold nothing, a ServiceAccount is unknown.
 
 use super::observe::{Found, FoundWorkload, PARALLEL};
 use super::request::{Collection, Only};
 use super::running::{self, Pod};
-use super::{Cluster, Error, Observation};
+use super::{Cluster, Error, Observation, pull_secret};
 use crate::credentials::Keyring;
-use crate::plan::Observed;
+use crate::plan::{Observed, PullCredentials};
 use crate::target::TargetRegistry;
 use crate::workload::Workload;
 use base64::Engine as _;
@@ -26,60 +26,127 @@ pub(super) async fn observe(
     found: Found,
     target: &TargetRegistry,
 ) -> Result<Observation, Error> {
-    let workloads = &found.workloads;
-    let (secrets, pods) = tokio::try_join!(
-        pull_secrets(cluster, workloads),
-        pods(cluster, workloads, found.everywhere)
+    let (mut secrets, (pods, pod_notes)) = tokio::try_join!(
+        pull_secrets(cluster, &found.workloads),
+        pods(cluster, &found.workloads, found.everywhere)
     )?;
-    let (accounts, secrets, mut notes) = secrets;
-    let (pods, pod_notes) = pods;
-
     let mut observation = Observation {
         missing: found.missing,
         notes: found.notes,
         ..Observation::default()
     };
-    for FoundWorkload { workload, named } in found.workloads {
-        let id = workload.id.clone();
-        let account = (id.namespace.clone(), workload.service_account.clone());
-        let account_pull_secrets = accounts.get(&account).cloned().unwrap_or_default();
-        let own = workload.pull_secrets.as_deref().unwrap_or_default();
-        // admission gives the ServiceAccount's names only to a pod whose own list is empty
-        let effective = match own {
-            [] => account_pull_secrets.as_slice(),
-            own => own,
-        };
-        let pulls = keyring(&id.namespace, effective, &secrets);
-        let path = target.prefix().unwrap_or_default();
-        let both = own.iter().chain(&account_pull_secrets);
-        let sources = keyring(&id.namespace, both, &secrets);
-        if !sources.is_empty() {
-            observation.keyrings.insert(id.clone(), sources);
+    for one in found.workloads {
+        let id = one.workload.id.clone();
+        let opted_out = found.opted_out.get(&id.namespace) == Some(&true);
+        let (observed, keyring) = surrounded(one, opted_out, &secrets, target);
+        if !keyring.is_empty() {
+            observation.keyrings.insert(id, keyring);
         }
-        observation.observed.push(Observed {
-            running: BTreeMap::new(),
-            has_pull_credentials: !pulls.find(target.host(), path).is_empty(),
-            account_pull_secrets,
-            named,
-            namespace_opted_out: found.opted_out.get(&id.namespace) == Some(&true),
-            workload,
-        });
+        observation.observed.push(observed);
     }
     running::note(&mut observation.observed, &pods);
-    observation.notes.append(&mut notes);
+    observation.notes.append(&mut secrets.notes);
     observation.notes.extend(pod_notes);
     Ok(observation)
 }
 
-/// ServiceAccounts' names of pull secrets, the content of every pull secret that is named, and notes.
-type PullSecrets = (
-    BTreeMap<Key, Vec<String>>,
-    BTreeMap<Key, Content>,
-    Vec<String>,
-);
+/// Reads what surrounds one workload.
+pub(super) async fn of_one(
+    cluster: &Cluster,
+    found: FoundWorkload,
+    opted_out: bool,
+    target: &TargetRegistry,
+) -> Result<(Observed, Keyring), Error> {
+    let only = std::slice::from_ref(&found);
+    let (secrets, (pods, _)) =
+        tokio::try_join!(pull_secrets(cluster, only), pods(cluster, only, false))?;
+    let (mut observed, keyring) = surrounded(found, opted_out, &secrets, target);
+    running::note(std::slice::from_mut(&mut observed), &pods);
+    Ok((observed, keyring))
+}
 
-/// A pull secret in the form that a keyring takes.
-type Content = Vec<u8>;
+/// A workload with what was read, but for what runs, and the credentials for its sources.
+fn surrounded(
+    FoundWorkload { workload, named }: FoundWorkload,
+    namespace_opted_out: bool,
+    secrets: &PullSecrets,
+    target: &TargetRegistry,
+) -> (Observed, Keyring) {
+    let namespace = workload.id.namespace.as_str();
+    let account = (namespace.to_owned(), workload.service_account.clone());
+    let account_pull_secrets = secrets.of_accounts.get(&account).cloned();
+    let inherited = account_pull_secrets.as_deref().unwrap_or_default();
+    let own = workload.pull_secrets.as_deref().unwrap_or_default();
+    // admission gives the ServiceAccount's names only to a pod whose own list is empty
+    let effective = match own {
+        [] => inherited,
+        own => own,
+    };
+    let pulls = |ours: bool| {
+        let of_that_kind = |content: &Content| content.ours == ours;
+        has_credentials(&secrets.keyring(namespace, effective, of_that_kind), target)
+    };
+    let pull_credentials = if pulls(false) {
+        PullCredentials::Own
+    } else if pulls(true) {
+        PullCredentials::Ours
+    } else {
+        PullCredentials::None
+    };
+    let sources = secrets.keyring(namespace, own.iter().chain(inherited), |_| true);
+    let observed = Observed {
+        running: BTreeMap::new(),
+        pull_credentials,
+        account_pull_secrets,
+        named,
+        namespace_opted_out,
+        workload,
+    };
+    (observed, sources)
+}
+
+/// Whether nodes could pull copies with these.
+pub(super) fn has_credentials(pulls: &Keyring, target: &TargetRegistry) -> bool {
+    let path = target.prefix().unwrap_or_default();
+    !pulls.find(target.host(), path).is_empty()
+}
+
+/// The pull secrets of workloads and ServiceAccounts.
+struct PullSecrets {
+    /// The names that each ServiceAccount gives; not in it where it could not be read.
+    of_accounts: BTreeMap<Key, Vec<String>>,
+    /// Every one that is named, is there and can be read.
+    contents: BTreeMap<Key, Content>,
+    notes: Vec<String>,
+}
+
+impl PullSecrets {
+    /// What those of these names hold, as far as they are wanted.
+    fn keyring<'a>(
+        &self,
+        namespace: &str,
+        names: impl IntoIterator<Item = &'a String>,
+        wanted: impl Fn(&Content) -> bool,
+    ) -> Keyring {
+        let mut keyring = Keyring::default();
+        for name in names {
+            let content = self.contents.get(&(namespace.to_owned(), name.clone()));
+            if let Some(content) = content.filter(|content| wanted(content)) {
+                // each was tried when it was read
+                let _ = keyring.add_docker_config_json(&content.config);
+            }
+        }
+        keyring
+    }
+}
+
+/// A pull secret that was read.
+struct Content {
+    /// In the form that a keyring takes.
+    config: Vec<u8>,
+    /// Whether it is the one that we make and keep up.
+    ours: bool,
+}
 
 async fn pull_secrets(
     cluster: &Cluster,
@@ -122,8 +189,10 @@ async fn pull_secrets(
     let mut contents = BTreeMap::new();
     for (key, secret) in secrets {
         match docker_config(&secret) {
-            Some(content) if Keyring::default().add_docker_config_json(&content).is_ok() => {
-                contents.insert(key, content);
+            _ if secret.is_null() => {}
+            Some(config) if Keyring::default().add_docker_config_json(&config).is_ok() => {
+                let ours = pull_secret::is_ours(&secret);
+                contents.insert(key, Content { config, ours });
             }
             // neither would the kubelet use it
             _ => notes.push(format!(
@@ -132,11 +201,15 @@ async fn pull_secrets(
             )),
         }
     }
-    Ok((accounts, contents, notes))
+    Ok(PullSecrets {
+        of_accounts: accounts,
+        contents,
+        notes,
+    })
 }
 
-/// Gets each object once. One that is not there is left out, as the kubelet does; that others cannot be
-/// read is noted, once per namespace.
+/// Gets each object once. One that is not there comes as null, as it is nothing to the kubelet; one that
+/// cannot be read is left out, which is noted once per namespace.
 async fn get_each(
     cluster: &Cluster,
     plural: &str,
@@ -161,7 +234,7 @@ async fn get_each(
     for (key, answer) in answers {
         match answer {
             Ok(object) => found.push((key, object)),
-            Err(Error::NotFound(_)) => {}
+            Err(Error::NotFound(_)) => found.push((key, Value::Null)),
             Err(error) => {
                 if said.insert(key.0.clone()) {
                     notes.push(format!("cannot read {plural} in {}: {error}", key.0));
@@ -182,7 +255,7 @@ fn secret_names(account: &Value) -> Vec<String> {
 }
 
 /// The content of a pull secret as docker's `config.json`; the legacy type holds its `auths` alone.
-fn docker_config(secret: &Value) -> Option<Content> {
+pub(super) fn docker_config(secret: &Value) -> Option<Vec<u8>> {
     let content = |key: &str| STANDARD.decode(secret["data"][key].as_str()?).ok();
     match secret["type"].as_str()? {
         "kubernetes.io/dockerconfigjson" => content(".dockerconfigjson"),
@@ -192,21 +265,6 @@ fn docker_config(secret: &Value) -> Option<Content> {
         }
         _ => None,
     }
-}
-
-fn keyring<'a>(
-    namespace: &str,
-    names: impl IntoIterator<Item = &'a String>,
-    secrets: &BTreeMap<Key, Content>,
-) -> Keyring {
-    let mut keyring = Keyring::default();
-    for name in names {
-        if let Some(content) = secrets.get(&(namespace.to_owned(), name.clone())) {
-            // each was tried when it was read
-            let _ = keyring.add_docker_config_json(content);
-        }
-    }
-    keyring
 }
 
 /// One list of pods.

@@ -149,7 +149,12 @@ impl Images {
 impl Inner {
     async fn look(&self, copy: &Copy) -> Result<Finding, Failure> {
         let settled = self.sources.settle(copy).await?;
-        let size = self.sources.registries.size(&settled.source).await.ok();
+        // sources count what is read: nothing is, for what is there already
+        let size = if settled.is_present() {
+            None
+        } else {
+            self.sources.registries.size(&settled.source).await.ok()
+        };
         let finding = Finding {
             digest: settled.source.digest().clone(),
             size,
@@ -200,7 +205,6 @@ impl Inner {
             .acquire()
             .await
             .map_err(|_| Failure::new("interrupted"))?;
-        observer.notice(&Event::ImageStarted(&copy.source));
         let known = lock(&self.settled).get(&copy.target).cloned();
         let settled = match known {
             Some(settled) => settled,

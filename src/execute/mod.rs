@@ -22,8 +22,6 @@ use tokio_util::sync::CancellationToken;
 /// What happens while a plan is carried out.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// An image is being looked at or copied.
-    ImageStarted(&'a Reference),
     /// So many more bytes of this image have to be carried.
     Expected(&'a Reference, u64),
     /// So many more bytes of this image were carried.

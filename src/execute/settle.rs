@@ -89,17 +89,20 @@ impl Sources {
         let Some((_, error)) = unreadable.into_iter().next() else {
             return Err(first(denied));
         };
+        let is_gone = matches!(error, Error::NotFound { .. });
+        let mut error = Failure::from(error);
+        if is_gone {
+            error = error.context("not in its registry");
+        }
         // a source that is gone, limited or unreachable while its copy is there stops nobody
-        let error = Failure::from(error);
         match target.as_source() {
             Some(source) if stands_in(copy, source.digest()) => Ok(Settled {
                 source,
                 target,
                 moved: None,
                 notes: vec![format!(
-                    "{} cannot be read now ({}); its copy in the target is used",
-                    copy.source.familiar(),
-                    error.message
+                    "{} cannot be read now, its copy in the target is used: {error}",
+                    copy.source.familiar()
                 )],
                 denied: failures(denied),
             }),

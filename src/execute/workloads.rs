@@ -151,7 +151,14 @@ impl Run {
         }
         let _writer = writers.acquire().await;
         self.write(id, async |live| {
-            let observed = observed.at(live);
+            let observed = match observed.at(live.clone()) {
+                Some(observed) => observed,
+                None => {
+                    let target = &terms.policy.target;
+                    let again = self.cluster.surround(live, observed.named, target);
+                    again.await?.0
+                }
+            };
             let plan = plan::clone(std::slice::from_ref(&observed), &terms.policy)
                 .map_err(|error| Failure::new(error.to_string()))?;
             self.images_there(id, plan.copies.iter(), images).await?;

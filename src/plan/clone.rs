@@ -3,8 +3,8 @@
 use super::copies::{Copies, Wanted};
 use super::slots::{self, Wish};
 use super::{
-    Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullSecretChange, Repoint,
-    SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
+    Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullCredentials,
+    PullSecretChange, Repoint, SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
 };
 use crate::workload::{
     Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord, Workload,
@@ -158,10 +158,13 @@ fn repoint(
     let workload = &observed.workload;
     left_alone(workload, policy).map_or(Ok(()), Err)?;
     let (needs_pull_secret, added) = match &policy.pull {
-        _ if observed.has_pull_credentials => (None, None),
+        _ if observed.pull_credentials == PullCredentials::Own => (None, None),
         PullAccess::Open => (None, None),
+        PullAccess::Missing(_) if observed.pull_credentials == PullCredentials::Ours => {
+            (None, None)
+        }
         PullAccess::Missing(reason) => return Err(reason.clone()),
-        PullAccess::Secret(name) => (Some(name.clone()), pull_secrets::add(observed, name)),
+        PullAccess::Secret(name) => (Some(name.clone()), pull_secrets::add(observed, name)?),
     };
     if added.is_some() && workload.id.kind.is_pod() {
         return Err(
@@ -217,20 +220,18 @@ fn record(
     originals: Vec<String>,
     added: Option<PullSecretRecord>,
 ) -> Record {
-    let earlier = workload.record.iter().flat_map(|record| &record.slots);
-    let mut slots: BTreeMap<String, SlotRecord> = earlier
-        .filter(|(name, recorded)| {
-            let present = workload
-                .slots
-                .iter()
-                .find(|slot| slot.key.to_string() == **name);
-            present.is_some_and(|slot| slot.image == recorded.target)
-        })
-        .map(|(name, recorded)| (name.clone(), recorded.clone()))
-        .collect();
+    let standing = workload
+        .record
+        .as_ref()
+        .map(|record| record.keep(run, |name, recorded| workload.stands(name, recorded)));
+    let mut slots = standing.map_or_else(BTreeMap::new, |record| record.slots);
     slots.extend(changes.iter().zip(originals).map(|(change, original)| {
-        let target = change.to.clone();
-        (change.slot.to_string(), SlotRecord { original, target })
+        let recorded = SlotRecord {
+            original,
+            target: change.to.clone(),
+            run: None,
+        };
+        (change.slot.to_string(), recorded)
     }));
     Record {
         run: run.to_owned(),

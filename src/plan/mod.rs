@@ -35,31 +35,50 @@ pub struct Observed {
     pub workload: Workload,
     /// Digests that its pods run, by slot; empty where no pod says.
     pub running: BTreeMap<SlotKey, BTreeSet<Digest>>,
-    /// `imagePullSecrets` of its ServiceAccount, in order.
-    pub account_pull_secrets: Vec<String>,
-    /// Whether a pull secret of the workload or its ServiceAccount already has credentials for the target.
-    pub has_pull_credentials: bool,
+    /// `imagePullSecrets` of its ServiceAccount, in order; none where the account cannot be read.
+    pub account_pull_secrets: Option<Vec<String>>,
+    /// What its pods can pull from the target with already.
+    pub pull_credentials: PullCredentials,
     /// Named as TYPE/NAME, which is consent; else it came by a broad selection.
     pub named: bool,
     /// Its namespace opted out.
     pub namespace_opted_out: bool,
 }
 
+/// What the pods of a workload can pull from the target with already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullCredentials {
+    /// No pull secret of the workload or its ServiceAccount has credentials for the target.
+    None,
+    /// Only the pull secret that we made has: the credentials of an earlier run, which may be outdated.
+    Ours,
+    /// A pull secret of the user's own has.
+    Own,
+}
+
 impl Observed {
     /// The same surroundings with a later snapshot. What runs is known only of images that stayed.
+    ///
+    /// None where its pull secrets or its ServiceAccount are others now: its surroundings must be observed
+    /// again.
     #[must_use]
-    pub fn at(&self, later: Workload) -> Self {
+    pub fn at(&self, later: Workload) -> Option<Self> {
+        if later.pull_secrets != self.workload.pull_secrets
+            || later.service_account != self.workload.service_account
+        {
+            return None;
+        }
         let same_image = |key: &SlotKey| {
             let before = self.workload.slot(key).map(|slot| &slot.image);
             before == later.slot(key).map(|slot| &slot.image)
         };
         let mut running = self.running.clone();
         running.retain(|key, _| same_image(key));
-        Self {
+        Some(Self {
             workload: later,
             running,
             ..self.clone()
-        }
+        })
     }
 }
 

@@ -15,15 +15,20 @@ pub(super) struct Added {
 }
 
 /// The list with this name in it; none where the pods have it already.
-pub(super) fn add(observed: &Observed, name: &str) -> Option<Added> {
+///
+/// # Errors
+/// When it cannot be told what the list would hide: the reason.
+pub(super) fn add(observed: &Observed, name: &str) -> Result<Option<Added>, String> {
     let own = observed.workload.pull_secrets.as_deref().unwrap_or(&[]);
     let inherited = if own.is_empty() {
-        observed.account_pull_secrets.as_slice()
+        observed.account_pull_secrets.as_deref().ok_or(
+            "its ServiceAccount cannot be read, and a pull secret of ours would hide the account's own",
+        )?
     } else {
         &[]
     };
     if own.iter().chain(inherited).any(|present| present == name) {
-        return None;
+        return Ok(None);
     }
     let mut added = Vec::new();
     for name in inherited.iter().map(String::as_str).chain([name]) {
@@ -31,13 +36,13 @@ pub(super) fn add(observed: &Observed, name: &str) -> Option<Added> {
             added.push(name.to_owned());
         }
     }
-    Some(Added {
+    Ok(Some(Added {
         list: own.iter().chain(&added).cloned().collect(),
         record: PullSecretRecord {
             added,
             was_absent: observed.workload.pull_secrets.is_none(),
         },
-    })
+    }))
 }
 
 /// The record of all that was added, now and before. Names that are gone from the template are no longer

@@ -4,43 +4,50 @@
 //! changed since is its changer's: it is named and left. Where no slot is to be given back, the workload
 //! is not written at all and the record stays: saying "restored" of it would be untrue.
 //!
+//! A restore of one run gives back the slots that this run repointed. Those that earlier or later runs
+//! did and that still are as they left them stay, with their record and the pull secrets.
+//!
+//! What a controller makes and that has no record is left out: its controller's record counts.
+//!
 //! Opt-outs do not count here: they keep us from changing a workload, and this takes our change back.
 
 use super::{
     Decision, Plan, Planned, PullSecretChange, Repoint, SlotChange, note_effects, pull_secrets,
 };
 use crate::reference::Reference;
-use crate::workload::{Mutability, ORIGINALS, RESTORED, Record, Workload};
+use crate::workload::{Mutability, ORIGINALS, RESTORED, Record, SlotRecord, Workload};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans to give back what the records of these workloads say, where the slots still equal the recorded
-/// targets. `run` keeps only workloads whose record was written last by that run.
+/// targets. `run` keeps only slots that this run repointed, and workloads that have some.
 pub fn restore(workloads: &[Workload], run: Option<&str>) -> Plan {
-    let of_run = |workload: &&Workload| {
-        run.is_none_or(|run| {
-            workload
-                .record
-                .as_ref()
-                .is_some_and(|record| record.run == run)
-        })
+    let is_meant = |workload: &&Workload| match (&workload.record, run) {
+        (Some(record), Some(run)) => {
+            let mut slots = record.slots.values();
+            slots.any(|slot| record.run_of(slot) == run)
+        }
+        (None, Some(_)) => false,
+        (Some(_), None) => true,
+        (None, None) => workload.controller.is_none(),
     };
+    let meant = workloads.iter().filter(is_meant);
     Plan {
         copies: vec![],
-        workloads: workloads.iter().filter(of_run).map(plan).collect(),
+        workloads: meant.map(|workload| plan(workload, run)).collect(),
     }
 }
 
-fn plan(workload: &Workload) -> Planned {
+fn plan(workload: &Workload, run: Option<&str>) -> Planned {
     let mut notes = vec![];
     Planned {
         workload: workload.clone(),
-        decision: decide(workload, &mut notes),
+        decision: decide(workload, run, &mut notes),
         targets: BTreeSet::new(),
         notes,
     }
 }
 
-fn decide(workload: &Workload, notes: &mut Vec<String>) -> Decision {
+fn decide(workload: &Workload, run: Option<&str>, notes: &mut Vec<String>) -> Decision {
     if let Some(controller) = &workload.controller {
         return Decision::Skip(format!("controlled by {controller}"));
     }
@@ -51,7 +58,8 @@ fn decide(workload: &Workload, notes: &mut Vec<String>) -> Decision {
         notes.push("not cloned: it has no record".to_owned());
         return Decision::Unchanged;
     };
-    let slots = changes(workload, record, notes);
+    let given_back = record.keep(&record.run, |_, recorded| is_of(run, record, recorded));
+    let slots = changes(workload, &given_back, notes);
     if slots.is_empty() {
         return Decision::Unchanged;
     }
@@ -60,9 +68,12 @@ fn decide(workload: &Workload, notes: &mut Vec<String>) -> Decision {
     }
     note_effects(workload, notes);
     let after = images_after(workload, &slots);
-    let pull_secrets = pull_secrets_after(workload, record, &after, notes);
+    let (pull_secrets, left) = match left(workload, record, run) {
+        Some(left) => (PullSecretChange::Keep, Some(left.to_text())),
+        None => (pull_secrets_after(workload, record, &after, notes), None),
+    };
     Decision::Repoint(Repoint {
-        annotations: BTreeMap::from([(ORIGINALS, None), (RESTORED, Some(after.images_hash()))]),
+        annotations: BTreeMap::from([(ORIGINALS, left), (RESTORED, Some(after.images_hash()))]),
         slots,
         pull_secrets,
         needs_pull_secret: None,
@@ -96,6 +107,29 @@ fn changes(workload: &Workload, record: &Record, notes: &mut Vec<String>) -> Vec
             .map(|name| format!("{name}: is gone from the workload")),
     );
     changes
+}
+
+/// Whether a recorded slot is one that a restore of this run is about.
+fn is_of(run: Option<&str>, record: &Record, recorded: &SlotRecord) -> bool {
+    run.is_none_or(|run| record.run_of(recorded) == run)
+}
+
+/// The record of what other runs did and still stands, if there is any.
+fn left(workload: &Workload, record: &Record, run: Option<&str>) -> Option<Record> {
+    let is_left = |name: &str, recorded: &SlotRecord| {
+        !is_of(run, record, recorded) && workload.stands(name, recorded)
+    };
+    let slots = record.slots.iter();
+    let mut runs = slots
+        .filter(|(name, recorded)| is_left(name, recorded))
+        .map(|(_, recorded)| record.run_of(recorded));
+    let any = runs.next()?;
+    let last = if run == Some(&record.run) {
+        any
+    } else {
+        &record.run
+    };
+    Some(record.keep(last, is_left))
 }
 
 /// The workload with these changes made.

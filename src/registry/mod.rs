@@ -244,7 +244,12 @@ impl Registries {
                     Ok(None) => {
                         gone.get_or_insert(repository);
                     }
-                    Err(refusal) if refusal.is_denied() => failed = Some(refusal),
+                    // the first refusal says most: strangers are tried last
+                    Err(refusal) if refusal.is_denied() => {
+                        if !failed.as_ref().is_some_and(|failed| failed.is_denied()) {
+                            failed = Some(refusal);
+                        }
+                    }
                     Err(refusal) if refusal.is_unreachable() => {
                         failed.get_or_insert(refusal);
                         break;

@@ -140,7 +140,11 @@ fn images(copies: &[Copy], survey: &Survey, scene: &Scene<'_>) -> String {
     for copy in &copies[..shown] {
         let (size, state, digest) = match survey.get(&copy.target) {
             Some(Ok(found)) => (
-                found.size.map_or_else(|| "?".to_owned(), bytes),
+                match found.size {
+                    Some(size) => bytes(size),
+                    None if found.present => "-".to_owned(),
+                    None => "?".to_owned(),
+                },
                 if found.present { "present" } else { "new" },
                 found.digest.to_string(),
             ),
@@ -220,9 +224,9 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
         .iter()
         .filter_map(|planned| match &planned.decision {
             Decision::Repoint(_) => None,
-            Decision::CopyOnly(reason) => Some(("copy only", reason.as_str())),
+            Decision::CopyOnly(reason) => Some(("copy only", kind_of(reason))),
             Decision::Unchanged => Some(("unchanged", "already cloned")),
-            Decision::Skip(reason) => Some(("skipped", reason.as_str())),
+            Decision::Skip(reason) => Some(("skipped", kind_of(reason))),
         });
     let mut last = "";
     for ((head, reason), count) in tally(rest) {

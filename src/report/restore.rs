@@ -1,36 +1,28 @@
 //! The plan of a restore as a screen, before the confirmation.
 
-use super::text::{count, rows, shorten};
+use super::text::count;
 use crate::plan::{Decision, Plan};
-use comfy_table::{ContentArrangement, Table, presets};
+use std::fmt::Write as _;
 
 /// What a restore would change, slot by slot.
-pub fn restore(plan: &Plan, context: &str, width: usize) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(["NAMESPACE", "WORKLOAD", "SLOT", "BACK TO"]);
-    let room = width.saturating_sub(8) / 4;
+pub fn restore(plan: &Plan, context: &str) -> String {
+    let mut screen = format!("context {context}   back to what was there before\n");
+    let mut empty = true;
     for planned in &plan.workloads {
         let Decision::Repoint(repoint) = &planned.decision else {
             continue;
         };
+        empty = false;
         let id = &planned.workload.id;
+        let _ = writeln!(screen, "\n{id} in {}", id.namespace);
         for change in &repoint.slots {
-            let cells = [
-                id.namespace.clone(),
-                id.to_string(),
-                change.slot.to_string(),
-                change.to.clone(),
-            ];
-            table.add_row(cells.map(|cell| shorten(&cell, room)));
+            let _ = writeln!(screen, "  {}  {}", change.slot, change.to);
         }
     }
-    if table.is_empty() {
-        return format!("context {context}   nothing to restore");
+    if empty {
+        return format!("context {context}   nothing to restore\n");
     }
-    format!("context {context}\n\n{}", rows(&mut table, &[]))
+    screen
 }
 
 /// The question before a restore: `Restore 3 workloads?`

@@ -133,7 +133,8 @@ fn failures(outcome: &Outcome) -> String {
     let mut said: Vec<&Failure> = Vec::new();
     for workload in &outcome.workloads {
         if let WorkloadState::Failed(failure) = &workload.state {
-            let _ = writeln!(text, "{} failed: {}", workload.workload, failure.message);
+            let id = &workload.workload;
+            let _ = writeln!(text, "{id} in {} failed: {failure}", id.namespace);
             hints(&mut text, failure);
             said.push(failure);
         }

@@ -127,8 +127,6 @@ pub struct Workload {
     /// Its selector as list requests take it (`app=web,tier in (a,b)`), which finds its pods; none for a
     /// bare Pod, which is its own, and for a CronJob, whose Jobs have one each.
     pub pod_selector: Option<String>,
-    /// `metadata.generation`.
-    pub generation: Option<i64>,
     mutability: Mutability,
 }
 
@@ -146,6 +144,12 @@ impl Workload {
     /// The slot of this name.
     pub fn slot(&self, key: &SlotKey) -> Option<&Slot> {
         self.slots.iter().find(|slot| &slot.key == key)
+    }
+
+    /// Whether a slot of this name in the record still is as the repoint left it.
+    pub fn stands(&self, name: &str, recorded: &SlotRecord) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| slot.image == recorded.target && slot.key.to_string() == name)
     }
 
     /// Whether its pod template can be changed and what then happens.

@@ -44,7 +44,6 @@ pub(super) fn workload(kind: &Kind, object: &Value) -> Result<Workload, String> 
         owner: Owner::of(kind, object),
         recreates: kind.kind == "Deployment" && object["spec"]["strategy"]["type"] == "Recreate",
         pod_selector: pod_selector(&object["spec"]["selector"]),
-        generation: metadata["generation"].as_i64(),
         mutability: Mutability::of(kind, object),
     })
 }

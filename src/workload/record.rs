@@ -15,7 +15,7 @@ pub const SKIP: &str = "image-cloner.io/skip";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// The run that wrote it last.
+    /// The run that wrote it last, and every slot that does not say otherwise.
     pub run: String,
     /// Slot name (`containers/nginx`) → its images.
     pub slots: BTreeMap<String, SlotRecord>,
@@ -31,6 +31,9 @@ pub struct SlotRecord {
     pub original: String,
     /// The exact text after it.
     pub target: String,
+    /// The run that repointed it, where that is not the record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 /// What was done to `imagePullSecrets`.
@@ -44,6 +47,29 @@ pub struct PullSecretRecord {
 }
 
 impl Record {
+    /// The run that repointed a slot of this record.
+    pub fn run_of<'a>(&'a self, slot: &'a SlotRecord) -> &'a str {
+        slot.run.as_deref().unwrap_or(&self.run)
+    }
+
+    /// The record of these of its slots, written last by this run.
+    pub(crate) fn keep(&self, run: &str, slots: impl Fn(&str, &SlotRecord) -> bool) -> Self {
+        let kept = self.slots.iter().filter(|(name, slot)| slots(name, slot));
+        let kept = kept.map(|(name, slot)| {
+            let of = self.run_of(slot);
+            let slot = SlotRecord {
+                run: (of != run).then(|| of.to_owned()),
+                ..slot.clone()
+            };
+            (name.clone(), slot)
+        });
+        Self {
+            run: run.to_owned(),
+            slots: kept.collect(),
+            pull_secrets: self.pull_secrets.clone(),
+        }
+    }
+
     /// The annotation's text; the same for equal records.
     pub(crate) fn to_text(&self) -> String {
         serde_json::to_string(self).expect("strings and maps of strings always serialise")

@@ -28,7 +28,7 @@ const RECORD: &str = r#"{"run":"a7f3","slots":{"containers/web":{"original":"ngi
 fn talkative() -> Value {
     json!({
         "metadata": {
-            "name": "web", "namespace": "shop", "generation": 3,
+            "name": "web", "namespace": "shop",
             "labels": {"image-cloner.io/skip": "true"},
             "annotations": {
                 "image-cloner.io/originals": RECORD,
@@ -106,6 +106,7 @@ fn a_workload_is_read_whole() {
                 SlotRecord {
                     original: "nginx".to_owned(),
                     target: "localhost:5000/nginx:latest".to_owned(),
+                    run: None,
                 },
             )]),
             pull_secrets: Some(PullSecretRecord {
@@ -124,7 +125,6 @@ fn a_workload_is_read_whole() {
         owner: None,
         recreates: true,
         pod_selector: Some("app=web,tier=front,track notin (a,b),!old".to_owned()),
-        generation: Some(3),
         mutability: Mutability::RollsOut,
     };
     let read = read("deploy", &talkative());

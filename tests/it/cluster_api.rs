@@ -2,11 +2,12 @@
 
 use crate::bed::Bed;
 use image_cloner::cluster::{
-    Cluster, ConnectFlags, Error, LocalRegistry, Observation, Rollout, Selection, WriteMode,
+    Cluster, ConnectFlags, Error, Observation, Rollout, Selection, WriteMode,
 };
 use image_cloner::credentials::Credentials;
+use image_cloner::plan::PullCredentials;
 use image_cloner::target::{Layout, TargetRegistry};
-use image_cloner::workload::{Kind, WorkloadId};
+use image_cloner::workload::{Kind, Workload, WorkloadId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -312,12 +313,82 @@ async fn pull_secrets_of_workload_and_account_make_the_keyring_and_say_who_can_p
     let [account, itself] = &observation.observed[..] else {
         panic!()
     };
-    assert_eq!(account.account_pull_secrets, ["target", "gone"]);
-    assert!(account.has_pull_credentials);
+    let names = account.account_pull_secrets.as_deref().unwrap();
+    assert_eq!(names, ["target", "gone"]);
+    assert_eq!(account.pull_credentials, PullCredentials::Own);
     // admission gives the account's secrets to nobody who has some
-    assert!(!itself.has_pull_credentials);
+    assert_eq!(itself.pull_credentials, PullCredentials::None);
     let keyring = &observation.keyrings[&itself.workload.id];
     assert_eq!(keyring.find("registry.corp:5443", "team/app").len(), 1);
+    assert_eq!(keyring.find("reg.corp:5000", "cache").len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_be_read_is_unknown_and_one_that_is_not_there_is_empty() {
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    create(&bed, &deployment("web", 0, &pod_spec("nginx:1")));
+    let mut pod = pod_spec("nginx:1");
+    pod["serviceAccountName"] = json!("gone");
+    create(&bed, &deployment("without", 0, &pod));
+    let account_of = async |cluster: &Cluster, name: &str| {
+        let selection = selection(&format!("deploy/{name}"));
+        let observation = cluster.observe(&selection, &target()).await.unwrap();
+        observation.observed[0].account_pull_secrets.clone()
+    };
+    let admin = cluster(&bed, WriteMode::Apply).await;
+    assert_eq!(account_of(&admin, "web").await, Some(vec![]));
+    assert_eq!(account_of(&admin, "without").await, Some(vec![]));
+
+    let role = ["create", "role", "reader", "--verb=get,list"];
+    bed.kubectl(&[&role[..], &["--resource=deployments.apps,pods"]].concat());
+    let to = ["--role=reader", "--user=jack"];
+    bed.kubectl(&[&["create", "rolebinding", "reader"][..], &to].concat());
+    let flags = ConnectFlags {
+        impersonate: Some("jack".to_owned()),
+        ..flags(&bed)
+    };
+    let jack = Cluster::connect(&flags, WriteMode::Apply).await.unwrap();
+    assert_eq!(account_of(&jack, "web").await, None);
+}
+
+#[tokio::test]
+async fn the_surroundings_of_a_changed_workload_are_observed_again() {
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    create(&bed, &deployment("web", 0, &pod_spec("nginx:1")));
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let observation = cluster
+        .observe(&selection("deploy/web"), &target())
+        .await
+        .unwrap();
+    let before = &observation.observed[0];
+    assert_eq!(before.pull_credentials, PullCredentials::None);
+
+    let secret = ["create", "secret", "docker-registry", "regcred"];
+    let content = [
+        "--docker-server=reg.corp:5000",
+        "--docker-username=u",
+        "--docker-password=p",
+    ];
+    bed.kubectl(&[&secret[..], &content].concat());
+    let secrets = r#"{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"regcred"}]}}}}"#;
+    bed.kubectl(&["patch", "deploy", "web", "-p", secrets]);
+    bed.kubectl(&[
+        "annotate",
+        "namespace",
+        &bed.namespace,
+        "image-cloner.io/skip=true",
+    ]);
+    let id = id(&bed, "deploy", "web");
+    let object = cluster.get(&id).await.unwrap();
+    let later = Workload::from_object(&id.kind, &object).unwrap();
+    assert!(before.at(later.clone()).is_none());
+    let (observed, keyring) = cluster.surround(later, true, &target()).await.unwrap();
+    assert_eq!(observed.pull_credentials, PullCredentials::Own);
+    assert!(observed.named && observed.namespace_opted_out);
     assert_eq!(keyring.find("reg.corp:5000", "cache").len(), 1);
 }
 
@@ -393,7 +464,9 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
         .observe(&selection("deploy/web"), &target())
         .await
         .unwrap();
-    assert!(observation.observed[0].has_pull_credentials);
+    // ours, which never counts as the user's own: it is to be kept up
+    let pulls = observation.observed[0].pull_credentials;
+    assert_eq!(pulls, PullCredentials::Ours);
 
     bed.kubectl(&[
         "create",
@@ -586,9 +659,6 @@ async fn the_clusters_own_registry_is_read_where_it_publishes_one() {
         return;
     };
     let cluster = cluster(&bed, WriteMode::Apply).await;
-    if let Some(found) = cluster.local_registry().await.unwrap() {
-        assert_ne!(found, LocalRegistry::default());
-    }
     assert!(cluster.namespaces().await.unwrap().contains(&bed.namespace));
     assert_eq!(cluster.namespace(), bed.namespace);
     assert_eq!(cluster.context(), "testbed");

@@ -2,7 +2,7 @@
 //! requests an observation takes.
 
 use http::StatusCode;
-use image_cloner::cluster::{Cluster, ConnectFlags, Error, Selection, WriteMode};
+use image_cloner::cluster::{Cluster, ConnectFlags, Error, Rollout, Selection, WriteMode};
 use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::workload::{Kind, WorkloadId};
 use serde_json::{Value, json};
@@ -214,6 +214,25 @@ async fn a_write_is_not_repeated_when_it_may_have_been_done() {
         server.asked(),
         ["PATCH /apis/apps/v1/namespaces/default/deployments/web?&fieldManager=image-cloner"]
     );
+}
+
+#[tokio::test]
+async fn a_wait_may_be_as_long_as_can_be_said() {
+    let server = Server::start(|_, _| {
+        let mut ready = deployment();
+        ready["status"] = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1,
+                                 "availableReplicas": 1});
+        (200, ready)
+    })
+    .await;
+    let id = WorkloadId {
+        kind: Kind::from_word("deploy").unwrap(),
+        namespace: "default".to_owned(),
+        name: "web".to_owned(),
+    };
+    let cluster = server.cluster().await;
+    let rollout = cluster.wait(&id, Duration::MAX).await.unwrap();
+    assert_eq!(rollout, Rollout::Ready("1/1 ready".to_owned()));
 }
 
 #[tokio::test]

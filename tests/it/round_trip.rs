@@ -24,8 +24,8 @@ fn observe(kind: &Kind, object: &Value) -> Observed {
     Observed {
         workload: Workload::from_object(kind, object).unwrap(),
         running: BTreeMap::new(),
-        account_pull_secrets: vec!["corp".to_owned()],
-        has_pull_credentials: false,
+        account_pull_secrets: Some(vec!["corp".to_owned()]),
+        pull_credentials: plan::PullCredentials::None,
         named: false,
         namespace_opted_out: false,
     }
@@ -182,6 +182,41 @@ proptest! {
         );
         let restored = applied(&moved, &restore(&kind, &moved)).unwrap();
         prop_assert_eq!(without_restored(restored), without_restored(object));
+    }
+
+    #[test]
+    fn runs_are_restored_one_by_one_in_any_order(
+        (kind, object) in workload(),
+        in_order in prop::bool::ANY,
+    ) {
+        let Some(first) = applied(&object, &clone(&kind, &object, "localhost:5000")) else {
+            return Ok(());
+        };
+        let extended = |object: &Value| {
+            let mut object = object.clone();
+            let pod = object.pointer_mut(kind.pod_spec()).unwrap();
+            let containers = pod["containers"].as_array_mut().unwrap();
+            containers.push(json!({"name": "later", "image": "busybox"}));
+            object
+        };
+        let between = extended(&first);
+        let second = Policy { run: "b8".to_owned(), ..policy("localhost:5000") };
+        let plan = plan::clone(&[observe(&kind, &between)], &second).unwrap();
+        let both = applied(&between, &plan).unwrap();
+
+        let of_run = |object: &Value, run: &str| {
+            let workload = Workload::from_object(&kind, object).unwrap();
+            let plan = plan::restore(&[workload], Some(run));
+            (!plan.workloads.is_empty()).then(|| applied(object, &plan).unwrap())
+        };
+        let (one, other) = if in_order { ("a7f3", "b8") } else { ("b8", "a7f3") };
+        let half = of_run(&both, one).unwrap();
+        prop_assert_eq!(of_run(&half, one), None);
+        if !in_order {
+            prop_assert_eq!(without_restored(half.clone()), without_restored(between));
+        }
+        let none = of_run(&half, other).unwrap();
+        prop_assert_eq!(without_restored(none), without_restored(extended(&object)));
     }
 
     #[test]

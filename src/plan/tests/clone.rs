@@ -327,7 +327,7 @@ fn an_earlier_record_is_merged() {
       containers/edited: nginx:2 -> localhost:5000/nginx:2
       pull secrets: Set(["corp", "first", "image-cloner-pull"])
       needs image-cloner-pull
-      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/edited":{"original":"nginx:2","target":"localhost:5000/nginx:2"},"containers/stands":{"original":"redis","target":"localhost:5000/redis:latest"}},"pullSecrets":{"added":["corp","first","image-cloner-pull"],"wasAbsent":true}}
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/edited":{"original":"nginx:2","target":"localhost:5000/nginx:2"},"containers/stands":{"original":"redis","target":"localhost:5000/redis:latest","run":"0001"}},"pullSecrets":{"added":["corp","first","image-cloner-pull"],"wasAbsent":true}}
     copy docker.io/library/nginx:2 -> localhost:5000/nginx:2
     "#);
 }

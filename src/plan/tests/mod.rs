@@ -41,8 +41,8 @@ fn observed(word: &str, metadata: &Value, pod: &Value) -> Observed {
     Observed {
         workload: Workload::from_object(&kind, &object).unwrap(),
         running: BTreeMap::new(),
-        account_pull_secrets: vec![],
-        has_pull_credentials: false,
+        account_pull_secrets: Some(vec![]),
+        pull_credentials: PullCredentials::None,
         named: false,
         namespace_opted_out: false,
     }

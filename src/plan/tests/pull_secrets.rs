@@ -8,7 +8,7 @@ fn a_pull_secret_is_added_where_there_are_no_credentials() {
             pod["imagePullSecrets"] = own.clone();
         }
         let mut one = observed("deploy", &json!({}), &pod);
-        one.account_pull_secrets = account.iter().map(|name| (*name).to_owned()).collect();
+        one.account_pull_secrets = Some(account.iter().map(|name| (*name).to_owned()).collect());
         let plan = clone(&[one], &with_secret()).unwrap();
         let Decision::Repoint(repoint) = &plan.workloads[0].decision else {
             panic!("{}", sketch(&plan));
@@ -79,7 +79,7 @@ fn pull_access_decides_only_for_workloads_without_their_own() {
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let mut own = pod();
-    own.has_pull_credentials = true;
+    own.pull_credentials = PullCredentials::Own;
     let repointed = sketch_clone(own.clone(), &missing);
     assert_eq!(sketch_clone(own, &with_secret()), repointed);
     insta::assert_snapshot!(repointed, @r#"
@@ -139,4 +139,77 @@ fn a_restore_keeps_pull_secrets_that_an_edited_slot_still_needs() {
       note: containers/b: left at old.corp/redis:2, changed since the clone
       note: imagePullSecrets: left as they are: containers/b still pulls from the target registry
     "#);
+}
+
+#[test]
+fn an_account_that_cannot_be_read_is_not_taken_to_have_no_pull_secrets() {
+    fn check(own: &[&str], expected: &str) {
+        let mut pod = containers(&[("web", "nginx")]);
+        let names: Vec<Value> = own.iter().map(|name| json!({"name": name})).collect();
+        pod["imagePullSecrets"] = Value::Array(names);
+        let mut one = observed("deploy", &json!({}), &pod);
+        one.account_pull_secrets = None;
+        let plan = clone(&[one], &with_secret()).unwrap();
+        let decision = match &plan.workloads[0].decision {
+            Decision::Repoint(repoint) => format!("{:?}", repoint.pull_secrets),
+            Decision::CopyOnly(reason) => reason.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(decision, expected);
+    }
+    check(
+        &[],
+        "its ServiceAccount cannot be read, and a pull secret of ours would hide the account's own",
+    );
+    // admission gives the account's to nobody who has some
+    check(&["own"], r#"Set(["own", "image-cloner-pull"])"#);
+    check(&["image-cloner-pull"], "Keep");
+}
+
+#[test]
+fn a_pull_secret_of_ours_is_written_again_with_every_repoint() {
+    let mut pod = containers(&[("web", "nginx")]);
+    pod["imagePullSecrets"] = json!([{"name": "image-cloner-pull"}]);
+    let mut one = observed("deploy", &json!({}), &pod);
+    one.pull_credentials = PullCredentials::Ours;
+    let needs = |policy: &Policy| {
+        let plan = clone(std::slice::from_ref(&one), policy).unwrap();
+        match &plan.workloads[0].decision {
+            Decision::Repoint(repoint) => repoint.needs_pull_secret.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(needs(&with_secret()).as_deref(), Some("image-cloner-pull"));
+    // without new credentials, those of the earlier run serve
+    let missing = PullAccess::Missing("no pull credentials".to_owned());
+    let missing = Policy {
+        pull: missing,
+        ..policy()
+    };
+    assert_eq!(needs(&missing), None);
+
+    let mut applied = containers(&[("web", "localhost:5000/nginx:latest")]);
+    applied["imagePullSecrets"] = pod["imagePullSecrets"].clone();
+    let mut again = observed("deploy", &json!({}), &applied);
+    again.pull_credentials = PullCredentials::Ours;
+    insta::assert_snapshot!(sketch_clone(again, &with_secret()), @"unchanged");
+}
+
+#[test]
+fn surroundings_hold_while_pull_secrets_and_account_stay() {
+    fn check(field: &str, value: &Value, expected: bool) {
+        let mut pod = containers(&[("web", "nginx")]);
+        pod["imagePullSecrets"] = json!([{"name": "own"}]);
+        let before = observed("deploy", &json!({}), &pod);
+        pod[field] = value.clone();
+        let later = observed("deploy", &json!({}), &pod).workload;
+        let at = before.at(later.clone()).map(|observed| observed.workload);
+        assert_eq!(at, expected.then_some(later), "{field}: {value}");
+    }
+    check("imagePullSecrets", &json!([{"name": "own"}]), true);
+    check("imagePullSecrets", &json!([]), false);
+    check("imagePullSecrets", &Value::Null, false);
+    check("serviceAccountName", &json!("default"), true);
+    check("serviceAccountName", &json!("other"), false);
+    check("priorityClassName", &json!("high"), true);
 }

@@ -43,7 +43,8 @@ fn a_restore_writes_nothing_where_it_gives_nothing_back() {
     metadata["ownerReferences"] =
         json!([{"kind": "ReplicaSet", "name": "web-5d4f", "controller": true}]);
     let pod = containers(&[("web", "old.corp/nginx:latest")]);
-    insta::assert_snapshot!(sketch_restore(observed("po", &metadata, &pod)), @r#"
+    let one = observed("po", &metadata, &pod);
+    insta::assert_snapshot!(sketch_restore(one), @r#"
     skip: controlled by ReplicaSet/web-5d4f
     "#);
     let mut never = pod;
@@ -68,4 +69,86 @@ fn a_restore_of_one_run_leaves_out_all_others() {
     let restored: Vec<&Workload> = plan.workloads.iter().map(|one| &one.workload).collect();
     assert_eq!(restored, [&workloads[1]]);
     assert_eq!(restore(&workloads, None).workloads.len(), 3);
+}
+
+#[test]
+fn what_a_controller_makes_is_left_out_unless_it_has_a_record() {
+    let controlled = json!({"ownerReferences": [
+        {"kind": "ReplicaSet", "name": "web-5d4f", "controller": true}]});
+    let pod = containers(&[("web", "nginx")]);
+    let one = observed("po", &controlled, &pod);
+    assert_eq!(restore(&[one.workload], None).workloads, []);
+}
+
+/// A workload that two runs repointed, and a third container that nobody did.
+fn of_two_runs() -> Observed {
+    let record = r#"{"run":"0002","slots":{
+        "containers/a":{"original":"nginx","target":"old.corp/nginx:latest","run":"0001"},
+        "containers/b":{"original":"redis:1","target":"old.corp/redis:1"}
+    },"pullSecrets":{"added":["ours"],"wasAbsent":true}}"#;
+    let images = [
+        ("a", "old.corp/nginx:latest"),
+        ("b", "old.corp/redis:1"),
+        ("c", "busybox"),
+    ];
+    let mut pod = containers(&images);
+    pod["imagePullSecrets"] = json!([{"name": "ours"}]);
+    observed("deploy", &recorded(record), &pod)
+}
+
+fn sketch_restore_of(run: &str, observed: &Observed) -> String {
+    let workloads = std::slice::from_ref(&observed.workload);
+    sketch(&restore(workloads, Some(run)))
+}
+
+#[test]
+fn a_restore_of_one_run_gives_back_its_slots_and_keeps_the_record_of_the_others() {
+    insta::assert_snapshot!(sketch_restore_of("0001", &of_two_runs()), @r#"
+    repoint
+      containers/a: old.corp/nginx:latest -> nginx
+      image-cloner.io/originals: {"run":"0002","slots":{"containers/b":{"original":"redis:1","target":"old.corp/redis:1"}},"pullSecrets":{"added":["ours"],"wasAbsent":true}}
+      image-cloner.io/restored: 579957602bad68dc
+    "#);
+    insta::assert_snapshot!(sketch_restore_of("0002", &of_two_runs()), @r#"
+    repoint
+      containers/b: old.corp/redis:1 -> redis:1
+      image-cloner.io/originals: {"run":"0001","slots":{"containers/a":{"original":"nginx","target":"old.corp/nginx:latest"}},"pullSecrets":{"added":["ours"],"wasAbsent":true}}
+      image-cloner.io/restored: d0422fc87dcf701e
+    "#);
+    insta::assert_snapshot!(sketch_restore(of_two_runs()), @r#"
+    repoint
+      containers/a: old.corp/nginx:latest -> nginx
+      containers/b: old.corp/redis:1 -> redis:1
+      pull secrets: Remove
+      image-cloner.io/originals: removed
+      image-cloner.io/restored: a3638c9a7d5ae639
+    "#);
+    assert_eq!(sketch_restore_of("0003", &of_two_runs()), "");
+}
+
+#[test]
+fn a_restore_of_one_run_keeps_no_record_of_slots_that_others_changed_since() {
+    let mut one = of_two_runs();
+    one.workload.slots[0].image = "nginx:2".to_owned();
+    insta::assert_snapshot!(sketch_restore_of("0002", &one), @r#"
+    repoint
+      containers/b: old.corp/redis:1 -> redis:1
+      pull secrets: Remove
+      image-cloner.io/originals: removed
+      image-cloner.io/restored: 82866aaaa0966502
+    "#);
+}
+
+#[test]
+fn a_later_clone_remembers_which_run_did_which_slot() {
+    let here = Policy {
+        target: TargetRegistry::parse("old.corp", Layout::Mirror).unwrap(),
+        ..policy()
+    };
+    insta::assert_snapshot!(sketch_clone(of_two_runs(), &here), @r#"
+    repoint
+      containers/c: busybox -> old.corp/busybox:latest
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/a":{"original":"nginx","target":"old.corp/nginx:latest","run":"0001"},"containers/b":{"original":"redis:1","target":"old.corp/redis:1","run":"0002"},"containers/c":{"original":"busybox","target":"old.corp/busybox:latest"}},"pullSecrets":{"added":["ours"],"wasAbsent":true}}
+    copy docker.io/library/busybox:latest -> old.corp/busybox:latest
+    "#);
 }
