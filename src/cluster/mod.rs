@@ -244,6 +244,20 @@ impl Cluster {
         pull_secret::ensure(self, namespace, name, key, credentials).await
     }
 
+    /// Whether the secret that `--pull-secret` names is in the namespace and has credentials for the target.
+    ///
+    /// # Errors
+    /// When it does not, [`Error::Invalid`] with the reason; when it is not there or cannot be read,
+    /// [`Error::NotFound`] or [`Error::Forbidden`].
+    pub async fn check_pull_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        target: &TargetRegistry,
+    ) -> Result<(), Error> {
+        pull_secret::check(self, namespace, name, target).await
+    }
+
     /// Follows a rollout until it is ready, cannot be followed, or `timeout` has passed.
     pub async fn wait(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
         rollout::wait(self, id, timeout).await

@@ -480,6 +480,37 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
 }
 
 #[tokio::test]
+async fn a_pull_secret_that_the_user_names_must_be_there_and_serve_the_target() {
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    let create = |args: &[&str]| bed.kubectl(&[&["create", "secret"][..], args].concat());
+    create(&["generic", "opaque", "--from-literal=a=b"]);
+    for (name, host) in [("good", "reg.corp:5000"), ("other", "other.corp")] {
+        let server = format!("--docker-server={host}");
+        let login = ["--docker-username=u", "--docker-password=p"];
+        create(&[&["docker-registry", name, &server][..], &login].concat());
+    }
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let check = async |name: &str, expected: &str| {
+        let target = target();
+        let answer = cluster.check_pull_secret(&bed.namespace, name, &target);
+        let answer = answer
+            .await
+            .map_or_else(|error| error.to_string(), |()| "good".to_owned());
+        assert_eq!(answer.replace(&bed.namespace, "NS"), expected);
+    };
+    check("good", "good").await;
+    check(
+        "other",
+        "secret/other in NS has no credentials for reg.corp:5000/cache",
+    )
+    .await;
+    check("opaque", "secret/opaque in NS is no pull secret").await;
+    check("gone", "getting secret/gone in NS: not found").await;
+}
+
+#[tokio::test]
 async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
     let Some(bed) = Bed::share("cluster", true) else {
         return;
