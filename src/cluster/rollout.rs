@@ -3,8 +3,8 @@
 //! Decides when a workload counts as settled, by kubectl's rules for `rollout status`. Never changes
 //! anything.
 
-use super::{Cluster, Error, Rollout, trouble};
-use crate::workload::{Kind, WorkloadId};
+use super::{Cluster, Error, Rollout, Write, trouble};
+use crate::workload::{Kind, SlotKey, SlotList, WorkloadId};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ pub(super) enum Progress {
 pub(super) async fn wait(
     cluster: &Cluster,
     id: &WorkloadId,
+    write: Option<Write<'_>>,
     timeout: Duration,
 ) -> Result<Rollout, Error> {
     // none: a time that no clock reaches
@@ -36,7 +37,7 @@ pub(super) async fn wait(
         let answer = cluster.get(id).await;
         let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
         let is_last = left < PAUSE;
-        match answer.map(|object| (progress(&id.kind, &object), object)) {
+        match answer.map(|object| (progress(&id.kind, &object, write), object)) {
             Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),
             Ok((Progress::Later(reason), _)) => return Ok(Rollout::Later(reason)),
             Ok((Progress::Stuck(state), object)) => {
@@ -63,7 +64,7 @@ pub(super) async fn wait(
 }
 
 /// How far the rollout of an object is.
-pub(super) fn progress(kind: &Kind, object: &Value) -> Progress {
+fn progress(kind: &Kind, object: &Value, write: Option<Write<'_>>) -> Progress {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment") => deployment(object),
         ("apps", "StatefulSet") => stateful_set(object),
@@ -71,7 +72,7 @@ pub(super) fn progress(kind: &Kind, object: &Value) -> Progress {
         ("apps", "ReplicaSet") => later("takes effect when its pods are replaced"),
         ("batch", "CronJob") => later("takes effect at the next scheduled Job"),
         ("batch", "Job") => later("the template of a Job does not change"),
-        ("", "Pod") => later("its containers restart in place"),
+        ("", "Pod") => pod(object, write),
         _ => later("the rollout of this kind is not followed"),
     }
 }
@@ -161,6 +162,47 @@ fn daemon_set(object: &Value) -> Progress {
     Progress::Ready(format!("{available}/{wanted} ready"))
 }
 
+/// A bare Pod's containers restart in place, and only a new container ID tells that one did: the image and
+/// its ID in a status may be those of another name for the same content (containerd reports the first it
+/// knows), and the Pod stays ready until the old container ends.
+fn pod(object: &Value, write: Option<Write<'_>>) -> Progress {
+    let status = &object["status"];
+    if let Some(phase @ ("Succeeded" | "Failed")) = status["phase"].as_str() {
+        return Progress::Stuck(format!("the pod has ended: {phase}"));
+    }
+    if let Some(write) = write {
+        // init containers do not run again
+        let names = write.slots.iter().map(|change| &change.slot);
+        let mut names = names.filter(|slot| slot.list == SlotList::Containers);
+        let is_old = |slot: &&SlotKey| {
+            let now = container_id(object, &slot.name);
+            now.is_none() || now == container_id(write.object, &slot.name)
+        };
+        if let Some(old) = names.find(is_old) {
+            return Progress::Waiting(format!("container {} has not restarted yet", old.name));
+        }
+    }
+    let containers = object["spec"]["containers"].as_array().map_or(0, Vec::len);
+    let statuses = status["containerStatuses"].as_array();
+    let ready = statuses
+        .into_iter()
+        .flatten()
+        .filter(|status| status["ready"] == true);
+    let state = format!("{}/{containers} ready", ready.count());
+    let is_ready = condition(status, "Ready").is_some_and(|ready| ready["status"] == "True");
+    if is_ready {
+        Progress::Ready(state)
+    } else {
+        Progress::Waiting(state)
+    }
+}
+
+fn container_id<'a>(pod: &'a Value, name: &str) -> Option<&'a str> {
+    let statuses = pod["status"]["containerStatuses"].as_array()?;
+    let status = statuses.iter().find(|status| status["name"] == name)?;
+    status["containerID"].as_str().filter(|id| !id.is_empty())
+}
+
 /// Whether the controller has seen the object as it is now; its status is about an older one else.
 fn is_observed(object: &Value) -> bool {
     let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
@@ -195,6 +237,7 @@ fn waiting(state: &str) -> Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::SlotChange;
     use serde_json::json;
     use std::borrow::Borrow;
 
@@ -208,7 +251,7 @@ mod tests {
         let object = json!({"metadata": {"generation": 3}, "spec": spec, "status": status});
         let kind = Kind::from_word(word).unwrap();
         assert_eq!(
-            &progress(&kind, &object),
+            &progress(&kind, &object, None),
             expected.borrow(),
             "{word} {spec} {status}"
         );
@@ -347,18 +390,57 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_is_ready_when_each_changed_container_is_another_one_than_before() {
+        let pod = |a: &str, b: &str, ready: &str| {
+            let container = |name: &str, id: &str| json!({"name": name, "containerID": id, "ready": ready == "True"});
+            json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]},
+                   "status": {"phase": "Running",
+                              "containerStatuses": [container("a", a), container("b", b)],
+                              "conditions": [{"type": "Ready", "status": ready}]}})
+        };
+        let change = |list: SlotList, name: &str| SlotChange {
+            slot: SlotKey {
+                list,
+                name: name.to_owned(),
+            },
+            from: "nginx".to_owned(),
+            to: "reg.corp/nginx".to_owned(),
+        };
+        let kind = Kind::from_word("pod").unwrap();
+        let before = pod("1", "1", "True");
+        let slots = [
+            change(SlotList::InitContainers, "init"),
+            change(SlotList::Containers, "a"),
+        ];
+        let write = Write {
+            slots: &slots,
+            object: &before,
+        };
+        let check = |object: &Value, expected: Progress| {
+            let found = progress(&kind, object, Some(write));
+            assert_eq!(found, expected, "{object}");
+        };
+        let old = waiting("container a has not restarted yet");
+        check(&before, old.clone());
+        check(&pod("1", "2", "True"), old.clone());
+        // while its image is pulled
+        check(&pod("", "1", "False"), old);
+        check(&pod("2", "1", "False"), waiting("0/2 ready"));
+        check(&pod("2", "1", "True"), ready("2/2 ready"));
+        let mut ended = pod("2", "1", "False");
+        ended["status"]["phase"] = json!("Failed");
+        let stuck = Progress::Stuck("the pod has ended: Failed".to_owned());
+        check(&ended, stuck);
+        assert_eq!(progress(&kind, &before, None), ready("2/2 ready"));
+    }
+
+    #[test]
     fn other_kinds_are_not_followed() {
         check(
             "cj",
             json!({}),
             json!({}),
             later("takes effect at the next scheduled Job"),
-        );
-        check(
-            "pod",
-            json!({}),
-            json!({}),
-            later("its containers restart in place"),
         );
     }
 }

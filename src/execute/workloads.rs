@@ -2,11 +2,11 @@
 
 use super::images::Images;
 use super::{DryRun, Event, Observer, Options};
-use crate::cluster::{Cluster, Error, Rollout};
+use crate::cluster::{Cluster, Error, Rollout, Write};
 use crate::credentials::Credentials;
 use crate::outcome::{Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
-use crate::plan::{self, Copy, Decision, Observed, Plan, Planned, Policy};
+use crate::plan::{self, Copy, Decision, Observed, Plan, Planned, Policy, SlotChange};
 use crate::workload::{Workload, WorkloadId};
 use futures::future::join_all;
 use serde_json::Value;
@@ -287,7 +287,10 @@ impl Run {
                 outcome.notes = planned.notes;
                 outcome.object = object;
                 match planned.decision {
-                    Decision::Repoint(_) => match self.follow(id).await {
+                    Decision::Repoint(repoint) => match self
+                        .follow(id, &repoint.slots, outcome.object.as_ref())
+                        .await
+                    {
                         Ok(rollout) => changed(rollout),
                         Err(failure) => WorkloadState::Failed(failure),
                     },
@@ -301,7 +304,12 @@ impl Run {
         outcome
     }
 
-    async fn follow(&self, id: &WorkloadId) -> Result<Option<String>, Failure> {
+    async fn follow(
+        &self,
+        id: &WorkloadId,
+        slots: &[SlotChange],
+        object: Option<&Value>,
+    ) -> Result<Option<String>, Failure> {
         let Some(timeout) = self
             .options
             .wait
@@ -310,9 +318,10 @@ impl Run {
             return Ok(None);
         };
         self.observer.notice(&Event::RollingOut(id));
+        let write = object.map(|object| Write { slots, object });
         let rollout = tokio::select! {
             () = self.options.stop.cancelled() => return Ok(Some("not waited for: interrupted".into())),
-            rollout = self.cluster.wait(id, timeout) => rollout?,
+            rollout = self.cluster.wait(id, write, timeout) => rollout?,
         };
         match rollout {
             Rollout::Ready(state) | Rollout::Later(state) => Ok(Some(state)),
