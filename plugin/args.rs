@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
-use image_cloner::execute;
+use image_cloner::outcome;
 use image_cloner::target::Layout;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -11,6 +11,8 @@ use std::time::Duration;
 /// Keep the images your cluster runs in your own registry.
 #[derive(Debug, Parser)]
 #[command(
+    version,
+    after_help = AFTER_HELP,
     name = "kubectl image-cloner",
     bin_name = "kubectl image-cloner",
     disable_help_subcommand = true,
@@ -20,6 +22,15 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
+
+const AFTER_HELP: &str = "\
+Target registry: --to, IMAGE_CLONER_REGISTRY, or `registry` in config.yaml
+Pushing there:   IMAGE_CLONER_USER and _PASS, or `docker login`
+Pulling there:   IMAGE_CLONER_PULL_USER and _PASS, for the pods' pull secrets
+Configuration:   IMAGE_CLONER_CONFIG, or ~/.config/image-cloner/config.yaml
+
+Exit codes: 0 done, 1 something failed, 2 wrong request, 3 workloads were left,
+130 interrupted or declined";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -168,43 +179,11 @@ pub(crate) struct CloneArgs {
     /// Let the credentials for pushing be put into pull secrets
     #[arg(long)]
     pub(crate) share_credentials: bool,
-    /// Only show what would be done; with server, the API server checks it
-    #[arg(
-        long,
-        value_name = "none|client|server",
-        value_enum,
-        hide_possible_values = true,
-        hide_default_value = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "none",
-        default_missing_value = "client"
-    )]
-    pub(crate) dry_run: DryRun,
-    /// Ask nothing
-    #[arg(short, long)]
-    pub(crate) yes: bool,
     /// Choose namespace and workloads from lists
     #[arg(short, long, conflicts_with = "yes")]
     pub(crate) interactive: bool,
-    /// Wait until the repointed workloads are ready
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// How long to wait for each workload
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
-    pub(crate) timeout: Duration,
-    /// Print the changed objects or their names; wide shows all of the plan
-    #[arg(
-        short,
-        long,
-        value_name = "wide|json|yaml|name",
-        value_enum,
-        hide_possible_values = true
-    )]
-    pub(crate) output: Option<Output>,
-    /// Write what was done to this file, as JSON or YAML by its ending
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -220,7 +199,14 @@ Examples:
   # choose from lists
   kubectl image-cloner clone";
 
+const COPY_EXAMPLES: &str = "\
+Examples:
+  kubectl image-cloner copy nginx:1.25 quay.io/org/tool:3 --to registry.corp/mirror
+  kubectl image-cloner copy -f images.txt --to registry.corp/mirror
+  kubectl image-cloner copy nginx:1.25 --as registry.corp/base/web:stable";
+
 #[derive(Debug, Args)]
+#[command(after_help = COPY_EXAMPLES)]
 pub(crate) struct CopyArgs {
     /// Images to copy
     #[arg(value_name = "IMAGE")]
@@ -238,13 +224,9 @@ pub(crate) struct CopyArgs {
     pub(crate) report: Option<PathBuf>,
 }
 
+/// How a run goes about what it changes, and what it tells.
 #[derive(Debug, Args)]
-pub(crate) struct RestoreArgs {
-    #[command(flatten)]
-    pub(crate) selecting: Selecting,
-    /// Undo only what this run did
-    #[arg(long, value_name = "ID")]
-    pub(crate) run: Option<String>,
+pub(crate) struct Running {
     /// Only show what would be done; with server, the API server checks it
     #[arg(
         long,
@@ -261,8 +243,18 @@ pub(crate) struct RestoreArgs {
     /// Ask nothing
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Wait until the restored workloads are ready
-    #[arg(long)]
+    /// Wait until the changed workloads are ready
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_possible_values = true,
+        hide_default_value = true,
+        value_name = "true|false",
+        action = clap::ArgAction::Set
+    )]
     pub(crate) wait: bool,
     /// How long to wait for each workload
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
@@ -279,6 +271,26 @@ pub(crate) struct RestoreArgs {
     /// Write what was done to this file, as JSON or YAML by its ending
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+}
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  kubectl image-cloner restore deploy/nginx
+  # what one run did, as its summary says
+  kubectl image-cloner restore --run a7f3c1 -n prod
+  # look first
+  kubectl image-cloner restore ns/prod --dry-run";
+
+#[derive(Debug, Args)]
+#[command(after_help = RESTORE_EXAMPLES)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
+    /// Undo only what this run did
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -304,15 +316,6 @@ pub(crate) enum DryRun {
 }
 
 impl DryRun {
-    /// How the mode is named beside a line of output; none when it is for real.
-    pub(crate) fn label(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Client => Some("client"),
-            Self::Server => Some("server"),
-        }
-    }
-
     pub(crate) fn write_mode(self) -> WriteMode {
         match self {
             Self::Server => WriteMode::ServerDryRun,
@@ -321,7 +324,7 @@ impl DryRun {
     }
 }
 
-impl From<DryRun> for execute::DryRun {
+impl From<DryRun> for outcome::DryRun {
     fn from(mode: DryRun) -> Self {
         match mode {
             DryRun::None => Self::None,

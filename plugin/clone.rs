@@ -1,10 +1,10 @@
 //! `clone`: copy the images of workloads and repoint them.
 
 use crate::args::{CloneArgs, DryRun, Output, Owned};
-use crate::ending::{Ending, run_id};
+use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
-use crate::settings::{Settings, Target};
+use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::Cluster;
@@ -41,15 +41,16 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
     check(args, choose, terminal)?;
     let settings = Settings::load()?;
-    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
-    let (cluster, selection) = if choose {
+    let cluster =
+        Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
+    let selection = if choose {
         let namespace = args.connection.namespace.as_deref();
-        interactive::choose(cluster, namespace, &args.selecting, terminal).await?
+        interactive::choose(&cluster, namespace, &args.selecting, terminal).await?
     } else {
-        (cluster, args.selecting.parse()?)
+        args.selecting.parse()?
     };
     if selection.is_broad() {
-        let asks_nobody = args.yes || args.dry_run != DryRun::None;
+        let asks_nobody = args.running.yes || args.running.dry_run != DryRun::None;
         interactive::check_can_ask(terminal, asks_nobody)?;
     }
     let target = match settings.target(&args.copying, Some(&cluster)).await? {
@@ -118,12 +119,12 @@ struct Ready {
     reviewed: bool,
     /// How many named things could not be had.
     missed: usize,
+    report: Option<Report>,
 }
 
 impl Ready {
     async fn carry_out(self, args: &CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
-        let sizes = (self.plan.copies.len(), self.plan.workloads.len());
-        let progress = Progress::of_workloads(terminal, args.output, args.dry_run, sizes);
+        let progress = Progress::of_workloads(terminal, &args.running, &self.plan);
         let run = Run {
             cluster: self.cluster,
             id: self.id,
@@ -135,10 +136,11 @@ impl Ready {
             .await;
         progress.finish();
         let ending = Ending {
-            output: args.output,
-            report: args.report.as_deref(),
-            summary: self.reviewed && args.dry_run == DryRun::None,
+            output: args.running.output,
+            report: self.report,
+            summary: self.reviewed && args.running.dry_run == DryRun::None,
             missed: self.missed,
+            one_object: !self.reviewed && self.plan.workloads.len() == 1,
         };
         ending.show(&outcome, terminal)
     }
@@ -167,7 +169,7 @@ impl Job<'_> {
             self.target.concurrency,
             options.clone(),
         );
-        let real = self.args.dry_run == DryRun::None;
+        let real = self.args.running.dry_run == DryRun::None;
         if review || !real {
             let survey = images.survey(&plan.copies).await;
             self.show(&plan, &survey, pull_secret.as_ref());
@@ -188,6 +190,13 @@ impl Job<'_> {
             images,
             reviewed: review,
             missed: 0,
+            report: self
+                .args
+                .running
+                .report
+                .as_deref()
+                .map(Report::create)
+                .transpose()?,
         })
     }
 
@@ -214,8 +223,8 @@ impl Job<'_> {
 
     fn options(&self) -> Options {
         Options {
-            wait: self.args.wait.then_some(self.args.timeout),
-            dry_run: self.args.dry_run.into(),
+            wait: self.args.running.wait.then_some(self.args.running.timeout),
+            dry_run: self.args.running.dry_run.into(),
             stop: self.terminal.stop.clone(),
         }
     }
@@ -251,6 +260,8 @@ impl Job<'_> {
         }
         match self.pull_credentials(ask).await? {
             Some(credentials) => {
+                // a wrong one would break every pod that gets it
+                log_in(&self.target.registries, registry, &credentials, "pull").await?;
                 policy.pull = PullAccess::Secret(PULL_SECRET.to_owned());
                 Ok(Some(PullSecret {
                     key: registry.to_string(),
@@ -258,11 +269,12 @@ impl Job<'_> {
                 }))
             }
             None => {
-                policy.pull = PullAccess::Missing(format!(
-                    "{} needs credentials to pull from and none were given for that: set \
-                     IMAGE_CLONER_PULL_USER and _PASS, or give --share-credentials or --pull-secret",
-                    registry.host()
-                ));
+                let host = registry.host();
+                policy.pull = PullAccess::Missing(format!("no credentials to pull from {host}"));
+                self.terminal
+                    .hint("pods need them: IMAGE_CLONER_PULL_USER and _PASS,");
+                self.terminal
+                    .hint("or --share-credentials, or --pull-secret NAME for one of yours");
                 Ok(None)
             }
         }
@@ -283,8 +295,8 @@ impl Job<'_> {
             || self.settings.environment.is_on("SHARE_CREDENTIALS")
             || (ask
                 && self.terminal.can_ask
-                && !self.args.yes
-                && self.args.dry_run == DryRun::None
+                && !self.args.running.yes
+                && self.args.running.dry_run == DryRun::None
                 && interactive::share(self.terminal, registry, push)?);
         Ok(shared.then(|| push.clone()))
     }
@@ -300,20 +312,15 @@ impl Job<'_> {
                 push_as: self.target.user(),
                 pull_secret: user.map(|user| (PULL_SECRET, user)),
                 width: self.terminal.width,
-                wide: self.args.output == Some(Output::Wide),
+                wide: self.args.running.output == Some(Output::Wide),
             },
         ));
     }
 
     fn confirmed(&self, plan: &Plan, survey: &Survey) -> Result<bool, Stopped> {
-        let idle = plan.copies.is_empty()
-            && !plan
-                .workloads
-                .iter()
-                .any(|planned| matches!(planned.decision, Decision::Repoint(_)));
-        if self.args.yes || idle {
-            return Ok(true);
+        match report::question(plan, survey) {
+            Some(question) if !self.args.running.yes => interactive::confirm(&question),
+            _ => Ok(true),
         }
-        interactive::confirm(&report::question(plan, survey))
     }
 }

@@ -1,37 +1,27 @@
 //! `copy`: registry work alone.
 
 use crate::args::{CopyArgs, Copying};
-use crate::ending::{Ending, run_id};
+use crate::ending::{Ending, Report, run_id};
 use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::execute::{Images, Observer, Options};
-use image_cloner::outcome::{Failure, Outcome};
+use image_cloner::outcome::{DryRun, Failure, Outcome};
 use image_cloner::plan::Copy;
 use image_cloner::reference::Reference;
 use image_cloner::target::NameError;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::io::AsyncReadExt;
 
 pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopped> {
-    let sources = sources(&args)?;
     let settings = Settings::load()?;
-    let (copies, target) = match &args.copy_as {
-        Some(name) => copy_as(&settings, &args, sources, name).await?,
-        None => {
-            let target = settings
-                .target(&args.copying, None)
-                .await?
-                .ok_or_else(Settings::no_target)?;
-            (
-                copies(sources, |source| target.registry.name(source))?,
-                target,
-            )
-        }
-    };
+    let (copies, target) = terminal
+        .unless_interrupted(prepare(&args, &settings))
+        .await?;
+    let report = args.report.as_deref().map(Report::create).transpose()?;
     let options = Options {
         stop: terminal.stop.clone(),
         ..Options::default()
@@ -53,15 +43,33 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
         workloads: Vec::new(),
         took: started.elapsed(),
         interrupted: options.stop.is_cancelled(),
+        dry_run: DryRun::None,
     };
     progress.finish();
     let ending = Ending {
         output: None,
-        report: args.report.as_deref(),
+        report,
         summary: outcome.images.len() > 1,
         missed: 0,
+        one_object: false,
     };
     ending.show(&outcome, terminal)
+}
+
+/// What will be copied and where to; nothing is written yet.
+async fn prepare(args: &CopyArgs, settings: &Settings) -> Result<(Vec<Copy>, Target), Stopped> {
+    let sources = sources(args).await?;
+    if let Some(name) = &args.copy_as {
+        return copy_as(settings, args, sources, name).await;
+    }
+    let target = settings
+        .target(&args.copying, None)
+        .await?
+        .ok_or_else(Settings::no_target)?;
+    Ok((
+        copies(sources, |source| target.registry.name(source))?,
+        target,
+    ))
 }
 
 /// One image under a name of the user's own.
@@ -110,13 +118,12 @@ fn copies(
 }
 
 /// The images named on the command line and in the list.
-fn sources(args: &CopyArgs) -> Result<Vec<Reference>, Stopped> {
+async fn sources(args: &CopyArgs) -> Result<Vec<Reference>, Stopped> {
     let listed = match args.filename.as_deref() {
         Some("-") => {
             let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|error| unreadable("standard input", &error))?;
+            let read = tokio::io::stdin().read_to_string(&mut text).await;
+            read.map_err(|error| unreadable("standard input", &error))?;
             text
         }
         Some(path) => std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?,

@@ -6,50 +6,99 @@ use crate::terminal::Terminal;
 use image_cloner::outcome::{Failure, Outcome};
 use image_cloner::report;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// How a verb ends.
-pub(crate) struct Ending<'a> {
+pub(crate) struct Ending {
     pub(crate) output: Option<Output>,
-    pub(crate) report: Option<&'a Path>,
+    pub(crate) report: Option<Report>,
     /// Whether the run was large enough for a summary even when all went well.
     pub(crate) summary: bool,
     /// How many named things could not be had.
     pub(crate) missed: usize,
+    /// Whether one object was named, and so is printed as itself; else what there is makes a List.
+    pub(crate) one_object: bool,
 }
 
-impl Ending<'_> {
+impl Ending {
     /// Shows the outcome and gives the exit code.
-    pub(crate) fn show(&self, outcome: &Outcome, terminal: &Terminal) -> Result<u8, Stopped> {
-        let objects: Vec<&Value> = outcome
-            .workloads
-            .iter()
-            .filter_map(|workload| workload.object.as_ref())
-            .collect();
+    pub(crate) fn show(self, outcome: &Outcome, terminal: &Terminal) -> Result<u8, Stopped> {
         match self.output {
-            Some(Output::Json) => terminal.data(&json_text(&as_kubectl(&objects))),
-            Some(Output::Yaml) => terminal.data(yaml_text(&as_kubectl(&objects))?.trim_end()),
+            Some(Output::Json) => terminal.data(&json_text(&self.objects(outcome))),
+            Some(Output::Yaml) => terminal.data(yaml_text(&self.objects(outcome))?.trim_end()),
             Some(Output::Wide | Output::Name) | None => {}
         }
-        let code = match outcome.exit_code() {
+        let mut code = match outcome.exit_code() {
             0 | 3 if self.missed > 0 => 1,
             code => code,
         };
         if self.summary || code == 1 || code == 130 {
             terminal.say(&format!("\n{}", report::summary(outcome).trim_end()));
         }
-        if let Some(path) = self.report {
-            write_report(path, &report::report_file(outcome))?;
+        if let Some(report) = self.report
+            && let Err(stopped) = report.write(&report::report_file(outcome))
+        {
+            terminal.error(&stopped);
+            code = code.max(1);
         }
         Ok(code)
     }
+
+    /// The changed objects as `kubectl get` prints them: without their managed fields.
+    fn objects(&self, outcome: &Outcome) -> Value {
+        let objects = outcome
+            .workloads
+            .iter()
+            .filter_map(|workload| workload.object.clone());
+        let mut objects: Vec<Value> = objects
+            .map(|mut object| {
+                if let Some(metadata) = object["metadata"].as_object_mut() {
+                    metadata.remove("managedFields");
+                }
+                object
+            })
+            .collect();
+        match objects.pop() {
+            Some(one) if self.one_object => one,
+            last => {
+                objects.extend(last);
+                json!({"apiVersion": "v1", "kind": "List", "items": objects})
+            }
+        }
+    }
 }
 
-/// One object as itself, several as a List.
-fn as_kubectl(objects: &[&Value]) -> Value {
-    match objects {
-        [one] => (*one).clone(),
-        several => json!({"apiVersion": "v1", "kind": "List", "items": several}),
+/// The report file: made before the run, so that a bad path costs nothing.
+pub(crate) struct Report {
+    path: PathBuf,
+    file: File,
+}
+
+impl Report {
+    pub(crate) fn create(path: &Path) -> Result<Self, Stopped> {
+        let file = File::create(path).map_err(|error| {
+            let what = format!("creating the report {}: {error}", path.display());
+            Stopped::wrong(Failure::new(what))
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    fn write(mut self, document: &Value) -> Result<(), Stopped> {
+        let json = self.path.extension().is_some_and(|ending| ending == "json");
+        let text = if json {
+            json_text(document) + "\n"
+        } else {
+            yaml_text(document)?
+        };
+        self.file.write_all(text.as_bytes()).map_err(|error| {
+            let what = format!("writing the report to {}: {error}", self.path.display());
+            Stopped::failed(Failure::new(what)).after_changes()
+        })
     }
 }
 
@@ -60,22 +109,6 @@ fn json_text(value: &Value) -> String {
 fn yaml_text(value: &Value) -> Result<String, Stopped> {
     serde_saphyr::to_string(value).map_err(|error| {
         Stopped::failed(Failure::new(format!("writing YAML: {error}"))).after_changes()
-    })
-}
-
-fn write_report(path: &Path, document: &Value) -> Result<(), Stopped> {
-    let json = path.extension().is_some_and(|ending| ending == "json");
-    let text = if json {
-        json_text(document) + "\n"
-    } else {
-        yaml_text(document)?
-    };
-    std::fs::write(path, text).map_err(|error| {
-        Stopped::failed(Failure::new(format!(
-            "writing the report to {}: {error}",
-            path.display()
-        )))
-        .after_changes()
     })
 }
 

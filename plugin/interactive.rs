@@ -12,32 +12,21 @@ use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::credentials::Credentials;
 use image_cloner::outcome::Failure;
 use image_cloner::target::TargetRegistry;
+use image_cloner::workload::WorkloadId;
 
-/// Lets a person choose a namespace, unless one was given, and workloads in it. The connection comes back
-/// in that namespace.
+/// Lets a person choose a namespace, unless one was given, and workloads in it.
 pub(crate) async fn choose(
-    cluster: Cluster,
+    cluster: &Cluster,
     namespace: Option<&str>,
     selecting: &Selecting,
     terminal: &Terminal,
-) -> Result<(Cluster, Selection), Stopped> {
-    let theme = theme();
-    let cluster = if namespace.is_some() || !selecting.is_empty() {
-        cluster
-    } else {
-        let namespaces = cluster.namespaces().await?;
-        let usual = namespaces
-            .iter()
-            .position(|name| name == cluster.namespace());
-        let chosen = FuzzySelect::with_theme(theme.as_ref())
-            .with_prompt("Namespace")
-            .items(&namespaces)
-            .default(usual.unwrap_or(0))
-            .interact_opt();
-        cluster.in_namespace(&namespaces[answer(chosen)?])
-    };
+) -> Result<Selection, Stopped> {
     let candidates = if selecting.is_empty() {
-        Selection::parse(&["all".to_owned()], false, None)?
+        let namespace = match namespace {
+            Some(namespace) => namespace.to_owned(),
+            None => choose_namespace(cluster).await?,
+        };
+        Selection::parse(&[format!("ns/{namespace}")], false, None)?
     } else {
         selecting.parse()?
     };
@@ -46,13 +35,14 @@ pub(crate) async fn choose(
         return Err(error.into());
     }
     if workloads.is_empty() {
-        return Err(Stopped::failed(Failure::new(format!(
-            "there are no workloads in namespace {}",
-            cluster.namespace()
-        ))));
+        return Err(Stopped::failed(Failure::new(
+            "there are no workloads to choose from",
+        )));
     }
+    let ids: Vec<&WorkloadId> = workloads.iter().map(|workload| &workload.id).collect();
+    let one_namespace = ids.iter().all(|id| id.namespace == ids[0].namespace);
     // a line that wraps would be drawn again and again
-    let room = terminal.width.saturating_sub(4);
+    let room = terminal.width.saturating_sub(8);
     let items: Vec<String> = workloads
         .iter()
         .map(|workload| {
@@ -61,24 +51,42 @@ pub(crate) async fn choose(
                 .iter()
                 .map(|slot| slot.image.as_str())
                 .collect();
-            let item = format!("{}  {}", workload.id, images.join(", "));
+            let place = if one_namespace {
+                ""
+            } else {
+                &format!("{}  ", workload.id.namespace)
+            };
+            let item = format!("{place}{}  {}", workload.id, images.join(", "));
             console::truncate_str(&item, room, "..").into_owned()
         })
         .collect();
-    let chosen = MultiSelect::with_theme(theme.as_ref())
+    let chosen = MultiSelect::with_theme(theme().as_ref())
         .with_prompt("Workloads (space selects, enter goes on)")
         .items(&items)
         .report(false)
         .interact_opt();
-    let words: Vec<String> = answer(chosen)?
+    let chosen: Vec<WorkloadId> = answer(chosen)?
         .into_iter()
-        .map(|at| workloads[at].id.to_string())
+        .map(|at| ids[at].clone())
         .collect();
-    if words.is_empty() {
+    if chosen.is_empty() {
+        terminal.say("no workload was selected: space selects, enter goes on");
         return Err(Stopped::cancelled());
     }
-    let selection = Selection::parse(&words, false, None)?;
-    Ok((cluster, selection))
+    Ok(Selection::of(chosen))
+}
+
+async fn choose_namespace(cluster: &Cluster) -> Result<String, Stopped> {
+    let mut namespaces = cluster.namespaces().await?;
+    let usual = namespaces
+        .iter()
+        .position(|name| name == cluster.namespace());
+    let chosen = FuzzySelect::with_theme(theme().as_ref())
+        .with_prompt("Namespace")
+        .items(&namespaces)
+        .default(usual.unwrap_or(0))
+        .interact_opt();
+    Ok(namespaces.swap_remove(answer(chosen)?))
 }
 
 /// Asks for the target registry where nothing names one.
@@ -124,6 +132,7 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Stopped> {
     let said = Confirm::with_theme(&SimpleTheme)
         .with_prompt(question)
         .default(false)
+        .wait_for_newline(true)
         .interact_opt();
     answer(said)
 }

@@ -1,15 +1,17 @@
 //! Progress: bars on a terminal, a line a finished image elsewhere.
 
-use crate::args::{DryRun, Output};
+use crate::args::{Output, Running};
 use crate::terminal::Terminal;
 use image_cloner::execute::{Event, Observer};
-use image_cloner::outcome::{ImageOutcome, WorkloadOutcome};
+use image_cloner::outcome::{DryRun, ImageOutcome, WorkloadOutcome};
+use image_cloner::plan::Plan;
 use image_cloner::reference::Reference;
 use image_cloner::report;
+use image_cloner::workload::WorkloadId;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Shows what a run does while it does it.
@@ -17,34 +19,41 @@ pub(crate) struct Progress {
     terminal: Terminal,
     output: Option<Output>,
     dry_run: DryRun,
+    /// Lines name the namespace, since there are several.
+    name_namespaces: bool,
     /// What stdout says of images: nothing for clone, a line each for `copy`.
     copy_lines: bool,
     bars: Option<Bars>,
+    /// Images that were said to be on their way, where there are no bars.
+    announced: Mutex<BTreeSet<Reference>>,
 }
 
 struct Bars {
     all: MultiProgress,
-    copy: ProgressBar,
-    repoint: ProgressBar,
+    copy: OnceLock<ProgressBar>,
+    repoint: OnceLock<ProgressBar>,
     images: Mutex<BTreeMap<Reference, ProgressBar>>,
     done: AtomicUsize,
     total: usize,
+    workloads: usize,
 }
 
 impl Progress {
     /// For a run that changes workloads.
-    pub(crate) fn of_workloads(
-        terminal: &Terminal,
-        output: Option<Output>,
-        dry_run: DryRun,
-        (images, workloads): (usize, usize),
-    ) -> Arc<Self> {
+    pub(crate) fn of_workloads(terminal: &Terminal, running: &Running, plan: &Plan) -> Arc<Self> {
+        let mut namespaces = plan
+            .workloads
+            .iter()
+            .map(|planned| &planned.workload.id.namespace);
+        let first = namespaces.next();
         Arc::new(Self {
             terminal: terminal.clone(),
-            output,
-            dry_run,
+            output: running.output,
+            dry_run: running.dry_run.into(),
+            name_namespaces: namespaces.any(|namespace| Some(namespace) != first),
             copy_lines: false,
-            bars: Bars::draw(terminal, images, workloads),
+            bars: Bars::draw(terminal, plan.copies.len(), plan.workloads.len()),
+            announced: Mutex::default(),
         })
     }
 
@@ -54,17 +63,17 @@ impl Progress {
             terminal: terminal.clone(),
             output: None,
             dry_run: DryRun::None,
+            name_namespaces: false,
             copy_lines: true,
             bars: Bars::draw(terminal, images, 0),
+            announced: Mutex::default(),
         })
     }
 
     /// Takes the bars away.
     pub(crate) fn finish(&self) {
         if let Some(bars) = &self.bars {
-            bars.copy.finish_and_clear();
-            bars.repoint.finish_and_clear();
-            let _ = bars.all.clear();
+            bars.clear();
         }
     }
 
@@ -73,6 +82,18 @@ impl Progress {
         match &self.bars {
             Some(bars) => bars.all.suspend(|| print(&self.terminal)),
             None => print(&self.terminal),
+        }
+    }
+
+    /// Says once that an image is on its way: what takes long must not be silent.
+    fn announce(&self, source: &Reference) {
+        let mut announced = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if announced.insert(source.clone()) {
+            self.terminal
+                .say(&format!("{} is being copied", source.familiar()));
         }
     }
 
@@ -97,12 +118,14 @@ impl Progress {
 
     fn workload_finished(&self, outcome: &WorkloadOutcome) {
         if let Some(bars) = &self.bars {
-            bars.repoint.inc(1);
+            bars.workload_finished();
         }
         self.print(|terminal| {
             match self.output {
                 None | Some(Output::Wide) => {
-                    if let Some(line) = report::workload_line(outcome, self.dry_run.label()) {
+                    if let Some(line) =
+                        report::workload_line(outcome, self.name_namespaces, self.dry_run)
+                    {
                         terminal.data(&line);
                     }
                 }
@@ -112,7 +135,8 @@ impl Progress {
                 Some(Output::Name | Output::Json | Output::Yaml) => {}
             }
             for note in &outcome.notes {
-                terminal.note(&format!("{}: {note}", outcome.workload));
+                let id = &outcome.workload;
+                terminal.note(&format!("{id} in {}: {note}", id.namespace));
             }
         });
     }
@@ -123,18 +147,10 @@ impl Observer for Progress {
         match (event, &self.bars) {
             (Event::ImageFinished(outcome), _) => self.image_finished(outcome),
             (Event::WorkloadFinished(outcome), _) => self.workload_finished(outcome),
-            (Event::ImageStarted(source), Some(bars)) => bars.image_started(source),
             (Event::Expected(source, bytes), Some(bars)) => bars.expected(source, *bytes),
             (Event::Carried(source, bytes), Some(bars)) => bars.carried(source, *bytes),
-            (Event::Waiting(source, host, pause), Some(bars)) => {
-                bars.say(
-                    source,
-                    &format!("waiting {} s: {host} asks for it", pause.as_secs()),
-                );
-            }
-            (Event::RollingOut(id), Some(bars)) => {
-                bars.repoint.set_message(format!("waiting for {id}"));
-            }
+            (Event::Waiting(source, host, pause), Some(bars)) => bars.waiting(source, host, *pause),
+            (Event::RollingOut(id), Some(bars)) => bars.rolling_out(id),
             (Event::Waiting(source, host, pause), None) if *pause > Duration::from_secs(5) => {
                 self.terminal.say(&format!(
                     "{} waits {} s: {host} asks for it",
@@ -142,7 +158,12 @@ impl Observer for Progress {
                     pause.as_secs()
                 ));
             }
-            (_, None) => {}
+            (Event::Expected(source, _), None) => self.announce(source),
+            (Event::RollingOut(id), None) => {
+                self.terminal
+                    .say(&format!("waiting for {id} in {}", id.namespace));
+            }
+            (Event::Carried(..) | Event::Waiting(..), None) => {}
         }
     }
 }
@@ -152,37 +173,41 @@ impl Bars {
         if !terminal.can_draw {
             return None;
         }
-        let all = MultiProgress::new();
-        let copy = all.add(ProgressBar::new(0));
-        copy.set_style(style(
-            "copy     [{bar:22}]  {msg}  {decimal_bytes}/{decimal_total_bytes}  \
-             {decimal_bytes_per_sec}",
-        ));
-        copy.set_message(format!("0/{images} images"));
-        let repoint = if workloads > 0 {
-            let bar = all.add(ProgressBar::new(workloads as u64));
-            bar.set_style(style("repoint  [{bar:22}]  {pos}/{len} workloads  {msg}"));
-            bar
-        } else {
-            ProgressBar::hidden()
-        };
         Some(Self {
-            all,
-            copy,
-            repoint,
+            all: MultiProgress::new(),
+            copy: OnceLock::new(),
+            repoint: OnceLock::new(),
             images: Mutex::default(),
             done: AtomicUsize::new(0),
             total: images,
+            workloads,
         })
     }
 
-    fn image_started(&self, source: &Reference) {
-        let bar = self.all.insert_before(&self.repoint, ProgressBar::new(0));
-        bar.set_style(style(
-            "  {prefix:40}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes} {msg}",
-        ));
-        bar.set_prefix(source.familiar());
-        self.images().insert(source.clone(), bar);
+    /// The bar over all images: drawn once there is something to carry.
+    fn copy(&self) -> &ProgressBar {
+        self.copy.get_or_init(|| {
+            let bar = self.all.insert(0, ProgressBar::new(0));
+            bar.set_style(style(
+                "copy     [{bar:18}]  {msg}  {decimal_bytes}/{decimal_total_bytes}  \
+                 {decimal_bytes_per_sec}",
+            ));
+            bar.set_message(format!(
+                "{}/{} images",
+                self.done.load(Ordering::Relaxed),
+                self.total
+            ));
+            bar
+        })
+    }
+
+    /// The bar over all workloads: drawn once there is something to wait for.
+    fn repoint(&self) -> &ProgressBar {
+        self.repoint.get_or_init(|| {
+            let bar = self.all.add(ProgressBar::new(self.workloads as u64));
+            bar.set_style(style("repoint  [{bar:18}]  {pos}/{len} workloads{msg}"));
+            bar
+        })
     }
 
     fn image_finished(&self, source: &Reference) {
@@ -191,29 +216,65 @@ impl Bars {
             self.all.remove(&bar);
         }
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        self.copy
-            .set_message(format!("{done}/{} images", self.total));
-    }
-
-    fn expected(&self, source: &Reference, bytes: u64) {
-        self.copy.inc_length(bytes);
-        if let Some(bar) = self.images().get(source) {
-            bar.inc_length(bytes);
+        if let Some(copy) = self.copy.get() {
+            copy.set_message(format!("{done}/{} images", self.total));
         }
     }
 
+    fn workload_finished(&self) {
+        if self.workloads > 1 || self.repoint.get().is_some() {
+            let bar = self.repoint();
+            bar.set_message("");
+            bar.inc(1);
+        }
+    }
+
+    fn rolling_out(&self, id: &WorkloadId) {
+        let name = console::truncate_str(&id.name, 28, "..").into_owned();
+        self.repoint().set_message(format!(", waiting for {name}"));
+    }
+
+    fn expected(&self, source: &Reference, bytes: u64) {
+        let copy = self.copy();
+        copy.inc_length(bytes);
+        let mut images = self.images();
+        let bar = images.entry(source.clone()).or_insert_with(|| {
+            let bar = self.all.insert_after(copy, ProgressBar::new(0));
+            bar.set_style(style(
+                "  {prefix:30}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes}{msg}",
+            ));
+            let name = source.familiar();
+            bar.set_prefix(console::truncate_str(&name, 30, "..").into_owned());
+            bar
+        });
+        bar.inc_length(bytes);
+    }
+
     fn carried(&self, source: &Reference, bytes: u64) {
-        self.copy.inc(bytes);
+        self.copy().inc(bytes);
         if let Some(bar) = self.images().get(source) {
             bar.set_message("");
             bar.inc(bytes);
         }
     }
 
-    fn say(&self, source: &Reference, text: &str) {
+    fn waiting(&self, source: &Reference, host: &str, pause: Duration) {
         if let Some(bar) = self.images().get(source) {
-            bar.set_message(text.to_owned());
+            bar.set_message(format!(", {host} asks for {} s", pause.as_secs()));
         }
+    }
+
+    fn clear(&self) {
+        let images = std::mem::take(&mut *self.images());
+        for bar in images
+            .values()
+            .chain(self.copy.get())
+            .chain(self.repoint.get())
+        {
+            bar.finish_and_clear();
+        }
+        // with nothing left to draw this cannot matter
+        let _ = self.all.clear();
     }
 
     fn images(&self) -> std::sync::MutexGuard<'_, BTreeMap<Reference, ProgressBar>> {

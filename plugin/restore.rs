@@ -1,7 +1,7 @@
 //! `restore`: give workloads back the images they had before.
 
 use crate::args::{DryRun, RestoreArgs};
-use crate::ending::{Ending, run_id};
+use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
 use crate::stop::Stopped;
@@ -14,21 +14,32 @@ use image_cloner::report;
 
 pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let selection = selection(&args)?;
-    let review = selection.is_broad() && !args.yes && args.dry_run == DryRun::None;
+    let review = selection.is_broad() && !args.running.yes && args.running.dry_run == DryRun::None;
     interactive::check_can_ask(terminal, !review)?;
     let prepared = prepare(&args, &selection, review, terminal);
     let (cluster, plan, missed) = terminal.unless_interrupted(prepared).await?;
     if plan.workloads.is_empty() {
-        return Ok(terminal.nothing_found(missed));
+        return match &args.run {
+            Some(run) if missed == 0 => Err(Stopped::failed(
+                Failure::new(format!("no workload here was changed by run {run}"))
+                    .hint("-n NAMESPACE or -A looks elsewhere"),
+            )),
+            _ => Ok(terminal.nothing_found(missed)),
+        };
     }
-    let sizes = (0, plan.workloads.len());
-    let progress = Progress::of_workloads(terminal, args.output, args.dry_run, sizes);
+    let report = args
+        .running
+        .report
+        .as_deref()
+        .map(Report::create)
+        .transpose()?;
+    let progress = Progress::of_workloads(terminal, &args.running, &plan);
     let run = Run {
         cluster,
         id: run_id()?,
         options: Options {
-            wait: args.wait.then_some(args.timeout),
-            dry_run: args.dry_run.into(),
+            wait: args.running.wait.then_some(args.running.timeout),
+            dry_run: args.running.dry_run.into(),
             stop: terminal.stop.clone(),
         },
         observer: progress.clone(),
@@ -36,10 +47,11 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
     let outcome = run.restore(&plan, args.run.as_deref()).await;
     progress.finish();
     let ending = Ending {
-        output: args.output,
-        report: args.report.as_deref(),
+        output: args.running.output,
+        report,
         summary: review,
         missed,
+        one_object: !selection.is_broad() && plan.workloads.len() == 1,
     };
     ending.show(&outcome, terminal)
 }
@@ -51,12 +63,23 @@ async fn prepare(
     review: bool,
     terminal: &Terminal,
 ) -> Result<(Cluster, Plan, usize), Stopped> {
-    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let cluster =
+        Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
     let (workloads, missing) = cluster.workloads(selection).await?;
     let missed = terminal.missing(missing);
-    let plan = plan::restore(&workloads, args.run.as_deref());
+    let mut plan = plan::restore(&workloads, args.run.as_deref());
+    if selection.is_broad() {
+        // those that were never cloned are no news
+        let is_news = |planned: &Planned| {
+            planned.workload.record_text.is_some() || planned.decision != Decision::Unchanged
+        };
+        plan.workloads.retain(is_news);
+    }
+    if review || args.running.dry_run != DryRun::None {
+        let context = cluster.context();
+        terminal.say(&report::restore(&plan, context, terminal.width));
+    }
     if review {
-        terminal.say(&report::restore(&plan));
         let is_change = |planned: &&Planned| matches!(planned.decision, Decision::Repoint(_));
         let changed = plan.workloads.iter().filter(is_change).count();
         if changed > 0 && !interactive::confirm(&report::restore_question(changed))? {

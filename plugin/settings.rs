@@ -6,7 +6,7 @@ use image_cloner::cluster::Cluster;
 use image_cloner::config::{Config, Environment};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
-use image_cloner::registry::Registries;
+use image_cloner::registry::{self, Registries};
 use image_cloner::target::{Layout, TargetRegistry};
 use std::sync::Arc;
 
@@ -78,7 +78,11 @@ impl Settings {
             return Ok(None);
         };
         let registry = TargetRegistry::parse(&name, self.layout(copying.layout)?)?;
-        if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT") {
+        // bound to its registry as the user and password are: another host's traffic is not its business
+        if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
+            && let Some(own) = self.environment.get("REGISTRY")
+            && TargetRegistry::parse(own, Layout::default())?.host() == registry.host()
+        {
             hosts
                 .entry(registry.host().to_owned())
                 .or_default()
@@ -87,7 +91,7 @@ impl Settings {
         let registries = Arc::new(Registries::new(&hosts)?);
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
-        registries.ping(registry.host(), &credentials).await?;
+        log_in(&registries, &registry, &credentials, "push").await?;
         let concurrency = self.concurrency(copying.concurrency)?;
         Ok(Some(Target {
             registry,
@@ -147,4 +151,25 @@ fn is_loopback(host: &str) -> bool {
         || name
             .parse::<std::net::Ipv4Addr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+/// Makes sure that the target takes these credentials, before anything is planned on them.
+pub(crate) async fn log_in(
+    registries: &Registries,
+    target: &TargetRegistry,
+    credentials: &Credentials,
+    to: &str,
+) -> Result<(), Stopped> {
+    let host = target.host();
+    registries.ping(host, credentials).await.map_err(|error| {
+        let denied = matches!(error, registry::Error::Denied { .. });
+        let failure = Failure::from(error).context(format!("logging in to {host} to {to}"));
+        Stopped::failed(match (denied, to) {
+            (false, _) => failure,
+            (true, "pull") => failure.hint("IMAGE_CLONER_PULL_USER and _PASS are for pulling"),
+            (true, _) => failure.hint(format!(
+                "IMAGE_CLONER_USER and _PASS with IMAGE_CLONER_REGISTRY, or docker login {host}"
+            )),
+        })
+    })
 }

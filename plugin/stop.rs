@@ -44,6 +44,11 @@ impl Stopped {
         self
     }
 
+    /// Whether nothing went wrong: somebody decided so.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.code == 130
+    }
+
     /// Somebody pressed Ctrl-C or Esc, or said no.
     pub(crate) fn cancelled() -> Self {
         Self {

@@ -34,16 +34,15 @@ impl Terminal {
         }
     }
 
-    /// Ctrl-C ends what is under way in good order; pressed again, it ends the process.
+    /// Ctrl-C, and what a closed session or a cancelled job sends, end what is under way in good order;
+    /// sent again, they end the process.
     pub(crate) fn watch_interrupts(&self) {
         let stop = self.stop.clone();
         tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                stop.cancel();
-            }
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(130);
-            }
+            interrupted().await;
+            stop.cancel();
+            interrupted().await;
+            std::process::exit(130);
         });
     }
 
@@ -93,7 +92,11 @@ impl Terminal {
 
     /// A failure, its hints, and that nothing was changed.
     pub(crate) fn error(&self, stopped: &Stopped) {
-        self.failure(&stopped.failure);
+        if stopped.is_cancelled() {
+            self.say(&stopped.failure.message);
+        } else {
+            self.failure(&stopped.failure);
+        }
         if !stopped.changed {
             self.say("nothing was changed");
         }
@@ -112,12 +115,40 @@ impl Terminal {
     /// `hint: …`, a line each.
     pub(crate) fn hints(&self, failure: &Failure) {
         for hint in &failure.hints {
-            self.say(&format!("{} {hint}", style("hint:").cyan().for_stderr()));
+            self.hint(hint);
         }
+    }
+
+    /// `hint: …`.
+    pub(crate) fn hint(&self, text: &str) {
+        self.say(&format!("{} {text}", style("hint:").cyan().for_stderr()));
     }
 
     /// Something worth knowing that stops nothing.
     pub(crate) fn note(&self, text: &str) {
         self.say(&format!("{} {text}", style("note:").yellow().for_stderr()));
+    }
+}
+
+#[cfg(unix)]
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminated), Ok(mut hung_up)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+        _ = hung_up.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

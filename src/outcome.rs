@@ -15,6 +15,13 @@ pub struct Failure {
     pub hints: Vec<String>,
 }
 
+/// The message alone.
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl Failure {
     /// A failure without hints.
     pub fn new(message: impl Into<String>) -> Self {
@@ -39,6 +46,29 @@ impl Failure {
     }
 }
 
+/// Whether anything is written, as `kubectl --dry-run` has it. No dry run writes to a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DryRun {
+    /// For real.
+    #[default]
+    None,
+    /// Changes are worked out here and sent nowhere.
+    Client,
+    /// Changes are sent to be checked and not stored.
+    Server,
+}
+
+impl DryRun {
+    /// How the mode is named beside what it would have done; none when it is for real.
+    pub fn label(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Client => Some("client dry run"),
+            Self::Server => Some("server dry run"),
+        }
+    }
+}
+
 /// What is known of an image before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -50,6 +80,10 @@ pub struct Finding {
     pub present: bool,
     /// The digest that the source's tag has now, where what runs is another one.
     pub moved: Option<Digest>,
+    /// Things worth saying before it is copied, each a sentence about the image.
+    pub notes: Vec<String>,
+    /// Workloads whose own credentials do not read the source, and why.
+    pub denied: BTreeMap<WorkloadId, Failure>,
 }
 
 /// What is known of the images of a plan before anything is written, by target.
@@ -136,6 +170,8 @@ pub struct Outcome {
     pub took: std::time::Duration,
     /// Whether it was cut short by an interrupt.
     pub interrupted: bool,
+    /// Whether any of it was done at all.
+    pub dry_run: DryRun,
 }
 
 impl Outcome {

@@ -150,15 +150,6 @@ impl Cluster {
         &self.namespace
     }
 
-    /// The same connection, in this namespace when none is named.
-    #[must_use]
-    pub fn in_namespace(&self, namespace: &str) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            namespace: namespace.to_owned(),
-        }
-    }
-
     /// The names of all namespaces, sorted.
     pub async fn namespaces(&self) -> Result<Vec<String>, Error> {
         let namespaces = Collection::core("namespaces", "namespace", None);

@@ -86,6 +86,11 @@ fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
                 }));
                 continue;
             }
+            Item::Seen(id) => {
+                namespaces.insert(id.namespace.as_str());
+                tasks.push(Task::One(id.clone()));
+                continue;
+            }
             Item::Namespace(name) => (Kind::builtin(), Some(name.as_str())),
             Item::Kinds(kinds) if everywhere => (kinds.clone(), None),
             Item::Kinds(kinds) => (kinds.clone(), Some(default_namespace)),

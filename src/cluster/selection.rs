@@ -3,7 +3,7 @@
 //! Decides which forms may stand together, as kubectl does. Never asks the API server: that a name is
 //! there, and that a selector is well formed, is learnt when the selection is observed.
 
-use crate::workload::Kind;
+use crate::workload::{Kind, WorkloadId};
 
 /// A parsed selection: what to look for, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Selection {
 pub(super) enum Item {
     /// One object, in the namespace of the connection.
     Named { kind: Kind, name: String },
+    /// One object that was seen before.
+    Seen(WorkloadId),
     /// Every object of these kinds.
     Kinds(Vec<Kind>),
     /// Every workload in this namespace.
@@ -68,12 +70,21 @@ impl Selection {
         })
     }
 
+    /// These very workloads.
+    pub fn of(workloads: impl IntoIterator<Item = WorkloadId>) -> Self {
+        Self {
+            items: workloads.into_iter().map(Item::Seen).collect(),
+            all_namespaces: false,
+            labels: None,
+        }
+    }
+
     /// Whether it is broad: shows the plan and asks before anything is done.
     pub fn is_broad(&self) -> bool {
         !self
             .items
             .iter()
-            .all(|item| matches!(item, Item::Named { .. }))
+            .all(|item| matches!(item, Item::Named { .. } | Item::Seen(_)))
     }
 
     pub(super) fn items(&self) -> &[Item] {
@@ -262,6 +273,7 @@ mod tests {
         let selection = Selection::parse(&words, all, labels).map_err(|error| error.message)?;
         let items = selection.items().iter().map(|item| match item {
             Item::Named { kind, name } => format!("{}/{name}", kind.plural),
+            Item::Seen(id) => format!("{}/{id}", id.namespace),
             Item::Namespace(name) => format!("ns/{name}"),
             Item::Kinds(kinds) if *kinds == Kind::builtin() => "everything".to_owned(),
             Item::Kinds(kinds) => {

@@ -1,9 +1,9 @@
 //! The images of a run: which digest is meant, who may read it, and one copy of each.
 
 use super::settle::{Settled, Sources};
-use super::{DryRun, Event, Observer, Options};
+use super::{Event, Observer, Options};
 use crate::credentials::{Chain, Credentials, Keyring};
-use crate::outcome::{Failure, Finding, ImageOutcome, ImageState, Survey};
+use crate::outcome::{DryRun, Failure, Finding, ImageOutcome, ImageState, Survey};
 use crate::plan::Copy;
 use crate::reference::Reference;
 use crate::registry::{Copier, Progress, Registries};
@@ -17,10 +17,12 @@ use tokio::sync::Semaphore;
 
 /// What became of one image, shared by the workloads that wait for it.
 #[derive(Debug, Clone)]
-pub(super) struct Arrival {
-    pub(super) outcome: ImageOutcome,
-    /// Workloads whose own credentials do not read the source, and why.
-    pub(super) denied: BTreeMap<WorkloadId, Failure>,
+struct Arrival {
+    outcome: ImageOutcome,
+    /// The workloads that it was settled for.
+    users: Vec<WorkloadId>,
+    /// Those of them whose own credentials do not read the source, and why.
+    denied: BTreeMap<WorkloadId, Failure>,
 }
 
 type Arriving = Shared<BoxFuture<'static, Arc<Arrival>>>;
@@ -91,7 +93,7 @@ impl Images {
     }
 
     /// The one arrival of this image: starts the copy when nobody did before.
-    pub(super) fn arrive(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arriving {
+    fn arrive(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arriving {
         let mut arriving = lock(&self.inner.arriving);
         arriving
             .entry(copy.target.clone())
@@ -111,6 +113,30 @@ impl Images {
             .clone()
     }
 
+    /// Waits until this image is complete in the target and this workload may have it.
+    pub(super) async fn there_for(
+        &self,
+        id: &WorkloadId,
+        copy: &Copy,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<(), Failure> {
+        let arrival = self.arrive(copy, observer).await;
+        if let ImageState::Failed(failure) = &arrival.outcome.state {
+            return Err(failure.clone());
+        }
+        let denied = if arrival.users.contains(id) {
+            arrival.denied.get(id).cloned()
+        } else {
+            // others brought it; that this workload may read its source was not asked yet
+            let settled = self.inner.sources.settle(copy).await?;
+            settled.denied.get(id).cloned()
+        };
+        match denied {
+            Some(why) => Err(why.context(format!("reading {} for {id}", copy.source.familiar()))),
+            None => Ok(()),
+        }
+    }
+
     /// The images that arrived so far, by target; none of them still under way.
     pub(super) fn arrived(&self) -> Vec<ImageOutcome> {
         lock(&self.inner.arriving)
@@ -123,12 +149,19 @@ impl Images {
 impl Inner {
     async fn look(&self, copy: &Copy) -> Result<Finding, Failure> {
         let settled = self.sources.settle(copy).await?;
-        let size = self.sources.registries.size(&settled.source).await.ok();
+        // sources count what is read: nothing is, for what is there already
+        let size = if settled.is_present() {
+            None
+        } else {
+            self.sources.registries.size(&settled.source).await.ok()
+        };
         let finding = Finding {
             digest: settled.source.digest().clone(),
             size,
             present: settled.is_present(),
             moved: settled.moved.clone(),
+            notes: settled.notes.clone(),
+            denied: settled.denied.clone(),
         };
         lock(&self.settled).insert(copy.target.clone(), settled);
         Ok(finding)
@@ -143,6 +176,7 @@ impl Inner {
                 state: ImageState::Present,
                 notes: Vec::new(),
             },
+            users: copy.users.clone(),
             denied: BTreeMap::new(),
         };
         let brought = tokio::select! {
@@ -171,31 +205,18 @@ impl Inner {
             .acquire()
             .await
             .map_err(|_| Failure::new("interrupted"))?;
-        observer.notice(&Event::ImageStarted(&copy.source));
         let known = lock(&self.settled).get(&copy.target).cloned();
         let settled = match known {
             Some(settled) => settled,
             None => self.sources.settle(copy).await?,
         };
-        let digest = settled.source.digest();
-        arrival.outcome.digest = Some(digest.clone());
-        arrival.denied = settled.denied.clone();
-        let notes = &mut arrival.outcome.notes;
-        let name = copy.source.familiar();
-        if let Some(upstream) = &settled.moved {
-            let (upstream, running) = (upstream.short(), digest.short());
-            notes.push(format!(
-                "{name} is {upstream} upstream; what runs is copied: {running}"
-            ));
-        }
-        if let Some(why) = &settled.unreadable {
-            notes.push(format!(
-                "{name} cannot be read now ({why}); its copy in the target is used"
-            ));
-        }
+        let present = settled.is_present();
+        arrival.outcome.digest = Some(settled.source.digest().clone());
+        arrival.denied = settled.denied;
+        arrival.outcome.notes = settled.notes;
         // where nobody will be pointed to the copy, its tag is believed
         let verify = !copy.users.is_empty();
-        match (self.options.dry_run, settled.is_present()) {
+        match (self.options.dry_run, present) {
             (DryRun::None, _) => {}
             (_, true) => return Ok(ImageState::Present),
             (_, false) => return Ok(ImageState::Copied { bytes: 0 }),

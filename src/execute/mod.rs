@@ -12,7 +12,7 @@ pub use images::Images;
 pub use workloads::{CloneTerms, PullSecret, Run};
 
 use crate::cluster;
-use crate::outcome::{Failure, ImageOutcome, WorkloadOutcome};
+use crate::outcome::{DryRun, Failure, ImageOutcome, WorkloadOutcome};
 use crate::reference::Reference;
 use crate::registry;
 use crate::workload::WorkloadId;
@@ -22,8 +22,6 @@ use tokio_util::sync::CancellationToken;
 /// What happens while a plan is carried out.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// An image is being looked at or copied.
-    ImageStarted(&'a Reference),
     /// So many more bytes of this image have to be carried.
     Expected(&'a Reference, u64),
     /// So many more bytes of this image were carried.
@@ -42,18 +40,6 @@ pub enum Event<'a> {
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn notice(&self, event: &Event<'_>);
-}
-
-/// Whether anything is written, as `kubectl --dry-run` has it. No dry run writes to a registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DryRun {
-    /// For real.
-    #[default]
-    None,
-    /// Changes are worked out here and sent nowhere.
-    Client,
-    /// Changes are sent to be checked and not stored; the [`crate::cluster::WriteMode`] says so too.
-    Server,
 }
 
 /// What holds for a whole run, whatever it does.

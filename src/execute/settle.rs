@@ -27,8 +27,8 @@ pub(super) struct Settled {
     pub(super) target: Target,
     /// What the tag has upstream, where that is another digest than the one that runs.
     pub(super) moved: Option<Digest>,
-    /// Why the source cannot be read now, where the target's copy stands in for it.
-    pub(super) unreadable: Option<String>,
+    /// Things worth saying, each a sentence about the image.
+    pub(super) notes: Vec<String>,
     /// Workloads whose own credentials do not read the source, and why.
     pub(super) denied: BTreeMap<WorkloadId, Failure>,
 }
@@ -50,48 +50,63 @@ struct Reader {
 struct Read {
     source: Source,
     moved: Option<Digest>,
-    denied: BTreeMap<WorkloadId, Failure>,
+    notes: Vec<String>,
 }
+
+/// Readers that were refused, and why.
+type Refused = Vec<(Vec<WorkloadId>, Error)>;
 
 impl Sources {
     /// Decides which digest is meant: the one that runs, where the pods agree and it can be had, else the
     /// tag's. One HEAD on each side where nothing is out of the ordinary.
     pub(super) async fn settle(&self, copy: &Copy) -> Result<Settled, Failure> {
         let readers = self.readers(copy).await?;
-        let (read, target) = tokio::join!(
+        let ((read, refused), target) = tokio::join!(
             self.read(copy, readers),
             self.registries
                 .target(&copy.target, &self.target_credentials),
         );
         let target = target?;
-        let error = match read {
-            Ok(Read {
+        if let Some(Read {
+            source,
+            moved,
+            notes,
+        }) = read
+        {
+            let denied = failures(refused);
+            return Ok(Settled {
                 source,
+                target,
                 moved,
+                notes,
                 denied,
-            }) => {
-                return Ok(Settled {
-                    source,
-                    target,
-                    moved,
-                    unreadable: None,
-                    denied,
-                });
-            }
-            // the copy must not be a way around the source's permissions
-            Err(error @ Error::Denied { .. }) => return Err(error.into()),
-            Err(error) => error,
+            });
+        }
+        // the copy must not be a way around the source's permissions
+        let (denied, unreadable): (Refused, Refused) = refused
+            .into_iter()
+            .partition(|(_, error)| matches!(error, Error::Denied { .. }));
+        let Some((_, error)) = unreadable.into_iter().next() else {
+            return Err(first(denied));
         };
+        let is_gone = matches!(error, Error::NotFound { .. });
+        let mut error = Failure::from(error);
+        if is_gone {
+            error = error.context("not in its registry");
+        }
         // a source that is gone, limited or unreachable while its copy is there stops nobody
         match target.as_source() {
             Some(source) if stands_in(copy, source.digest()) => Ok(Settled {
                 source,
                 target,
                 moved: None,
-                unreadable: Some(Failure::from(error).message),
-                denied: BTreeMap::new(),
+                notes: vec![format!(
+                    "{} cannot be read now, its copy in the target is used: {error}",
+                    copy.source.familiar()
+                )],
+                denied: failures(denied),
             }),
-            _ => Err(error.into()),
+            _ => Err(error),
         }
     }
 
@@ -132,7 +147,7 @@ impl Sources {
     }
 
     /// Settles the digest with the first reader that can, and checks that the others can read it too.
-    async fn read(&self, copy: &Copy, readers: Vec<Reader>) -> Result<Read, Error> {
+    async fn read(&self, copy: &Copy, readers: Vec<Reader>) -> (Option<Read>, Refused) {
         let mut found: Option<Read> = None;
         let mut refused = Vec::new();
         for reader in readers {
@@ -150,17 +165,7 @@ impl Sources {
                 Err(error) => refused.push((reader.users, error)),
             }
         }
-        match found {
-            Some(mut read) => {
-                for (users, error) in refused {
-                    let why = Failure::from(error);
-                    read.denied
-                        .extend(users.into_iter().map(|user| (user, why.clone())));
-                }
-                Ok(read)
-            }
-            None => Err(refused.swap_remove(0).1),
-        }
+        (found, refused)
     }
 
     /// The image that one reader means: the running one, where the pods agree and it can be had.
@@ -172,25 +177,40 @@ impl Sources {
             return tag.map(Read::of);
         };
         let pinned = copy.source.with(None, Some(running));
-        match tag {
-            Ok(tag) if tag.digest() == running => Ok(Read::of(tag)),
-            Ok(tag) => {
-                // some runtimes report the platform's manifest, not the index that the tag names
-                if self.registries.children(&tag).await?.contains(running) {
-                    return Ok(Read::of(tag));
-                }
-                match self.registries.source(&pinned, credentials).await {
-                    Ok(source) => Ok(Read {
-                        moved: Some(tag.digest().clone()),
-                        ..Read::of(source)
-                    }),
-                    Err(_) => Ok(Read::of(tag)),
-                }
-            }
-            Err(error) => {
+        let tag = match tag {
+            Ok(tag) if tag.digest() == running => return Ok(Read::of(tag)),
+            Ok(tag) => tag,
+            Err(error @ Error::NotFound { .. }) => {
                 let source = self.registries.source(&pinned, credentials).await;
-                source.map(Read::of).map_err(|_| error)
+                return source.map(Read::of).map_err(|_| error);
             }
+            Err(error) => return Err(error),
+        };
+        // some runtimes report the platform's manifest, not the index that the tag names
+        if self.registries.children(&tag).await?.contains(running) {
+            return Ok(Read::of(tag));
+        }
+        let name = copy.source.familiar();
+        let upstream = tag.digest().clone();
+        match self.registries.source(&pinned, credentials).await {
+            Ok(source) => Ok(Read {
+                notes: vec![format!(
+                    "{name} is {} upstream; what runs is copied: {}",
+                    upstream.short(),
+                    running.short()
+                )],
+                moved: Some(upstream),
+                source,
+            }),
+            Err(Error::NotFound { .. }) => Ok(Read {
+                notes: vec![format!(
+                    "{name}: what runs ({}) is gone from its registry; the tag's {} is copied",
+                    running.short(),
+                    upstream.short()
+                )],
+                ..Read::of(tag)
+            }),
+            Err(error) => Err(error),
         }
     }
 }
@@ -200,9 +220,27 @@ impl Read {
         Self {
             source,
             moved: None,
-            denied: BTreeMap::new(),
+            notes: Vec::new(),
         }
     }
+}
+
+/// Why each of these may not have the image.
+fn failures(refused: Refused) -> BTreeMap<WorkloadId, Failure> {
+    let mut denied = BTreeMap::new();
+    for (users, error) in refused {
+        let why = Failure::from(error);
+        denied.extend(users.into_iter().map(|user| (user, why.clone())));
+    }
+    denied
+}
+
+/// The first refusal; there is one where nobody could read.
+fn first(refused: Refused) -> Failure {
+    refused.into_iter().next().map_or_else(
+        || Failure::new("nobody asked for it"),
+        |(_, error)| error.into(),
+    )
 }
 
 /// Whether the target's copy may be used in place of a source that cannot be read: not when something

@@ -1,12 +1,12 @@
 //! The workloads of a run: each written once, when its images are there.
 
 use super::images::Images;
-use super::{DryRun, Event, Observer, Options};
+use super::{Event, Observer, Options};
 use crate::cluster::{Cluster, Error, Rollout, Write};
 use crate::credentials::Credentials;
-use crate::outcome::{Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
+use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
-use crate::plan::{self, Copy, Decision, Observed, Plan, Planned, Policy, SlotChange};
+use crate::plan::{self, Copy, Decision, Observed, Plan, Planned, Policy};
 use crate::workload::{Workload, WorkloadId};
 use futures::future::join_all;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 /// Writers of one object can collide; after so many collisions in a row something else is wrong.
 const TRIES: usize = 5;
-/// Workloads written or waited for at once.
+/// Workloads written at once.
 const WRITERS: usize = 16;
 
 /// One run against one cluster.
@@ -98,6 +98,7 @@ impl Run {
             workloads,
             took: started.elapsed(),
             interrupted: self.options.stop.is_cancelled(),
+            dry_run: self.options.dry_run,
         }
     }
 
@@ -123,6 +124,7 @@ impl Run {
             workloads,
             took: started.elapsed(),
             interrupted: self.options.stop.is_cancelled(),
+            dry_run: self.options.dry_run,
         }
     }
 
@@ -210,17 +212,8 @@ impl Run {
         copies: impl Iterator<Item = &Copy>,
         images: &Images,
     ) -> Result<(), Failure> {
-        let arrivals = join_all(copies.map(|copy| images.arrive(copy, &self.observer))).await;
-        for arrival in arrivals {
-            if let ImageState::Failed(failure) = &arrival.outcome.state {
-                return Err(failure.clone());
-            }
-            if let Some(denied) = arrival.denied.get(id) {
-                let source = arrival.outcome.source.familiar();
-                return Err(denied.clone().context(format!("reading {source} for {id}")));
-            }
-        }
-        Ok(())
+        let there = copies.map(|copy| images.there_for(id, copy, &self.observer));
+        join_all(there).await.into_iter().collect()
     }
 
     /// Writes a workload: reads it again, plans on what is there now, and sends the patch; from the start
@@ -287,14 +280,23 @@ impl Run {
                 outcome.notes = planned.notes;
                 outcome.object = object;
                 match planned.decision {
-                    Decision::Repoint(repoint) => match self
-                        .follow(id, &repoint.slots, outcome.object.as_ref())
-                        .await
-                    {
-                        Ok(rollout) => changed(rollout),
-                        Err(failure) => WorkloadState::Failed(failure),
-                    },
+                    Decision::Repoint(repoint) => {
+                        let slots = &repoint.slots;
+                        let write = outcome.object.as_ref();
+                        let write = write.map(|object| Write { slots, object });
+                        match self.follow(id, write).await {
+                            Ok(rollout) => changed(rollout),
+                            Err(failure) => WorkloadState::Failed(failure),
+                        }
+                    }
                     Decision::CopyOnly(reason) => WorkloadState::CopiedOnly(reason),
+                    // cloned before: whether that came to anything is what `--wait` asks
+                    Decision::Unchanged if planned.workload.record.is_some() => {
+                        match self.follow(id, None).await {
+                            Ok(_) => WorkloadState::Unchanged,
+                            Err(failure) => WorkloadState::Failed(failure),
+                        }
+                    }
                     Decision::Unchanged => WorkloadState::Unchanged,
                     Decision::Skip(reason) => WorkloadState::Skipped(reason),
                 }
@@ -307,8 +309,7 @@ impl Run {
     async fn follow(
         &self,
         id: &WorkloadId,
-        slots: &[SlotChange],
-        object: Option<&Value>,
+        write: Option<Write<'_>>,
     ) -> Result<Option<String>, Failure> {
         let Some(timeout) = self
             .options
@@ -318,7 +319,6 @@ impl Run {
             return Ok(None);
         };
         self.observer.notice(&Event::RollingOut(id));
-        let write = object.map(|object| Write { slots, object });
         let rollout = tokio::select! {
             () = self.options.stop.cancelled() => return Ok(Some("not waited for: interrupted".into())),
             rollout = self.cluster.wait(id, write, timeout) => rollout?,

@@ -221,6 +221,7 @@ impl Registries {
     ) -> refusal::Result<(Repository, Option<Descriptor>)> {
         let host = self.host(reference.registry())?;
         let mut missing = None;
+        let mut gone = None;
         let mut failed: Option<Box<Refusal>> = None;
         for endpoint in &host.endpoints {
             for credentials in credentials {
@@ -228,10 +229,18 @@ impl Registries {
                     Repository::new(endpoint, reference.repository(), credentials, access);
                 match repository.head_manifest(point).await {
                     Ok(Some(found)) => return Ok((repository, Some(found))),
-                    Ok(None) => {
+                    Ok(None) if *credentials == Credentials::Anonymous => {
                         missing.get_or_insert(repository);
                     }
-                    Err(refusal) if refusal.is_denied() => failed = Some(refusal),
+                    Ok(None) => {
+                        gone.get_or_insert(repository);
+                    }
+                    // the first refusal says most: strangers are tried last
+                    Err(refusal) if refusal.is_denied() => {
+                        if !failed.as_ref().is_some_and(|failed| failed.is_denied()) {
+                            failed = Some(refusal);
+                        }
+                    }
                     Err(refusal) if refusal.is_unreachable() => {
                         failed.get_or_insert(refusal);
                         break;
@@ -240,8 +249,12 @@ impl Registries {
                 }
             }
         }
+        // those that the registry knows are told the truth
+        if let Some(repository) = gone {
+            return Ok((repository, None));
+        }
         match (failed, missing) {
-            // "gone" is the stronger claim: not made where someone else might see it
+            // strangers may be told that there is nothing where there is something
             (Some(refusal), _) if refusal.is_denied() => Err(refusal),
             (_, Some(repository)) => Ok((repository, None)),
             (Some(refusal), None) => Err(refusal),

@@ -1,6 +1,8 @@
 //! The outcome of a run as a document, `image-cloner.io/v1alpha1`.
 
-use crate::outcome::{Failure, ImageOutcome, ImageState, Outcome, WorkloadOutcome, WorkloadState};
+use crate::outcome::{
+    DryRun, Failure, ImageOutcome, ImageState, Outcome, WorkloadOutcome, WorkloadState,
+};
 use serde_json::{Value, json};
 
 /// The outcome of a run as a document, for `--report`.
@@ -11,6 +13,11 @@ pub fn report_file(outcome: &Outcome) -> Value {
         "metadata": {"name": outcome.run},
         "seconds": outcome.took.as_secs_f64(),
         "interrupted": outcome.interrupted,
+        "dryRun": match outcome.dry_run {
+            DryRun::None => "none",
+            DryRun::Client => "client",
+            DryRun::Server => "server",
+        },
         "exitCode": outcome.exit_code(),
         "images": outcome.images.iter().map(image).collect::<Vec<_>>(),
         "workloads": outcome.workloads.iter().map(workload).collect::<Vec<_>>(),

@@ -1,25 +1,34 @@
 //! One line for one workload or image.
 
 use super::text::bytes;
-use crate::outcome::{ImageOutcome, ImageState, WorkloadOutcome, WorkloadState};
+use crate::outcome::{DryRun, ImageOutcome, ImageState, WorkloadOutcome, WorkloadState};
 
 /// What stdout says of a workload, in kubectl's form: `deployment.apps/nginx repointed`; none for one that
-/// failed, which is said on stderr.
-pub fn workload_line(outcome: &WorkloadOutcome, dry_run: Option<&str>) -> Option<String> {
-    let what = match &outcome.state {
-        WorkloadState::Repointed { rollout } => with("repointed", rollout.as_deref()),
-        WorkloadState::Restored { rollout } => with("restored", rollout.as_deref()),
-        WorkloadState::CopiedOnly(reason) => format!("copied only: {reason}"),
-        WorkloadState::Unchanged => "unchanged".to_owned(),
-        WorkloadState::Skipped(reason) => format!("skipped: {reason}"),
+/// failed, which is said on stderr. `named` adds its namespace, where several are worked on.
+pub fn workload_line(outcome: &WorkloadOutcome, named: bool, dry_run: DryRun) -> Option<String> {
+    let (verb, detail) = match &outcome.state {
+        WorkloadState::Repointed { rollout } => ("repointed", rollout.as_ref().map(after_comma)),
+        WorkloadState::Restored { rollout } => ("restored", rollout.as_ref().map(after_comma)),
+        WorkloadState::CopiedOnly(reason) => ("copied only", Some(format!(": {reason}"))),
+        WorkloadState::Unchanged => ("unchanged", None),
+        WorkloadState::Skipped(reason) => ("skipped", Some(format!(": {reason}"))),
         WorkloadState::Failed(_) => return None,
     };
-    let mode = dry_run.map_or(String::new(), |mode| format!(" ({mode} dry run)"));
-    Some(format!("{} {what}{mode}", outcome.workload))
+    let id = &outcome.workload;
+    let place = if named {
+        format!(" in {}", id.namespace)
+    } else {
+        String::new()
+    };
+    let detail = detail.unwrap_or_default();
+    let mode = dry_run
+        .label()
+        .map_or(String::new(), |mode| format!(" ({mode})"));
+    Some(format!("{id} {verb}{place}{detail}{mode}"))
 }
 
-fn with(verb: &str, detail: Option<&str>) -> String {
-    detail.map_or_else(|| verb.to_owned(), |detail| format!("{verb}, {detail}"))
+fn after_comma(rollout: &String) -> String {
+    format!(", {rollout}")
 }
 
 /// What stderr says of a finished image where there are no bars: `nginx:1.25 copied, 71 MB`; none for one
@@ -27,7 +36,9 @@ fn with(verb: &str, detail: Option<&str>) -> String {
 pub fn image_line(outcome: &ImageOutcome) -> Option<String> {
     let source = outcome.source.familiar();
     match &outcome.state {
-        ImageState::Copied { bytes: 0 } => Some(format!("{source} copied, nothing to carry")),
+        ImageState::Copied { bytes: 0 } => {
+            Some(format!("{source} copied, its layers were there already"))
+        }
         ImageState::Copied { bytes: carried } => {
             Some(format!("{source} copied, {}", bytes(*carried)))
         }

@@ -8,6 +8,8 @@ mod lines;
 mod plan;
 mod restore;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use file::report_file;

@@ -1,6 +1,6 @@
 //! The plan as a screen, before the confirmation.
 
-use super::text::{bytes, count, rows, shorten};
+use super::text::{bytes, count, rows, shorten, wrap};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
 use crate::reference::Reference;
@@ -42,14 +42,17 @@ pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
     }
     for (head, count, rest) in totals(plan, survey, scene) {
         let count = count.map_or(String::new(), |count| count.to_string());
-        screen += format!("{head:<11} {count:>3}  {rest}").trim_end();
+        let row = format!("{head:<11} {count:>3}  {rest}");
+        let width = if scene.wide { usize::MAX } else { scene.width };
+        screen += &wrap(row.trim_end(), width, 17);
         screen.push('\n');
     }
     screen
 }
 
-/// The question before a plan is carried out: `Copy 59 images (2.9 GB), repoint 47 workloads in prod?`
-pub fn question(plan: &Plan, survey: &Survey) -> String {
+/// The question before a plan is carried out: `Copy 59 images (2.9 GB), repoint 47 workloads in prod?`;
+/// none where nothing would be done.
+pub fn question(plan: &Plan, survey: &Survey) -> Option<String> {
     let new: Vec<_> = plan
         .copies
         .iter()
@@ -57,11 +60,7 @@ pub fn question(plan: &Plan, survey: &Survey) -> String {
         .filter(|found| !found.present)
         .collect();
     let size: u64 = new.iter().filter_map(|found| found.size).sum();
-    let repointed: Vec<_> = plan
-        .workloads
-        .iter()
-        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
-        .collect();
+    let repointed = repointed(plan, survey);
     let mut parts = Vec::new();
     if !new.is_empty() {
         parts.push(format!(
@@ -81,7 +80,26 @@ pub fn question(plan: &Plan, survey: &Survey) -> String {
     if let Some(first) = question.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    question + "?"
+    (!question.is_empty()).then(|| question + "?")
+}
+
+/// The workloads that will be repointed, as far as can be told: their images can be had.
+fn repointed<'a>(plan: &'a Plan, survey: &Survey) -> Vec<&'a Planned> {
+    let is_there = |planned: &Planned, target: &Reference| match survey.get(target) {
+        Some(Ok(found)) => !found.denied.contains_key(&planned.workload.id),
+        Some(Err(_)) => false,
+        None => true,
+    };
+    plan.workloads
+        .iter()
+        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
+        .filter(|planned| {
+            planned
+                .targets
+                .iter()
+                .all(|target| is_there(planned, target))
+        })
+        .collect()
 }
 
 /// The namespaces of these workloads: named while they are few.
@@ -122,7 +140,11 @@ fn images(copies: &[Copy], survey: &Survey, scene: &Scene<'_>) -> String {
     for copy in &copies[..shown] {
         let (size, state, digest) = match survey.get(&copy.target) {
             Some(Ok(found)) => (
-                found.size.map_or_else(|| "?".to_owned(), bytes),
+                match found.size {
+                    Some(size) => bytes(size),
+                    None if found.present => "-".to_owned(),
+                    None => "?".to_owned(),
+                },
                 if found.present { "present" } else { "new" },
                 found.digest.to_string(),
             ),
@@ -159,17 +181,23 @@ fn relative(target: &Reference, registry: &TargetRegistry) -> String {
 type Row = (&'static str, Option<usize>, String);
 
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
-    let mut rows = decisions(plan);
+    let mut rows = decisions(plan, survey);
     for copy in &plan.copies {
         match survey.get(&copy.target) {
-            Some(Ok(found)) if found.moved.is_some() => {
-                let name = copy.source.familiar();
-                let running = found.digest.short();
-                let text = format!("{name} is newer upstream; copying running {running}");
-                rows.push(("moved", None, text));
+            Some(Ok(found)) => {
+                rows.extend(found.notes.iter().map(|note| ("note", None, note.clone())));
+                let denied = found.denied.iter().map(|(id, why)| {
+                    let name = copy.source.familiar();
+                    let text = format!("{id} in {} may not read {name}: {why}", id.namespace);
+                    ("fails", None, text)
+                });
+                rows.extend(denied);
             }
-            Some(Err(failure)) => rows.push(("fails", None, failure.message.clone())),
-            _ => {}
+            Some(Err(failure)) => {
+                let text = format!("{}: {failure}", copy.source.familiar());
+                rows.push(("fails", None, text));
+            }
+            None => {}
         }
     }
     let needing: Vec<_> = plan
@@ -185,12 +213,8 @@ fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
 }
 
 /// How many workloads each decision takes in; a row a reason where there are reasons.
-fn decisions(plan: &Plan) -> Vec<Row> {
-    let repointed: Vec<_> = plan
-        .workloads
-        .iter()
-        .filter(|planned| matches!(planned.decision, Decision::Repoint(_)))
-        .collect();
+fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
+    let repointed = repointed(plan, survey);
     let mut rows = Vec::new();
     if !repointed.is_empty() {
         rows.push(("repoint", Some(repointed.len()), by_kind(&repointed)));
@@ -200,9 +224,9 @@ fn decisions(plan: &Plan) -> Vec<Row> {
         .iter()
         .filter_map(|planned| match &planned.decision {
             Decision::Repoint(_) => None,
-            Decision::CopyOnly(reason) => Some(("copy only", reason.as_str())),
+            Decision::CopyOnly(reason) => Some(("copy only", kind_of(reason))),
             Decision::Unchanged => Some(("unchanged", "already cloned")),
-            Decision::Skip(reason) => Some(("skipped", reason.as_str())),
+            Decision::Skip(reason) => Some(("skipped", kind_of(reason))),
         });
     let mut last = "";
     for ((head, reason), count) in tally(rest) {
@@ -214,6 +238,14 @@ fn decisions(plan: &Plan) -> Vec<Row> {
         last = head;
     }
     rows
+}
+
+/// A reason without the name in it, so that like ones are counted together.
+fn kind_of(reason: &str) -> &str {
+    match reason.strip_prefix("controlled by ") {
+        Some(_) => reason.split('/').next().unwrap_or(reason),
+        None => reason,
+    }
 }
 
 fn needs_secret(planned: &Planned) -> bool {

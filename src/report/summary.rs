@@ -1,7 +1,7 @@
 //! The end of a run in a few lines.
 
 use super::text::{bytes, duration};
-use crate::outcome::{Failure, ImageState, Outcome, WorkloadState};
+use crate::outcome::{DryRun, Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -12,11 +12,9 @@ pub fn summary(outcome: &Outcome) -> String {
         1 => " with failures",
         _ => "",
     };
-    let mut text = format!(
-        "run {} finished in {}{how}\n\n",
-        outcome.run,
-        duration(outcome.took)
-    );
+    let what = outcome.dry_run.label().unwrap_or("run");
+    let took = duration(outcome.took);
+    let mut text = format!("{what} {} finished in {took}{how}\n\n", outcome.run);
     for (head, figures) in [
         ("images", images(outcome)),
         ("workloads", workloads(outcome)),
@@ -32,8 +30,8 @@ pub fn summary(outcome: &Outcome) -> String {
     let repointed: BTreeSet<&str> = outcome
         .workloads
         .iter()
-        .filter(|workload| matches!(workload.state, WorkloadState::Repointed { .. }))
-        .map(|workload| workload.workload.namespace.as_str())
+        .filter(|outcome| was_repointed(outcome))
+        .map(|outcome| outcome.workload.namespace.as_str())
         .collect();
     let mut next = Vec::new();
     if outcome.exit_code() == 1 || outcome.interrupted {
@@ -50,10 +48,19 @@ pub fn summary(outcome: &Outcome) -> String {
             "undo    kubectl image-cloner restore --run {run} {scope}"
         ));
     }
-    if !next.is_empty() {
+    if !next.is_empty() && outcome.dry_run == DryRun::None {
         let _ = write!(text, "\n{}\n", next.join("\n"));
     }
     text
+}
+
+/// Whether there is something to undo: also where the rollout came to nothing.
+fn was_repointed(outcome: &WorkloadOutcome) -> bool {
+    match outcome.state {
+        WorkloadState::Repointed { .. } => true,
+        WorkloadState::Failed(_) => outcome.object.is_some(),
+        _ => false,
+    }
 }
 
 fn images(outcome: &Outcome) -> String {

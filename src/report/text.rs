@@ -48,6 +48,27 @@ pub(super) fn shorten(name: &str, width: usize) -> String {
     format!("{start}..{end}")
 }
 
+/// Text in lines of at most `width` columns where its words allow it; later lines start with `indent`
+/// blanks.
+pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut wrapped = String::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            wrapped.push('\n');
+            wrapped.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if !wrapped.is_empty() {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += length;
+    }
+    wrapped
+}
+
 /// A table without borders, two blanks between columns; the columns at `right` are figures.
 pub(super) fn rows(table: &mut Table, right: &[usize]) -> String {
     for (at, column) in table.column_iter_mut().enumerate() {
@@ -85,6 +106,18 @@ mod tests {
         check(12_000, "12s");
         check(192_000, "3m12s");
         check(3_900_000, "1h5m");
+    }
+
+    #[test]
+    fn long_text_is_wrapped_under_its_start() {
+        let check = |text, expected| assert_eq!(wrap(text, 12, 2), expected);
+        check("short", "short");
+        check("one two three four", "one two\n  three four");
+        check(
+            "a-word-longer-than-it-all x",
+            "a-word-longer-than-it-all\n  x",
+        );
+        check("a    b", "a    b");
     }
 
     #[test]

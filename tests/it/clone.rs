@@ -254,15 +254,7 @@ fn pull_secrets_of_the_service_account_still_work() {
         return;
     };
     let target = bed.target();
-    bed.kubectl(&[
-        "create",
-        "secret",
-        "docker-registry",
-        "corp",
-        "--docker-server=registry.corp:5443",
-        &format!("--docker-username={}", var("CORP_USER")),
-        &format!("--docker-password={}", var("CORP_PASS")),
-    ]);
+    bed.corp_secret("corp", &var("CORP_PASS"));
     bed.kubectl(&[
         "patch",
         "sa/default",
@@ -391,4 +383,58 @@ fn a_report_tells_of_every_image_and_workload() {
     assert_eq!(report["images"][0]["state"], json!("copied"));
     assert_eq!(report["workloads"][0]["name"], json!("web"));
     assert_eq!(report["workloads"][0]["state"], json!("repointed"));
+}
+
+#[test]
+fn cron_jobs_and_pods_that_restart_are_repointed() {
+    let Some(bed) = Bed::share("others", true) else {
+        return;
+    };
+    let target = bed.target();
+    let version = if bed
+        .kubectl(&["get", "--raw", "/apis/batch/v1"])
+        .contains("cronjobs")
+    {
+        "v1"
+    } else {
+        "v1beta1"
+    };
+    bed.apply(&format!(
+        "apiVersion: batch/{version}
+kind: CronJob
+metadata: {{name: nightly}}
+spec:
+  schedule: '0 0 1 1 *'
+  jobTemplate: {{spec: {{template: {{spec: {{
+    restartPolicy: Never,
+    containers: [{{name: main, image: 'busybox:1.36'}}]}}}}}}}}
+"
+    ));
+    bed.apply(
+        "apiVersion: v1
+kind: Pod
+metadata: {name: keeper}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: 'busybox:1.36'}]
+",
+    );
+    // a pod's pull secrets cannot be changed, and the open target needs none
+    let open = bed.open_target();
+    bed.plugin(&["clone", "cj/nightly"]).exits(0);
+    bed.plugin(&["clone", "pod/keeper", "--to", &open]).exits(0);
+    let template = &bed.get("cj/nightly")["spec"]["jobTemplate"]["spec"]["template"];
+    assert_eq!(
+        template["spec"]["containers"][0]["image"],
+        json!(format!("{target}/busybox:1.36"))
+    );
+    let pod = bed.get("pod/keeper");
+    assert_eq!(
+        pod["spec"]["containers"][0]["image"],
+        json!(format!("{open}/busybox:1.36"))
+    );
+    bed.plugin(&["restore", "cj/nightly", "pod/keeper"])
+        .exits(0);
+    let pod = bed.get("pod/keeper");
+    assert_eq!(pod["spec"]["containers"][0]["image"], json!("busybox:1.36"));
 }

@@ -1,85 +1,15 @@
 //! Others who write the same object at the same time.
 
+use crate::bed::gate::Gate;
 use crate::bed::{Bed, deployment, var};
 use image_cloner::cluster::{Cluster, ConnectFlags, Error, WriteMode};
 use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::workload::{Kind, Workload, WorkloadId};
 use image_cloner::{patch, plan};
 use serde_json::json;
-use std::io;
-use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-
-/// A way to a registry that nothing passes until it is opened.
-struct Gate {
-    address: String,
-    state: Arc<(Mutex<State>, Condvar)>,
-}
-
-#[derive(Default)]
-struct State {
-    knocked: bool,
-    open: bool,
-}
-
-impl Gate {
-    fn before(upstream: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let state = Arc::new((Mutex::new(State::default()), Condvar::new()));
-        let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let (shared, upstream) = (Arc::clone(&shared), upstream.clone());
-                std::thread::spawn(move || pass(client, &upstream, &shared));
-            }
-        });
-        Self { address, state }
-    }
-
-    /// Waits until somebody wants to pass.
-    fn knocked(&self) {
-        let (state, changed) = &*self.state;
-        let state = state.lock().expect("no panic");
-        drop(
-            changed
-                .wait_while(state, |state| !state.knocked)
-                .expect("no panic"),
-        );
-    }
-
-    fn open(&self) {
-        let (state, changed) = &*self.state;
-        state.lock().expect("no panic").open = true;
-        changed.notify_all();
-    }
-}
-
-fn pass(client: TcpStream, upstream: &str, (state, changed): &(Mutex<State>, Condvar)) {
-    let mut waiting = state.lock().expect("no panic");
-    waiting.knocked = true;
-    changed.notify_all();
-    drop(
-        changed
-            .wait_while(waiting, |state| !state.open)
-            .expect("no panic"),
-    );
-    let server = TcpStream::connect(upstream).expect("the registry listens");
-    let (mut from, mut to) = (
-        client.try_clone().expect("a socket"),
-        server.try_clone().expect("a socket"),
-    );
-    let up = std::thread::spawn(move || {
-        let _ = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(std::net::Shutdown::Write);
-    });
-    let (mut from, mut to) = (server, client);
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(std::net::Shutdown::Write);
-    let _ = up.join();
-}
 
 #[test]
 fn a_change_while_images_are_copied_is_kept_and_planned_with() {
@@ -92,12 +22,7 @@ fn a_change_while_images_are_copied_is_kept_and_planned_with() {
         &[],
     ));
     let gate = Gate::before(var("DOCKER_IO"));
-    let config = bed.folder().join("gate.yaml");
-    let text = format!(
-        "registries:\n  docker.io: {{endpoint: 'http://{}'}}\n",
-        gate.address
-    );
-    std::fs::write(&config, text).expect("a file");
+    let config = bed.config(&[("docker.io", gate.address())]);
     let plugin = bed
         .plugin_command(&["clone", "deploy/web"])
         .env("IMAGE_CLONER_CONFIG", &config)

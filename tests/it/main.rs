@@ -20,5 +20,6 @@ mod names;
 mod refusals;
 mod restore;
 mod round_trip;
+mod sources;
 mod terminal;
 mod wire;

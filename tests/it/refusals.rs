@@ -4,30 +4,42 @@ use crate::bed::{Bed, deployment, var};
 use serde_json::Value;
 use std::net::TcpListener;
 
-/// A namespace with one Deployment in it, and what it looked like.
+/// A namespace with a Deployment in it, where everything is to stay as it is.
 struct Untouched {
     bed: Bed,
-    before: Value,
-    secrets: String,
 }
 
 impl Untouched {
     fn share(name: &str) -> Option<Self> {
         let bed = Bed::share(name, false)?;
         bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
-        let before = bed.get("deploy/web")["spec"].clone();
-        let secrets = bed.kubectl(&["get", "secrets", "-o", "name"]);
-        Some(Self {
-            bed,
-            before,
-            secrets,
-        })
+        Some(Self { bed })
+    }
+
+    /// What must not change: every Deployment's spec and record, and which secrets there are.
+    fn state(&self) -> (Vec<[Value; 3]>, String) {
+        let deployments = self.bed.get("deploy");
+        let deployments = deployments["items"].as_array().expect("a list").iter();
+        let deployments = deployments.map(|object| {
+            let metadata = &object["metadata"];
+            let record = &metadata["annotations"]["image-cloner.io/originals"];
+            [
+                metadata["name"].clone(),
+                object["spec"].clone(),
+                record.clone(),
+            ]
+        });
+        (
+            deployments.collect(),
+            self.bed.kubectl(&["get", "secrets", "-o", "name"]),
+        )
     }
 
     /// Runs the plugin with these changes to its environment and checks what it says, that it exits so,
     /// and that nothing changed.
     #[track_caller]
     fn refuses(&self, args: &[&str], environment: &[(&str, &str)], code: i32, words: &[&str]) {
+        let before = self.state();
         let mut command = self.bed.plugin_command(args);
         for (name, value) in environment {
             match *value {
@@ -36,30 +48,13 @@ impl Untouched {
             };
         }
         let ran = self.bed.ran(command.output().expect("the plugin starts"));
-        assert_eq!(
-            ran.code, code,
-            "{args:?}\nstdout: {}\nstderr: {}",
-            ran.stdout, ran.stderr
-        );
         let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, code, "{args:?}\n{said}");
         for word in words {
-            assert!(
-                said.contains(word),
-                "{args:?}: {word:?} is not in:\n{}",
-                ran.stderr
-            );
+            assert!(said.contains(word), "{args:?}: {word:?} is not in:\n{said}");
         }
-        let pass = var("TARGET_PASS");
-        assert!(
-            !ran.stderr.contains(&pass) && !ran.stdout.contains(&pass),
-            "{}",
-            ran.stderr
-        );
-        assert_eq!(self.bed.get("deploy/web")["spec"], self.before);
-        assert_eq!(
-            self.bed.kubectl(&["get", "secrets", "-o", "name"]),
-            self.secrets
-        );
+        assert!(!said.contains(&var("TARGET_PASS")), "{said}");
+        assert_eq!(self.state(), before, "{args:?}");
     }
 }
 
@@ -68,12 +63,6 @@ fn wrong_words_are_named() {
     let Some(it) = Untouched::share("words") else {
         return;
     };
-    it.refuses(
-        &["clone", "deploy/web"],
-        &[("IMAGE_CLONER_REGISTRY", "")],
-        2,
-        &["no target registry", "--to", "nothing was changed"],
-    );
     it.refuses(
         &["clone", "deploy/web", "--to", "http://x/"],
         &[],
@@ -146,7 +135,22 @@ fn wrong_credentials_are_told_apart() {
         &["clone", "deploy/corp"],
         &[],
         1,
-        &["registry.corp:5443/team/app:1", "401"],
+        &["registry.corp:5443/team/app:1", "401", "anonymous"],
+    );
+    it.bed.corp_secret("wrong", "not-it");
+    let secrets = r#"{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"wrong"}]}}}}"#;
+    it.bed.kubectl(&["patch", "deploy/corp", "-p", secrets]);
+    it.refuses(
+        &["clone", "deploy/corp"],
+        &[],
+        1,
+        &["registry.corp:5443/team/app:1", "401", "as corp"],
+    );
+    it.refuses(
+        &["clone", "deploy/web"],
+        &[("IMAGE_CLONER_PULL_PASS", "not-it")],
+        1,
+        &["to pull", "as puller", "nothing was changed"],
     );
     it.refuses(
         &["clone", "deploy/web"],
@@ -164,6 +168,7 @@ fn without_pull_credentials_the_image_is_copied_and_the_way_is_said() {
     let Some(it) = Untouched::share("nopull") else {
         return;
     };
+    let before = it.state();
     let ran = it.bed.ran(
         it.bed
             .plugin_command(&["clone", "deploy/web"])
@@ -172,10 +177,13 @@ fn without_pull_credentials_the_image_is_copied_and_the_way_is_said() {
             .output()
             .expect("the plugin starts"),
     );
-    let ran = ran.exits(3);
-    assert!(ran.stdout.contains("copied only"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("--share-credentials"), "{}", ran.stdout);
-    assert_eq!(it.bed.get("deploy/web")["spec"], it.before);
+    let ran = ran.exits(3).says("--share-credentials");
+    assert!(
+        ran.stdout.contains("copied only: no credentials to pull"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(it.state(), before);
 }
 
 #[test]
@@ -189,7 +197,7 @@ fn images_and_registries_that_are_not_there_are_named() {
         &["clone", "deploy/gone"],
         &[],
         1,
-        &["docker.io has no library/nginx:no-such-tag"],
+        &["copying nginx:no-such-tag to", "not in its registry"],
     );
 
     let port = TcpListener::bind("127.0.0.1:0")
@@ -254,4 +262,49 @@ fn without_permission_to_patch_the_server_says_no() {
         1,
         &["cannot get", "deployments"],
     );
+}
+
+#[test]
+fn without_a_target_the_clusters_own_registry_is_used_or_the_way_is_said() {
+    let Some(it) = Untouched::share("own") else {
+        return;
+    };
+    let nothing_named = [("IMAGE_CLONER_REGISTRY", "")];
+    it.refuses(
+        &["clone", "deploy/web"],
+        &nothing_named,
+        2,
+        &["no target registry", "--to", "nothing was changed"],
+    );
+    // KEP-1755: one for the whole cluster, so that no other test may ask for no target
+    let hosting = format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{name: local-registry-hosting, namespace: kube-public}}
+data:
+  localRegistryHosting.v1: |
+    host: '{}'
+",
+        var("OPEN_TARGET")
+    );
+    let kubectl = |verb: &str| {
+        let path = it.bed.folder().join("hosting.yaml");
+        std::fs::write(&path, &hosting).expect("a file");
+        let path = path.to_str().expect("UTF-8");
+        let done = std::process::Command::new("kubectl")
+            .args([verb, "-f", path])
+            .output();
+        assert!(done.expect("kubectl").status.success());
+    };
+    kubectl("apply");
+    let mut command = it.bed.plugin_command(&["clone", "deploy/web"]);
+    let ran = command
+        .env_remove("IMAGE_CLONER_REGISTRY")
+        .output()
+        .expect("the plugin starts");
+    kubectl("delete");
+    it.bed.ran(ran).exits(0);
+    let spec = &it.bed.get("deploy/web")["spec"]["template"]["spec"];
+    let expected = format!("{}/nginx:1.21.4-alpine", var("OPEN_TARGET"));
+    assert_eq!(spec["containers"][0]["image"], expected);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 const TIMEOUT: Option<u64> = Some(60_000);
 const ESCAPE: &str = "\u{1b}";
+const INTERRUPT: &str = "\u{3}";
 
 /// Starts the plugin on a terminal of its own, without colours.
 fn on_terminal(bed: &Bed, args: &[&str]) -> PtySession {
@@ -55,7 +56,7 @@ fn workloads_are_chosen_reviewed_and_cloned() {
     session
         .exp_string("repoint 1 workload in")
         .expect("the question");
-    press(&mut session, "y");
+    press(&mut session, "y\r");
     session
         .exp_string("deployment.apps/taken repointed")
         .expect("the result");
@@ -78,28 +79,29 @@ fn escape_no_and_interrupt_leave_everything_as_it_was() {
     bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
     let before = bed.get("deploy/web")["spec"].clone();
     let namespace = format!("ns/{}", bed.namespace);
-    let questions: [(&[&str], &str); 2] =
-        [(&["clone"], "Workloads"), (&["clone", &namespace], "[y/N]")];
-    for (args, question) in questions {
-        for answer in [ESCAPE, "\u{3}"] {
-            let mut session = on_terminal(&bed, args);
-            session.exp_string(question).expect("the question");
-            press(&mut session, answer);
-            session
-                .exp_string("nothing was changed")
-                .expect("what it came to");
-            session.exp_eof().expect("the end");
-            assert_eq!(exit_code(&session), 130, "{answer:?} at {question}");
+    let lists: &[&str] = &["clone"];
+    let plan: &[&str] = &["clone", &namespace];
+    for (args, question, answer) in [
+        (lists, "Workloads", ESCAPE),
+        (lists, "Workloads", INTERRUPT),
+        (lists, "Workloads", "\r"),
+        (plan, "[y/N]", INTERRUPT),
+        (plan, "[y/N]", "n\r"),
+        // Esc takes back what was typed; enter alone is no
+        (plan, "[y/N]", "y \u{1b} \r"),
+        (plan, "[y/N]", "\r"),
+    ] {
+        let mut session = on_terminal(&bed, args);
+        session.exp_string(question).expect("the question");
+        for key in answer.split(' ') {
+            press(&mut session, key);
         }
+        session
+            .exp_string("nothing was changed")
+            .expect("what it came to");
+        session.exp_eof().expect("the end");
+        assert_eq!(exit_code(&session), 130, "{answer:?} at {question}");
     }
-    let mut session = on_terminal(&bed, &["clone", &namespace]);
-    session.exp_string("[y/N]").expect("the question");
-    press(&mut session, "n");
-    session
-        .exp_string("nothing was changed")
-        .expect("what it came to");
-    session.exp_eof().expect("the end");
-    assert_eq!(exit_code(&session), 130);
     assert_eq!(bed.get("deploy/web")["spec"], before);
     assert_eq!(bed.writes("TARGET"), Vec::<String>::new());
 }

@@ -3,10 +3,12 @@
 //!
 //! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
 
+pub(crate) mod gate;
+
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -99,6 +101,37 @@ impl Bed {
     /// The same in the target that asks for no credentials.
     pub(crate) fn open_target(&self) -> String {
         format!("{}/{}", var("OPEN_TARGET"), self.namespace)
+    }
+
+    /// A configuration file in which these registries are found at these addresses.
+    pub(crate) fn config(&self, endpoints: &[(&str, &str)]) -> PathBuf {
+        let path = self.folder().join("config.yaml");
+        let mut text = "registries:\n".to_owned();
+        for (registry, address) in endpoints {
+            let _ = writeln!(text, "  '{registry}': {{endpoint: 'http://{address}'}}");
+        }
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// Runs the plugin with this configuration.
+    pub(crate) fn plugin_with(&self, config: &Path, args: &[&str]) -> Ran {
+        let mut command = self.plugin_command(args);
+        command.env("IMAGE_CLONER_CONFIG", config);
+        self.ran(command.output().expect("the plugin starts"))
+    }
+
+    /// A pull secret for the bed's private registry.
+    pub(crate) fn corp_secret(&self, name: &str, password: &str) {
+        self.kubectl(&[
+            "create",
+            "secret",
+            "docker-registry",
+            name,
+            "--docker-server=registry.corp:5443",
+            &format!("--docker-username={}", var("CORP_USER")),
+            &format!("--docker-password={password}"),
+        ]);
     }
 
     /// A folder that goes away with the test.

@@ -1,0 +1,257 @@
+//! The screens, whole, at 80 columns.
+
+use super::{Scene, plan, question, restore, summary, workload_line};
+use crate::outcome::{
+    DryRun, Failure, Finding, ImageOutcome, ImageState, Outcome, Survey, WorkloadOutcome,
+    WorkloadState,
+};
+use crate::plan::{self as planning, Observed, Plan, Policy, PullAccess};
+use crate::target::{Layout, TargetRegistry};
+use crate::workload::{Kind, Workload};
+use serde_json::json;
+use std::time::Duration;
+
+fn target() -> TargetRegistry {
+    TargetRegistry::parse("harbor.corp/mirror", Layout::Mirror).unwrap()
+}
+
+fn observed(kind: &str, name: &str, image: &str) -> Observed {
+    let kind = Kind::from_word(kind).unwrap();
+    let object = json!({
+        "metadata": {"name": name, "namespace": "prod"},
+        "spec": {"strategy": {"type": "Recreate"},
+            "template": {"spec": {"containers": [{"name": "main", "image": image}]}}},
+    });
+    Observed {
+        workload: Workload::from_object(&kind, &object).unwrap(),
+        running: Default::default(),
+        account_pull_secrets: Some(Vec::new()),
+        pull_credentials: crate::plan::PullCredentials::None,
+        named: false,
+        namespace_opted_out: false,
+    }
+}
+
+fn planned() -> Plan {
+    let observed = [
+        observed("deploy", "web", "nginx:1.25"),
+        observed("sts", "cache", "bitnami/redis:7.2"),
+        observed(
+            "deploy",
+            "cd",
+            "quay.io/argoproj/argocd-with-a-name-that-is-long:v3",
+        ),
+        observed("deploy", "gone", "corp/api:9"),
+        observed("job", "once", "nginx:1.25"),
+        observed("deploy", "done", "harbor.corp/mirror/nginx:1.25"),
+    ];
+    let policy = Policy {
+        run: "a7f3".into(),
+        target: target(),
+        skip_namespaces: Default::default(),
+        protect: Default::default(),
+        copy_only: false,
+        owned_live: false,
+        pull: PullAccess::Secret("image-cloner-pull".into()),
+    };
+    planning::clone(&observed, &policy).unwrap()
+}
+
+fn digest(hex: char) -> crate::reference::Digest {
+    format!("sha256:{}", hex.to_string().repeat(64))
+        .parse()
+        .unwrap()
+}
+
+fn survey(plan: &Plan) -> Survey {
+    let found = |copy: &planning::Copy| match copy.source.repository() {
+        "corp/api" => Err(Failure::new("not in its registry: 404")),
+        "bitnami/redis" => Ok((44_000_000, true, Vec::new())),
+        "library/nginx" => Ok((
+            71_000_000,
+            false,
+            vec!["nginx:1.25 is 91be07d3 upstream; what runs is copied: 4c0f1a2b".to_owned()],
+        )),
+        _ => Ok((161_000_000, false, Vec::new())),
+    };
+    let finding = |(size, present, notes)| Finding {
+        digest: digest('a'),
+        size: Some(size),
+        present,
+        moved: None,
+        notes,
+        denied: Default::default(),
+    };
+    plan.copies
+        .iter()
+        .map(|copy| (copy.target.clone(), found(copy).map(finding)))
+        .collect()
+}
+
+#[test]
+fn the_plan() {
+    let planned = planned();
+    let survey = survey(&planned);
+    let screen = plan(
+        &planned,
+        &survey,
+        &Scene {
+            context: "prod-eu",
+            target: &target(),
+            push_as: Some("robot$cloner"),
+            pull_secret: Some(("image-cloner-pull", "robot$pull")),
+            width: 80,
+            wide: false,
+        },
+    );
+    assert!(
+        screen.lines().all(|line| line.chars().count() <= 80),
+        "{screen}"
+    );
+    insta::assert_snapshot!(screen, @r"
+    context prod-eu   target harbor.corp/mirror   push as robot$cloner
+
+    SOURCE                      TARGET                        SIZE  COPY     USED BY
+    bitnami/redis:7.2           bitnami/redis:7.2            44 MB  present        1
+    corp/api:9                  corp/api:9                       ?  fails          1
+    nginx:1.25                  nginx:1.25                   71 MB  new            2
+    quay.io/..-that-is-long:v3  quay.io/..-that-is-long:v3  161 MB  new            1
+
+    repoint       3  Deployment 2, StatefulSet 1; 2 use Recreate: downtime
+    copy only     1  a Job's template cannot be changed
+    unchanged     1  already cloned
+    fails            corp/api:9: not in its registry: 404
+    note             nginx:1.25 is 91be07d3 upstream; what runs is copied: 4c0f1a2b
+    pull secret      image-cloner-pull in prod, as robot$pull
+    ");
+    let asked = question(&planned, &survey);
+    assert_eq!(
+        asked.as_deref(),
+        Some("Copy 2 images (232 MB), repoint 3 workloads in prod?")
+    );
+}
+
+#[test]
+fn a_plan_with_nothing_to_do_asks_nothing() {
+    let nothing = Plan {
+        copies: Vec::new(),
+        workloads: Vec::new(),
+    };
+    assert_eq!(question(&nothing, &Survey::new()), None);
+}
+
+fn outcome() -> Outcome {
+    let plan = planned();
+    let failure = Failure::new("copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone")
+        .hint("pull it from somewhere else");
+    let images = plan.copies.iter().map(|copy| ImageOutcome {
+        source: copy.source.clone(),
+        target: copy.target.clone(),
+        digest: Some(digest('a')),
+        state: match copy.source.repository() {
+            "corp/api" => ImageState::Failed(failure.clone()),
+            "bitnami/redis" => ImageState::Present,
+            _ => ImageState::Copied { bytes: 71_000_000 },
+        },
+        notes: Vec::new(),
+    });
+    let workloads = plan.workloads.iter().map(|planned| WorkloadOutcome {
+        workload: planned.workload.id.clone(),
+        state: match planned.workload.id.name.as_str() {
+            "gone" => WorkloadState::Failed(failure.clone()),
+            "once" => WorkloadState::CopiedOnly("a Job's template cannot be changed".into()),
+            "done" => WorkloadState::Unchanged,
+            _ => WorkloadState::Repointed {
+                rollout: Some("3/3 ready".into()),
+            },
+        },
+        notes: Vec::new(),
+        left: false,
+        object: None,
+    });
+    Outcome {
+        run: "a7f3".into(),
+        images: images.collect(),
+        workloads: workloads.collect(),
+        took: Duration::from_secs(192),
+        interrupted: false,
+        dry_run: DryRun::None,
+    }
+}
+
+#[test]
+fn the_summary() {
+    insta::assert_snapshot!(summary(&outcome()), @r"
+    run a7f3 finished in 3m12s with failures
+
+    images      2 copied (142 MB), 1 present, 1 failed
+    workloads   3 repointed, 1 failed, 1 copied only, 1 unchanged
+
+    deployment.apps/gone failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
+      hint: pull it from somewhere else
+
+    retry   same command; finished work is not repeated
+    undo    kubectl image-cloner restore --run a7f3 -n prod
+    ");
+}
+
+#[test]
+fn the_summary_of_a_dry_run_offers_no_way_back_from_what_was_not_done() {
+    let dry = Outcome {
+        dry_run: DryRun::Client,
+        ..outcome()
+    };
+    let text = summary(&dry);
+    assert!(text.starts_with("client dry run a7f3 finished"), "{text}");
+    assert!(
+        !text.contains("restore --run") && !text.contains("retry"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_line_a_workload() {
+    let lines = |named, dry_run| {
+        let outcome = outcome();
+        let lines = outcome
+            .workloads
+            .iter()
+            .filter_map(|w| workload_line(w, named, dry_run));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(lines(false, DryRun::None), @r"
+    deployment.apps/web repointed, 3/3 ready
+    statefulset.apps/cache repointed, 3/3 ready
+    deployment.apps/cd repointed, 3/3 ready
+    job.batch/once copied only: a Job's template cannot be changed
+    deployment.apps/done unchanged
+    ");
+    insta::assert_snapshot!(lines(true, DryRun::Server), @r"
+    deployment.apps/web repointed in prod, 3/3 ready (server dry run)
+    statefulset.apps/cache repointed in prod, 3/3 ready (server dry run)
+    deployment.apps/cd repointed in prod, 3/3 ready (server dry run)
+    job.batch/once copied only in prod: a Job's template cannot be changed (server dry run)
+    deployment.apps/done unchanged in prod (server dry run)
+    ");
+}
+
+#[test]
+fn what_a_restore_gives_back() {
+    let kind = Kind::from_word("deploy").unwrap();
+    let record = json!({"run": "a7f3", "slots": {"containers/main":
+        {"original": "nginx:1.25", "target": "harbor.corp/mirror/nginx:1.25"}}});
+    let object = json!({
+        "metadata": {"name": "web", "namespace": "prod",
+            "annotations": {"image-cloner.io/originals": record.to_string()}},
+        "spec": {"template": {"spec": {"containers":
+            [{"name": "main", "image": "harbor.corp/mirror/nginx:1.25"}]}}},
+    });
+    let workload = Workload::from_object(&kind, &object).unwrap();
+    let plan = planning::restore(&[workload], None);
+    insta::assert_snapshot!(restore(&plan, "prod-eu", 80), @r"
+    context prod-eu
+
+    NAMESPACE  WORKLOAD            SLOT             BACK TO
+    prod       deplo..nt.apps/web  containers/main  nginx:1.25
+    ");
+}

@@ -1,0 +1,167 @@
+//! Who may read a source, and what happens when it cannot be read.
+
+use crate::bed::gate::Gate;
+use crate::bed::{Bed, deployment, var};
+use serde_json::json;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+const CORP: &str = "registry.corp:5443/team/app:1";
+
+fn image(bed: &Bed, name: &str) -> serde_json::Value {
+    bed.get(name)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+}
+
+/// An address on loopback where nobody listens.
+fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+/// Gives a Deployment a pull secret of its own.
+fn pulls_with(bed: &Bed, name: &str, secret: &str) {
+    let patch = format!(
+        r#"{{"spec":{{"template":{{"spec":{{"imagePullSecrets":[{{"name":"{secret}"}}]}}}}}}}}"#
+    );
+    bed.kubectl(&["patch", name, "-p", &patch]);
+}
+
+#[test]
+fn a_source_that_is_gone_stops_nobody_whose_copy_is_there() {
+    let Some(bed) = Bed::share("gone", false) else {
+        return;
+    };
+    for name in ["one", "two"] {
+        bed.apply(&deployment(name, &[("web", "busybox:1.36")], &[]));
+    }
+    bed.plugin(&["clone", "deploy/one"]).exits(0);
+    let config = bed.config(&[("docker.io", &nowhere())]);
+    bed.plugin_with(&config, &["clone", "deploy/two"])
+        .exits(0)
+        .says("cannot be read now, its copy in the target is used");
+    assert_eq!(
+        image(&bed, "deploy/two"),
+        json!(format!("{}/busybox:1.36", bed.target()))
+    );
+}
+
+#[test]
+fn a_copy_is_no_way_around_the_permissions_of_its_source() {
+    let Some(bed) = Bed::share("denied", false) else {
+        return;
+    };
+    bed.corp_secret("right", &var("CORP_PASS"));
+    bed.corp_secret("wrong", "not-it");
+    for name in ["may", "not"] {
+        bed.apply(&deployment(name, &[("app", CORP)], &[]));
+    }
+    pulls_with(&bed, "deploy/may", "right");
+    pulls_with(&bed, "deploy/not", "wrong");
+    // together: one copy, and each asked for itself
+    let ran = bed.plugin(&["clone", "deploy/may", "deploy/not"]).exits(1);
+    assert_eq!(ran.stdout, "deployment.apps/may repointed\n");
+    assert!(ran.stderr.contains("deployment.apps/not"), "{}", ran.stderr);
+    assert_eq!(image(&bed, "deploy/not"), CORP);
+    // alone, while the copy is there
+    bed.plugin(&["clone", "deploy/not"]).exits(1).says("401");
+    assert_eq!(image(&bed, "deploy/not"), CORP);
+}
+
+#[test]
+fn a_workload_that_joins_an_image_under_way_is_asked_for_itself() {
+    let Some(bed) = Bed::share("joins", false) else {
+        return;
+    };
+    bed.corp_secret("right", &var("CORP_PASS"));
+    bed.apply(&deployment("holder", &[("app", CORP)], &[]));
+    pulls_with(&bed, "deploy/holder", "right");
+    bed.apply(&deployment("victim", &[("app", "busybox:1.36")], &[]));
+    let gate = Gate::before(var("DOCKER_IO"));
+    let corp = var("CORP");
+    let config = bed.config(&[("docker.io", gate.address()), ("registry.corp:5443", &corp)]);
+    let plugin = bed
+        .plugin_command(&["clone", "deploy/holder", "deploy/victim"])
+        .env("IMAGE_CLONER_CONFIG", &config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the plugin starts");
+    gate.knocked();
+    bed.kubectl(&["set", "image", "deploy/victim", &format!("app={CORP}")]);
+    gate.open();
+    let ran = bed
+        .ran(plugin.wait_with_output().expect("the plugin ends"))
+        .exits(1);
+    assert!(
+        ran.stdout.contains("deployment.apps/holder repointed"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(image(&bed, "deploy/victim"), CORP);
+}
+
+#[test]
+fn an_interrupt_leaves_the_workload_as_it_was() {
+    let Some(bed) = Bed::share("halt", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
+    let before = bed.get("deploy/web")["spec"].clone();
+    for signal in ["-INT", "-TERM"] {
+        let gate = Gate::before(var("DOCKER_IO"));
+        let config = bed.config(&[("docker.io", gate.address())]);
+        let plugin = bed
+            .plugin_command(&["clone", "deploy/web"])
+            .env("IMAGE_CLONER_CONFIG", &config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the plugin starts");
+        gate.knocked();
+        let pid = plugin.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .expect("kill")
+                .success()
+        );
+        let ran = bed
+            .ran(plugin.wait_with_output().expect("the plugin ends"))
+            .exits(130);
+        assert!(ran.stderr.contains("interrupted"), "{}", ran.stderr);
+        assert_eq!(bed.get("deploy/web")["spec"], before);
+    }
+}
+
+#[test]
+fn the_endpoint_of_the_environment_serves_its_own_registry_alone() {
+    let Some(bed) = Bed::share("endpoint", false) else {
+        return;
+    };
+    let mut command =
+        bed.plugin_command(&["copy", "busybox:1.36", "--to", "localhost:1/elsewhere"]);
+    command.env(
+        "IMAGE_CLONER_REGISTRY_ENDPOINT",
+        format!("http://{}", var("OPEN_TARGET")),
+    );
+    bed.ran(command.output().expect("the plugin starts"))
+        .exits(1)
+        .says("localhost:1");
+    let mut command = bed.plugin_command(&["copy", "busybox:1.36"]);
+    command
+        .env(
+            "IMAGE_CLONER_REGISTRY",
+            format!("registry.example/{}", bed.namespace),
+        )
+        .env(
+            "IMAGE_CLONER_REGISTRY_ENDPOINT",
+            format!("http://{}", var("OPEN_TARGET")),
+        );
+    bed.ran(command.output().expect("the plugin starts"))
+        .exits(0);
+    assert!(
+        !bed.writes("OPEN_TARGET").is_empty(),
+        "the push went to the endpoint"
+    );
+}
