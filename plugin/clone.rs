@@ -7,18 +7,15 @@ use crate::progress::Progress;
 use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use image_cloner::cluster::Cluster;
+use image_cloner::cluster::{Cluster, PULL_SECRET};
 use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
-use image_cloner::plan::{self, Decision, Observed, Plan, Policy, PullAccess};
+use image_cloner::plan::{self, Decision, Observed, Plan, Planned, Policy, PullAccess};
 use image_cloner::report::{self, Scene};
 use image_cloner::workload::WorkloadId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// The name of the pull secrets that this program makes.
-const PULL_SECRET: &str = "image-cloner-pull";
 
 pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     match terminal
@@ -239,16 +236,14 @@ impl Job<'_> {
         let mut repointed = plan
             .workloads
             .iter()
-            .filter_map(|planned| match &planned.decision {
-                Decision::Repoint(_) => planned.targets.first(),
-                _ => None,
-            });
-        let Some(copy) = repointed.next() else {
+            .filter(|planned| is_repointed(planned));
+        let Some(copy) = repointed.find_map(|planned| planned.targets.first()) else {
             return Ok(None);
         };
         match self.args.pull_secret.as_deref() {
             Some("none") => return Ok(None),
             Some(name) => {
+                self.check_pull_secret(plan, name).await?;
                 policy.pull = PullAccess::Secret(name.to_owned());
                 return Ok(None);
             }
@@ -278,6 +273,24 @@ impl Job<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// A secret of the user's own must be good in every namespace where a workload would get it.
+    async fn check_pull_secret(&self, plan: &Plan, name: &str) -> Result<(), Stopped> {
+        let repointed = plan
+            .workloads
+            .iter()
+            .filter(|planned| is_repointed(planned));
+        let namespaces: BTreeSet<&str> = repointed
+            .map(|planned| planned.workload.id.namespace.as_str())
+            .collect();
+        for namespace in namespaces {
+            let target = &self.target.registry;
+            self.cluster
+                .check_pull_secret(namespace, name, target)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Credentials that may be put into pull secrets: those for pulling, else those for pushing where that
@@ -323,4 +336,8 @@ impl Job<'_> {
             _ => Ok(true),
         }
     }
+}
+
+fn is_repointed(planned: &Planned) -> bool {
+    matches!(planned.decision, Decision::Repoint(_))
 }

@@ -35,6 +35,14 @@ pub enum Error {
         /// What helps.
         hint: Option<String>,
     },
+    /// What we would write has the name of something that is not ours.
+    #[error("{message}")]
+    Namesake {
+        /// What it is.
+        message: String,
+        /// What helps.
+        hint: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -45,6 +53,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Invalid { hint, .. } | Self::Unreachable { hint, .. } => hint.as_deref(),
+            Self::Namesake { hint, .. } => Some(hint),
             _ => None,
         }
     }

@@ -22,7 +22,7 @@ pub use pull_secret::PULL_SECRET;
 pub use selection::{Selection, SelectionError};
 
 use crate::credentials::{Credentials, Keyring};
-use crate::plan::Observed;
+use crate::plan::{Observed, SlotChange};
 use crate::target::TargetRegistry;
 use crate::workload::{FIELD_MANAGER, Workload, WorkloadId};
 use request::{Collection, Only};
@@ -94,6 +94,15 @@ pub struct Observation {
     pub notes: Vec<String>,
     /// Named things that are not there or cannot be read; the rest was still observed.
     pub missing: Vec<Error>,
+}
+
+/// The write that a rollout follows from.
+#[derive(Debug, Clone, Copy)]
+pub struct Write<'a> {
+    /// The image changes.
+    pub slots: &'a [SlotChange],
+    /// The object as the write left it, with the status of that moment.
+    pub object: &'a Value,
 }
 
 /// What a rollout came to.
@@ -235,9 +244,29 @@ impl Cluster {
         pull_secret::ensure(self, namespace, name, key, credentials).await
     }
 
-    /// Follows a rollout until it is ready, cannot be followed, or `timeout` has passed.
-    pub async fn wait(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
-        rollout::wait(self, id, timeout).await
+    /// Whether the secret that `--pull-secret` names is in the namespace and has credentials for the target.
+    ///
+    /// # Errors
+    /// When it does not, [`Error::Invalid`] with the reason; when it is not there or cannot be read,
+    /// [`Error::NotFound`] or [`Error::Forbidden`].
+    pub async fn check_pull_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        target: &TargetRegistry,
+    ) -> Result<(), Error> {
+        pull_secret::check(self, namespace, name, target).await
+    }
+
+    /// Follows a rollout until it is ready, cannot be followed, or `timeout` has passed. `write` is what it
+    /// follows from: without it, a bare Pod that still runs what it did before counts as ready.
+    pub async fn wait(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+        timeout: Duration,
+    ) -> Result<Rollout, Error> {
+        rollout::wait(self, id, write, timeout).await
     }
 
     /// The cluster's own registry, if it publishes one.

@@ -1,10 +1,11 @@
-//! Our pull secret in a namespace.
+//! Pull secrets: what one holds, and ours in a namespace.
 //!
-//! Decides when it is written: never when it says the same already, and never when it is not ours.
+//! Decides when ours is written: never when it says the same already, and never when it is not ours.
 
 use super::request::Collection;
 use super::{Cluster, Error, TRIES};
-use crate::credentials::{Credentials, docker_config_json};
+use crate::credentials::{Credentials, Keyring, docker_config_json};
+use crate::target::TargetRegistry;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -55,6 +56,50 @@ pub(super) fn is_ours(secret: &Value) -> bool {
     metadata["name"] == PULL_SECRET && metadata["labels"][LABEL] == OURS
 }
 
+/// Whether nodes could pull copies with these.
+pub(super) fn has_credentials(pulls: &Keyring, target: &TargetRegistry) -> bool {
+    let path = target.prefix().unwrap_or_default();
+    !pulls.find(target.host(), path).is_empty()
+}
+
+/// The content of a pull secret as docker's `config.json`; the legacy type holds its `auths` alone.
+pub(super) fn docker_config(secret: &Value) -> Option<Vec<u8>> {
+    let content = |key: &str| STANDARD.decode(secret["data"][key].as_str()?).ok();
+    match secret["type"].as_str()? {
+        "kubernetes.io/dockerconfigjson" => content(".dockerconfigjson"),
+        "kubernetes.io/dockercfg" => {
+            let auths: Value = serde_json::from_slice(&content(".dockercfg")?).ok()?;
+            Some(json!({ "auths": auths }).to_string().into_bytes())
+        }
+        _ => None,
+    }
+}
+
+/// Whether a pull secret of the user's own is there and has credentials for the target.
+pub(super) async fn check(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    target: &TargetRegistry,
+) -> Result<(), Error> {
+    let secrets = Collection::core("secrets", "secret", Some(namespace));
+    let secret = cluster.get_one(&secrets, name).await?;
+    let mut keyring = Keyring::default();
+    let lack = match docker_config(&secret).map(|config| keyring.add_docker_config_json(&config)) {
+        Some(Ok(())) if has_credentials(&keyring, target) => return Ok(()),
+        Some(Ok(())) => format!("has no credentials for {target}"),
+        Some(Err(error)) => format!("cannot be used: {error}"),
+        None => "is no pull secret".to_owned(),
+    };
+    Err(Error::Invalid {
+        message: format!("secret/{name} in {namespace} {lack}"),
+        hint: Some(format!(
+            "kubectl create secret docker-registry makes one that does, with --docker-server={}",
+            target.host()
+        )),
+    })
+}
+
 fn fresh(
     namespace: &str,
     name: &str,
@@ -79,21 +124,17 @@ fn changed(
 ) -> Result<Option<Value>, Error> {
     let metadata = &secret["metadata"];
     if metadata["labels"][LABEL] != OURS {
-        return Err(Error::Failed(format!(
-            "secret/{} in {} is not ours: it lacks the label {LABEL}={OURS}; choose another name \
-             with --pull-secret",
-            metadata["name"].as_str().unwrap_or_default(),
-            metadata["namespace"].as_str().unwrap_or_default(),
-        )));
+        return Err(namesake(
+            metadata,
+            &format!("it lacks the label {LABEL}={OURS}"),
+        ));
     }
     if secret["type"] != TYPE {
-        return Err(Error::Failed(format!(
-            "secret/{} in {} is of type {}, not {TYPE}; delete it, or choose another name with \
-             --pull-secret",
-            metadata["name"].as_str().unwrap_or_default(),
-            metadata["namespace"].as_str().unwrap_or_default(),
-            secret["type"],
-        )));
+        let kind = secret["type"].as_str().unwrap_or_default();
+        return Err(namesake(
+            metadata,
+            &format!("it is of type {kind}, not {TYPE}"),
+        ));
     }
     let encoded = secret["data"][KEY].as_str();
     let existing = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
@@ -104,6 +145,19 @@ fn changed(
     }
     secret["data"][KEY] = Value::String(STANDARD.encode(content));
     Ok(Some(secret))
+}
+
+/// Another secret has the name of ours.
+fn namesake(metadata: &Value, why: &str) -> Error {
+    Error::Namesake {
+        message: format!(
+            "secret/{} in {} is not ours: {why}",
+            metadata["name"].as_str().unwrap_or_default(),
+            metadata["namespace"].as_str().unwrap_or_default(),
+        ),
+        hint: "rename or delete it, or name a secret that has credentials for the target with --pull-secret"
+            .to_owned(),
+    }
 }
 
 fn failed(error: &crate::credentials::CredentialsError) -> Error {
@@ -153,5 +207,38 @@ mod tests {
                 .starts_with("secret/regcred in prod is not ours"),
             "{error}"
         );
+        // that flag names a secret to use, and does not rename ours
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.starts_with("rename or delete it"), "{hint}");
+    }
+
+    #[test]
+    fn a_namesake_of_another_type_is_refused() {
+        let mut secret = fresh("prod", "regcred", "reg.corp", &credentials("a")).unwrap();
+        secret["type"] = json!("Opaque");
+        let error = changed(secret, "reg.corp", &credentials("a")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "secret/regcred in prod is not ours: it is of type Opaque, not kubernetes.io/dockerconfigjson"
+        );
+    }
+
+    #[test]
+    fn both_types_of_pull_secrets_are_read_and_no_other() {
+        let auths = json!({"reg.corp": {"auth": "cDpw"}});
+        let modern = json!({"auths": auths}).to_string();
+        let secret = |kind: &str, key: &str, content: &str| json!({"type": kind, "data": {key: STANDARD.encode(content)}});
+        let read = |secret: &Value| {
+            docker_config(secret).map(|content| String::from_utf8(content).unwrap())
+        };
+        let new = secret(
+            "kubernetes.io/dockerconfigjson",
+            ".dockerconfigjson",
+            &modern,
+        );
+        assert_eq!(read(&new), Some(modern.clone()));
+        let legacy = secret("kubernetes.io/dockercfg", ".dockercfg", &auths.to_string());
+        assert_eq!(read(&legacy), Some(modern.clone()));
+        assert_eq!(read(&secret("Opaque", ".dockerconfigjson", &modern)), None);
     }
 }

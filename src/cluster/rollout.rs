@@ -3,8 +3,11 @@
 //! Decides when a workload counts as settled, by kubectl's rules for `rollout status`. Never changes
 //! anything.
 
-use super::{Cluster, Error, Rollout, trouble};
-use crate::workload::{Kind, WorkloadId};
+#[cfg(test)]
+mod tests;
+
+use super::{Cluster, Error, Rollout, Write, trouble};
+use crate::workload::{Kind, SlotKey, SlotList, WorkloadId};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,6 +31,7 @@ pub(super) enum Progress {
 pub(super) async fn wait(
     cluster: &Cluster,
     id: &WorkloadId,
+    write: Option<Write<'_>>,
     timeout: Duration,
 ) -> Result<Rollout, Error> {
     // none: a time that no clock reaches
@@ -36,7 +40,7 @@ pub(super) async fn wait(
         let answer = cluster.get(id).await;
         let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
         let is_last = left < PAUSE;
-        match answer.map(|object| (progress(&id.kind, &object), object)) {
+        match answer.map(|object| (progress(&id.kind, &object, write), object)) {
             Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),
             Ok((Progress::Later(reason), _)) => return Ok(Rollout::Later(reason)),
             Ok((Progress::Stuck(state), object)) => {
@@ -63,7 +67,7 @@ pub(super) async fn wait(
 }
 
 /// How far the rollout of an object is.
-pub(super) fn progress(kind: &Kind, object: &Value) -> Progress {
+fn progress(kind: &Kind, object: &Value, write: Option<Write<'_>>) -> Progress {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment") => deployment(object),
         ("apps", "StatefulSet") => stateful_set(object),
@@ -71,7 +75,7 @@ pub(super) fn progress(kind: &Kind, object: &Value) -> Progress {
         ("apps", "ReplicaSet") => later("takes effect when its pods are replaced"),
         ("batch", "CronJob") => later("takes effect at the next scheduled Job"),
         ("batch", "Job") => later("the template of a Job does not change"),
-        ("", "Pod") => later("its containers restart in place"),
+        ("", "Pod") => pod(object, write),
         _ => later("the rollout of this kind is not followed"),
     }
 }
@@ -161,6 +165,47 @@ fn daemon_set(object: &Value) -> Progress {
     Progress::Ready(format!("{available}/{wanted} ready"))
 }
 
+/// A bare Pod's containers restart in place, and only a new container ID tells that one did: the image and
+/// its ID in a status may be those of another name for the same content (containerd reports the first it
+/// knows), and the Pod stays ready until the old container ends.
+fn pod(object: &Value, write: Option<Write<'_>>) -> Progress {
+    let status = &object["status"];
+    if let Some(phase @ ("Succeeded" | "Failed")) = status["phase"].as_str() {
+        return Progress::Stuck(format!("the pod has ended: {phase}"));
+    }
+    if let Some(write) = write {
+        // init containers do not run again
+        let names = write.slots.iter().map(|change| &change.slot);
+        let mut names = names.filter(|slot| slot.list == SlotList::Containers);
+        let is_old = |slot: &&SlotKey| {
+            let now = container_id(object, &slot.name);
+            now.is_none() || now == container_id(write.object, &slot.name)
+        };
+        if let Some(old) = names.find(is_old) {
+            return Progress::Waiting(format!("container {} has not restarted yet", old.name));
+        }
+    }
+    let containers = object["spec"]["containers"].as_array().map_or(0, Vec::len);
+    let statuses = status["containerStatuses"].as_array();
+    let ready = statuses
+        .into_iter()
+        .flatten()
+        .filter(|status| status["ready"] == true);
+    let state = format!("{}/{containers} ready", ready.count());
+    let is_ready = condition(status, "Ready").is_some_and(|ready| ready["status"] == "True");
+    if is_ready {
+        Progress::Ready(state)
+    } else {
+        Progress::Waiting(state)
+    }
+}
+
+fn container_id<'a>(pod: &'a Value, name: &str) -> Option<&'a str> {
+    let statuses = pod["status"]["containerStatuses"].as_array()?;
+    let status = statuses.iter().find(|status| status["name"] == name)?;
+    status["containerID"].as_str().filter(|id| !id.is_empty())
+}
+
 /// Whether the controller has seen the object as it is now; its status is about an older one else.
 fn is_observed(object: &Value) -> bool {
     let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
@@ -190,175 +235,4 @@ fn later(reason: &str) -> Progress {
 
 fn waiting(state: &str) -> Progress {
     Progress::Waiting(state.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-    use std::borrow::Borrow;
-
-    fn check(
-        word: &str,
-        spec: impl Borrow<Value>,
-        status: impl Borrow<Value>,
-        expected: impl Borrow<Progress>,
-    ) {
-        let (spec, status) = (spec.borrow(), status.borrow());
-        let object = json!({"metadata": {"generation": 3}, "spec": spec, "status": status});
-        let kind = Kind::from_word(word).unwrap();
-        assert_eq!(
-            &progress(&kind, &object),
-            expected.borrow(),
-            "{word} {spec} {status}"
-        );
-    }
-
-    fn ready(state: &str) -> Progress {
-        Progress::Ready(state.to_owned())
-    }
-
-    #[test]
-    fn a_deployment_is_ready_when_every_replica_is_updated_available_and_alone() {
-        let status = |replicas: i64, updated: i64, available: i64| {
-            json!({"observedGeneration": 3, "replicas": replicas, "updatedReplicas": updated,
-                   "availableReplicas": available})
-        };
-        let three = json!({"replicas": 3});
-        check("deploy", &three, status(3, 3, 3), ready("3/3 ready"));
-        check("deploy", &three, status(4, 1, 3), waiting("1/3 updated"));
-        check(
-            "deploy",
-            &three,
-            status(4, 3, 3),
-            waiting("1 old pods are still there"),
-        );
-        check("deploy", &three, status(3, 3, 2), waiting("2/3 available"));
-        check(
-            "deploy",
-            json!({"replicas": 0}),
-            json!({"observedGeneration": 3}),
-            ready("0/0 ready"),
-        );
-        check("deploy", json!({}), status(1, 1, 1), ready("1/1 ready"));
-        check(
-            "deploy",
-            json!({"replicas": 3, "paused": true}),
-            status(3, 0, 3),
-            later("paused"),
-        );
-    }
-
-    #[test]
-    fn a_status_of_an_older_generation_proves_nothing() {
-        let old = json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1,
-                         "availableReplicas": 1, "readyReplicas": 1});
-        for kind in ["deploy", "sts", "ds"] {
-            check(
-                kind,
-                json!({}),
-                &old,
-                waiting("not seen by its controller yet"),
-            );
-            check(
-                kind,
-                json!({}),
-                json!({}),
-                waiting("not seen by its controller yet"),
-            );
-        }
-    }
-
-    #[test]
-    fn a_deployment_past_its_progress_deadline_is_stuck() {
-        let mut status = json!({"observedGeneration": 3, "replicas": 2, "updatedReplicas": 1,
-            "availableReplicas": 1,
-            "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]});
-        let stuck =
-            Progress::Stuck("1 old pods are still there, progress deadline exceeded".to_owned());
-        check("deploy", json!({}), &status, stuck);
-        status["replicas"] = json!(1);
-        check("deploy", json!({}), status, ready("1/1 ready"));
-    }
-
-    #[test]
-    fn a_stateful_set_is_ready_when_its_revisions_agree_and_all_are_ready() {
-        let status = |ready: i64, updated: i64, current: &str| {
-            json!({"observedGeneration": 3, "readyReplicas": ready, "updatedReplicas": updated,
-                   "currentRevision": current, "updateRevision": "db-2"})
-        };
-        let two = json!({"replicas": 2});
-        check("sts", &two, status(2, 2, "db-2"), ready("2/2 ready"));
-        check("sts", &two, status(2, 0, "db-2"), ready("2/2 ready"));
-        check("sts", &two, status(1, 2, "db-2"), waiting("1/2 ready"));
-        check("sts", two, status(2, 1, "db-1"), waiting("1/2 updated"));
-        check(
-            "sts",
-            json!({"replicas": 0}),
-            status(0, 0, "db-1"),
-            ready("0/0 ready"),
-        );
-        let on_delete = json!({"updateStrategy": {"type": "OnDelete"}});
-        check(
-            "sts",
-            on_delete,
-            status(1, 0, "db-1"),
-            later("OnDelete: takes effect when its pods are deleted"),
-        );
-    }
-
-    #[test]
-    fn a_partition_holds_pods_of_a_stateful_set_back() {
-        let spec = |partition: i64| json!({"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": partition}}});
-        let status = |ready: i64, updated: i64| {
-            json!({"observedGeneration": 3, "readyReplicas": ready, "updatedReplicas": updated,
-                   "currentRevision": "db-1", "updateRevision": "db-2"})
-        };
-        check(
-            "sts",
-            spec(1),
-            status(3, 1),
-            waiting("1/2 updated, partition 1"),
-        );
-        check("sts", spec(1), status(2, 2), waiting("2/3 ready"));
-        check(
-            "sts",
-            spec(1),
-            status(3, 2),
-            ready("2/3 updated, partition 1"),
-        );
-        check(
-            "sts",
-            spec(3),
-            status(3, 0),
-            later("its partition holds every pod back"),
-        );
-    }
-
-    #[test]
-    fn a_daemon_set_is_ready_when_every_node_has_an_available_updated_pod() {
-        let status = |updated: i64, available: i64| {
-            json!({"observedGeneration": 3, "desiredNumberScheduled": 2,
-                   "updatedNumberScheduled": updated, "numberAvailable": available})
-        };
-        check("ds", json!({}), status(2, 2), ready("2/2 ready"));
-        check("ds", json!({}), status(1, 2), waiting("1/2 updated"));
-        check("ds", json!({}), status(2, 1), waiting("1/2 available"));
-    }
-
-    #[test]
-    fn other_kinds_are_not_followed() {
-        check(
-            "cj",
-            json!({}),
-            json!({}),
-            later("takes effect at the next scheduled Job"),
-        );
-        check(
-            "pod",
-            json!({}),
-            json!({}),
-            later("its containers restart in place"),
-        );
-    }
 }

@@ -11,10 +11,8 @@ use crate::credentials::Keyring;
 use crate::plan::{Observed, PullCredentials};
 use crate::target::TargetRegistry;
 use crate::workload::Workload;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Namespace and name.
@@ -84,7 +82,7 @@ fn surrounded(
     };
     let pulls = |ours: bool| {
         let of_that_kind = |content: &Content| content.ours == ours;
-        has_credentials(&secrets.keyring(namespace, effective, of_that_kind), target)
+        pull_secret::has_credentials(&secrets.keyring(namespace, effective, of_that_kind), target)
     };
     let pull_credentials = if pulls(false) {
         PullCredentials::Own
@@ -103,12 +101,6 @@ fn surrounded(
         workload,
     };
     (observed, sources)
-}
-
-/// Whether nodes could pull copies with these.
-pub(super) fn has_credentials(pulls: &Keyring, target: &TargetRegistry) -> bool {
-    let path = target.prefix().unwrap_or_default();
-    !pulls.find(target.host(), path).is_empty()
 }
 
 /// The pull secrets of workloads and ServiceAccounts.
@@ -188,7 +180,7 @@ async fn pull_secrets(
     let secrets = get_each(cluster, "secrets", "secret", names, &mut notes).await?;
     let mut contents = BTreeMap::new();
     for (key, secret) in secrets {
-        match docker_config(&secret) {
+        match pull_secret::docker_config(&secret) {
             _ if secret.is_null() => {}
             Some(config) if Keyring::default().add_docker_config_json(&config).is_ok() => {
                 let ours = pull_secret::is_ours(&secret);
@@ -252,19 +244,6 @@ fn secret_names(account: &Value) -> Vec<String> {
         .flatten()
         .filter_map(|reference| reference["name"].as_str().map(str::to_owned))
         .collect()
-}
-
-/// The content of a pull secret as docker's `config.json`; the legacy type holds its `auths` alone.
-pub(super) fn docker_config(secret: &Value) -> Option<Vec<u8>> {
-    let content = |key: &str| STANDARD.decode(secret["data"][key].as_str()?).ok();
-    match secret["type"].as_str()? {
-        "kubernetes.io/dockerconfigjson" => content(".dockerconfigjson"),
-        "kubernetes.io/dockercfg" => {
-            let auths: Value = serde_json::from_slice(&content(".dockercfg")?).ok()?;
-            Some(json!({ "auths": auths }).to_string().into_bytes())
-        }
-        _ => None,
-    }
 }
 
 /// One list of pods.
@@ -352,6 +331,7 @@ fn only_its_pods(workload: &Workload) -> (Option<String>, Option<String>) {
 mod tests {
     use super::*;
     use crate::workload::Kind;
+    use serde_json::json;
 
     fn found(word: &str, namespace: &str, name: &str) -> FoundWorkload {
         let pod = json!({"spec": {"containers": []}});
@@ -394,24 +374,5 @@ mod tests {
         ];
         check(&three, false, &["a *", "b app=y"]);
         check(&three, true, &["* *"]);
-    }
-
-    #[test]
-    fn both_types_of_pull_secrets_are_read_and_no_other() {
-        let auths = json!({"reg.corp": {"auth": "cDpw"}});
-        let modern = json!({"auths": auths}).to_string();
-        let secret = |kind: &str, key: &str, content: &str| json!({"type": kind, "data": {key: STANDARD.encode(content)}});
-        let read = |secret: &Value| {
-            docker_config(secret).map(|content| String::from_utf8(content).unwrap())
-        };
-        let new = secret(
-            "kubernetes.io/dockerconfigjson",
-            ".dockerconfigjson",
-            &modern,
-        );
-        assert_eq!(read(&new), Some(modern.clone()));
-        let legacy = secret("kubernetes.io/dockercfg", ".dockercfg", &auths.to_string());
-        assert_eq!(read(&legacy), Some(modern.clone()));
-        assert_eq!(read(&secret("Opaque", ".dockerconfigjson", &modern)), None);
     }
 }

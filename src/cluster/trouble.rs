@@ -29,7 +29,7 @@ pub(super) async fn of(cluster: &Cluster, id: &WorkloadId, object: &Value, state
     let Ok(workload) = workload_of(id, object) else {
         return state.to_owned();
     };
-    if let Some(text) = pods(cluster, &workload).await {
+    if let Some(text) = pods(cluster, &workload, object).await {
         return text;
     }
     if let Some(failure) = condition(&object["status"], "ReplicaFailure") {
@@ -39,17 +39,22 @@ pub(super) async fn of(cluster: &Cluster, id: &WorkloadId, object: &Value, state
     created.unwrap_or_else(|| state.to_owned())
 }
 
-async fn pods(cluster: &Cluster, workload: &Workload) -> Option<String> {
+async fn pods(cluster: &Cluster, workload: &Workload, object: &Value) -> Option<String> {
     let id = &workload.id;
-    let collection = Collection::core("pods", "pod", Some(&id.namespace));
-    let only = Only {
-        labels: Some(workload.pod_selector.as_deref()?),
-        ..Only::default()
+    let worst = if id.kind.is_pod() {
+        trouble(object)
+    } else {
+        let collection = Collection::core("pods", "pod", Some(&id.namespace));
+        let only = Only {
+            labels: Some(workload.pod_selector.as_deref()?),
+            ..Only::default()
+        };
+        let found = cluster.list(&collection, only, |pod| {
+            is_current(workload, &pod).then(|| trouble(&pod)).flatten()
+        });
+        found.await.ok()?.into_iter().min()
     };
-    let found = cluster.list(&collection, only, |pod| {
-        is_current(workload, &pod).then(|| trouble(&pod)).flatten()
-    });
-    match found.await.ok()?.into_iter().min()? {
+    match worst? {
         Trouble::Other { pod, text } => Some(format!("{pod}: {text}")),
         Trouble::Pull {
             pod,

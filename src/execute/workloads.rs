@@ -2,7 +2,7 @@
 
 use super::images::Images;
 use super::{Event, Observer, Options};
-use crate::cluster::{Cluster, Error, Rollout};
+use crate::cluster::{Cluster, Error, Rollout, Write};
 use crate::credentials::Credentials;
 use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
@@ -280,14 +280,19 @@ impl Run {
                 outcome.notes = planned.notes;
                 outcome.object = object;
                 match planned.decision {
-                    Decision::Repoint(_) => match self.follow(id).await {
-                        Ok(rollout) => changed(rollout),
-                        Err(failure) => WorkloadState::Failed(failure),
-                    },
+                    Decision::Repoint(repoint) => {
+                        let slots = &repoint.slots;
+                        let write = outcome.object.as_ref();
+                        let write = write.map(|object| Write { slots, object });
+                        match self.follow(id, write).await {
+                            Ok(rollout) => changed(rollout),
+                            Err(failure) => WorkloadState::Failed(failure),
+                        }
+                    }
                     Decision::CopyOnly(reason) => WorkloadState::CopiedOnly(reason),
                     // cloned before: whether that came to anything is what `--wait` asks
                     Decision::Unchanged if planned.workload.record.is_some() => {
-                        match self.follow(id).await {
+                        match self.follow(id, None).await {
                             Ok(_) => WorkloadState::Unchanged,
                             Err(failure) => WorkloadState::Failed(failure),
                         }
@@ -301,7 +306,11 @@ impl Run {
         outcome
     }
 
-    async fn follow(&self, id: &WorkloadId) -> Result<Option<String>, Failure> {
+    async fn follow(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+    ) -> Result<Option<String>, Failure> {
         let Some(timeout) = self
             .options
             .wait
@@ -312,7 +321,7 @@ impl Run {
         self.observer.notice(&Event::RollingOut(id));
         let rollout = tokio::select! {
             () = self.options.stop.cancelled() => return Ok(Some("not waited for: interrupted".into())),
-            rollout = self.cluster.wait(id, timeout) => rollout?,
+            rollout = self.cluster.wait(id, write, timeout) => rollout?,
         };
         match rollout {
             Rollout::Ready(state) | Rollout::Later(state) => Ok(Some(state)),

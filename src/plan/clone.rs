@@ -102,7 +102,7 @@ fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
         return Some(format!("priority class {priority}"));
     }
     (workload.restored.as_ref() == Some(&workload.images_hash()))
-        .then(|| "restored, and no image has changed since".to_owned())
+        .then(|| "restored, and no image has changed since: name it to clone it again".to_owned())
 }
 
 /// What becomes of all slots of a workload.

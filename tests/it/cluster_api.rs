@@ -2,12 +2,12 @@
 
 use crate::bed::Bed;
 use image_cloner::cluster::{
-    Cluster, ConnectFlags, Error, Observation, Rollout, Selection, WriteMode,
+    Cluster, ConnectFlags, Error, Observation, Rollout, Selection, Write, WriteMode,
 };
 use image_cloner::credentials::Credentials;
-use image_cloner::plan::PullCredentials;
+use image_cloner::plan::{PullCredentials, SlotChange};
 use image_cloner::target::{Layout, TargetRegistry};
-use image_cloner::workload::{Kind, Workload, WorkloadId};
+use image_cloner::workload::{Kind, SlotKey, SlotList, Workload, WorkloadId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -195,7 +195,10 @@ async fn cron_jobs_are_read_and_patched_in_the_version_that_the_server_has() {
     let body = json!([{"op": "replace", "path": path, "value": "nginx:2"}]);
     let patched = cluster.patch(&id, &body).await.unwrap();
     assert_eq!(image(patched), Some(json!("nginx:2")));
-    let later = cluster.wait(&id, Duration::from_secs(1)).await.unwrap();
+    let later = cluster
+        .wait(&id, None, Duration::from_secs(1))
+        .await
+        .unwrap();
     assert!(matches!(later, Rollout::Later(_)), "{later:?}");
 }
 
@@ -480,6 +483,37 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
 }
 
 #[tokio::test]
+async fn a_pull_secret_that_the_user_names_must_be_there_and_serve_the_target() {
+    let Some(bed) = Bed::share("cluster", false) else {
+        return;
+    };
+    let create = |args: &[&str]| bed.kubectl(&[&["create", "secret"][..], args].concat());
+    create(&["generic", "opaque", "--from-literal=a=b"]);
+    for (name, host) in [("good", "reg.corp:5000"), ("other", "other.corp")] {
+        let server = format!("--docker-server={host}");
+        let login = ["--docker-username=u", "--docker-password=p"];
+        create(&[&["docker-registry", name, &server][..], &login].concat());
+    }
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let check = async |name: &str, expected: &str| {
+        let target = target();
+        let answer = cluster.check_pull_secret(&bed.namespace, name, &target);
+        let answer = answer
+            .await
+            .map_or_else(|error| error.to_string(), |()| "good".to_owned());
+        assert_eq!(answer.replace(&bed.namespace, "NS"), expected);
+    };
+    check("good", "good").await;
+    check(
+        "other",
+        "secret/other in NS has no credentials for reg.corp:5000/cache",
+    )
+    .await;
+    check("opaque", "secret/opaque in NS is no pull secret").await;
+    check("gone", "getting secret/gone in NS: not found").await;
+}
+
+#[tokio::test]
 async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
     let Some(bed) = Bed::share("cluster", true) else {
         return;
@@ -488,7 +522,10 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
     create(&bed, &deployment("web", 2, &pod_spec(good)));
     let cluster = cluster(&bed, WriteMode::Apply).await;
     let id = id(&bed, "deploy", "web");
-    let rollout = cluster.wait(&id, Duration::from_secs(90)).await.unwrap();
+    let rollout = cluster
+        .wait(&id, None, Duration::from_secs(90))
+        .await
+        .unwrap();
     assert_eq!(rollout, Rollout::Ready("2/2 ready".to_owned()));
 
     let observation = cluster
@@ -504,7 +541,10 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
 
     let bad = "nginx:no-such-tag";
     cluster.patch(&id, &repoint(good, bad)).await.unwrap();
-    let rollout = cluster.wait(&id, Duration::from_secs(8)).await.unwrap();
+    let rollout = cluster
+        .wait(&id, None, Duration::from_secs(8))
+        .await
+        .unwrap();
     let Rollout::TimedOut(reason) = &rollout else {
         panic!("{rollout:?}")
     };
@@ -518,6 +558,53 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
         .await
         .unwrap();
     assert!(observation.observed[0].running.is_empty());
+}
+
+#[tokio::test]
+async fn a_bare_pod_is_followed_until_its_new_container_runs_or_says_why_not() {
+    let Some(bed) = Bed::share("cluster", true) else {
+        return;
+    };
+    let good = "nginx:1.21.4-alpine";
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"},
+                     "spec": pod_spec(good)});
+    create(&bed, &pod);
+    let cluster = cluster(&bed, WriteMode::Apply).await;
+    let id = id(&bed, "po", "bare");
+    let ready = Rollout::Ready("1/1 ready".to_owned());
+    let rollout = cluster.wait(&id, None, Duration::from_secs(60)).await;
+    assert_eq!(rollout.unwrap(), ready);
+
+    let follow = async |from: &str, to: &str, seconds: u64| {
+        let path = "/spec/containers/0/image";
+        let body = json!([{"op": "test", "path": path, "value": from},
+                          {"op": "replace", "path": path, "value": to}]);
+        let object = &cluster.patch(&id, &body).await.unwrap();
+        let list = SlotList::Containers;
+        let name = "web".to_owned();
+        let slots = &[SlotChange {
+            slot: SlotKey { list, name },
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }];
+        let write = Some(Write { slots, object });
+        let rollout = cluster.wait(&id, write, Duration::from_secs(seconds));
+        rollout.await.unwrap()
+    };
+    // the same content by another name, which containerd may report under the first
+    let same = "docker.io/library/nginx:1.21.4-alpine";
+    assert_eq!(follow(good, same, 60).await, ready);
+    let restarts = "jsonpath={.status.containerStatuses[0].restartCount}";
+    let restarts = bed.kubectl(&["get", "pod", "bare", "-o", restarts]);
+    assert_eq!(restarts, "1");
+
+    let Rollout::TimedOut(reason) = follow(same, "nginx:no-such-tag", 8).await else {
+        panic!("nothing to pull")
+    };
+    assert!(
+        reason.starts_with("bare on ") && reason.contains("no-such-tag"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -552,7 +639,7 @@ async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
     let cluster = cluster(&bed, WriteMode::Apply).await;
     for (word, name) in [("sts", "db"), ("ds", "agent")] {
         let rollout = cluster
-            .wait(&id(&bed, word, name), Duration::from_secs(60))
+            .wait(&id(&bed, word, name), None, Duration::from_secs(60))
             .await;
         assert_eq!(
             rollout.unwrap(),

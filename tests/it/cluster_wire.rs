@@ -231,7 +231,7 @@ async fn a_wait_may_be_as_long_as_can_be_said() {
         name: "web".to_owned(),
     };
     let cluster = server.cluster().await;
-    let rollout = cluster.wait(&id, Duration::MAX).await.unwrap();
+    let rollout = cluster.wait(&id, None, Duration::MAX).await.unwrap();
     assert_eq!(rollout, Rollout::Ready("1/1 ready".to_owned()));
 }
 

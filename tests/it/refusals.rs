@@ -164,6 +164,22 @@ fn wrong_credentials_are_told_apart() {
 }
 
 #[test]
+fn a_pull_secret_that_would_not_do_is_refused() {
+    let Some(it) = Untouched::share("secret") else {
+        return;
+    };
+    it.bed.corp_secret("other", "for another registry");
+    for name in ["nosuch", "other"] {
+        it.refuses(
+            &["clone", "deploy/web", "--pull-secret", name],
+            &[],
+            if name == "nosuch" { 1 } else { 2 },
+            &[name, "nothing was changed"],
+        );
+    }
+}
+
+#[test]
 fn without_pull_credentials_the_image_is_copied_and_the_way_is_said() {
     let Some(it) = Untouched::share("nopull") else {
         return;

@@ -137,7 +137,7 @@ fn broad_selections_leave_what_only_a_name_opens() {
     let hash = deployment(&json!({}), "nginx").workload.images_hash();
     check(
         deployment(&json!({"annotations": {RESTORED: hash}}), "nginx"),
-        "skip: restored, and no image has changed since",
+        "skip: restored, and no image has changed since: name it to clone it again",
         "repoint",
     );
     // what even a name does not open
