@@ -17,6 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Up to this size a blob counts as small: it takes a round trip rather than bandwidth.
 const SMALL: u64 = 512 * 1024;
 
+/// Bytes that are sent sooner than a far registry answers a question about them.
+pub(super) const CHEAP: u64 = 4 * 1024 * 1024;
+
 /// Small blobs in flight per host.
 const SMALL_TRANSFERS: usize = 24;
 
@@ -79,7 +82,7 @@ impl Blobs {
     async fn bring(&self, job: &Job<'_>, blob: &Content, session: Option<Session>) -> Result<u64> {
         let worth_asking = match job.asking {
             Asking::All => session.is_none(),
-            Asking::BigBlobs => session.is_none() && blob.size > SMALL,
+            Asking::BigBlobs => session.is_none() && blob.size > CHEAP,
             Asking::Nothing => false,
         };
         if worth_asking && job.to.has_blob(&blob.digest).await? {

@@ -3,7 +3,7 @@
 //! Decides what has to be sent, in which order, and what is shared between the images of a run. Never
 //! pushes a manifest before everything that it refers to is in the target.
 
-use super::blobs::{Blobs, Limits};
+use super::blobs::{Blobs, CHEAP, Limits};
 use super::copier::Copied;
 use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
@@ -47,17 +47,20 @@ pub(super) struct Job<'a> {
 pub(super) enum Asking {
     /// Manifests and blobs.
     All,
-    /// It is new: only big blobs, which may be left from an interrupted copy.
+    /// Little is lost by sending what is there: only about big blobs, which may be left from an interrupted
+    /// copy.
     BigBlobs,
     /// It shows nothing to anybody before the first push.
     Nothing,
 }
 
 impl Asking {
-    async fn of(seen: &Seen, to: &Repository) -> Self {
+    /// Children of an index are worth a question in a repository that has anything: what the target lacks
+    /// is read from the source, and sources count that.
+    async fn of(seen: &Seen, to: &Repository, is_index: bool) -> Self {
         match seen {
             Seen::Hidden => Self::Nothing,
-            Seen::Free if to.is_new().await => Self::BigBlobs,
+            Seen::Free if !is_index || to.is_new().await => Self::BigBlobs,
             Seen::Free | Seen::There(_) => Self::All,
         }
     }
@@ -101,7 +104,7 @@ impl Engine {
             return job.prove(&manifest).await;
         }
         // how much there is to ask for is found out while the manifest is on its way
-        let asking = async { Ok(Asking::of(&landing.seen, &job.to).await) };
+        let asking = async { Ok(Asking::of(&landing.seen, &job.to, source.is_index()).await) };
         let (asking, manifest) = try_join(asking, job.from.get_manifest(digest.as_str())).await?;
         job.asking = asking;
         job.run(&manifest, target, landing).await
@@ -136,7 +139,7 @@ impl Job<'_> {
         let mut bytes = self.below(manifest, 0).await?;
         // a question and a transfer take their time, and somebody may have pushed meanwhile; what was
         // hidden can be seen now that blobs are in it, or must not be moved
-        let stale = bytes > 0 || landing.seen == Seen::Hidden || target.found.elapsed() > FRESH;
+        let stale = bytes > CHEAP || landing.seen == Seen::Hidden || target.found.elapsed() > FRESH;
         let landing = if stale {
             ends::land_again(target, &manifest.digest, landing).await?
         } else {

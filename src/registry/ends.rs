@@ -8,6 +8,7 @@ use super::{Descriptor, Registries};
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
 use crate::target::keeping_tag;
+use oci_client::manifest::{IMAGE_MANIFEST_LIST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE};
 use std::time::Instant;
 
 /// An image that was found in a registry, and with which credentials it can be read there.
@@ -17,12 +18,19 @@ pub struct Source {
     /// The registry by the name that references give it.
     pub(super) registry: String,
     digest: Digest,
+    media_type: String,
 }
 
 impl Source {
     /// The digest that was found.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether the registry calls it an index (OCI) or a manifest list (Docker).
+    pub(super) fn is_index(&self) -> bool {
+        [OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE]
+            .contains(&self.media_type.as_str())
     }
 }
 
@@ -51,6 +59,8 @@ impl Target {
             repository: self.repository.clone(),
             registry: self.reference.registry().to_owned(),
             digest: self.digest()?.clone(),
+            // nothing of it is read from elsewhere
+            media_type: String::new(),
         })
     }
 }
@@ -101,6 +111,7 @@ pub(super) async fn find_source(
             repository,
             registry: reference.registry().to_owned(),
             digest: found.digest,
+            media_type: found.media_type,
         }),
         None => Err(repository.missing(&point).await),
     }

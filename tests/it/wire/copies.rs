@@ -179,11 +179,12 @@ async fn within_one_registry_blobs_are_mounted_not_carried() {
 }
 
 #[tokio::test]
-async fn blobs_that_the_target_has_are_not_sent_again() {
+async fn big_blobs_that_the_target_has_are_not_sent_again() {
     let (from, to) = (Registry::start().await, Registry::start().await);
-    simple(&from);
-    to.put_blob("a/b", &bytes(2, 200_000));
-    to.put_manifest("a/b", "old", MANIFEST, b"{}");
+    let big = bytes(2, 5 << 20);
+    let manifest = image(&from, "a/b", &[&bytes(1, 300), &big]);
+    from.put_manifest("a/b", "1", MANIFEST, &manifest);
+    to.put_blob("a/b", &big);
 
     let copied = copy(&copier(), &request(&from, &to, "a/b:1"))
         .await

@@ -3,10 +3,17 @@
 use super::server::Reply;
 use super::*;
 
+/// An image whose transfer takes long enough for others to come first.
+fn sizeable(registry: &Registry) -> Vec<u8> {
+    let manifest = image(registry, "a/b", &[&bytes(1, 300), &bytes(2, 5 << 20)]);
+    registry.put_manifest("a/b", "1", MANIFEST, &manifest);
+    manifest
+}
+
 #[tokio::test]
 async fn a_tag_that_somebody_pushes_during_the_transfer_is_kept() {
     let (from, to) = (Registry::start().await, Registry::start().await);
-    let ours = simple(&from);
+    let ours = sizeable(&from);
     let theirs = image(&to, "a/b", &[b"theirs"]);
     let (other, pushed) = (to.clone(), theirs.clone());
     let mut once = true;
@@ -29,7 +36,7 @@ async fn a_tag_that_somebody_pushes_during_the_transfer_is_kept() {
 #[tokio::test]
 async fn a_tag_that_is_taken_during_the_transfer_is_left_alone_by_a_pinned_copy() {
     let (from, to) = (Registry::start().await, Registry::start().await);
-    let ours = simple(&from);
+    let ours = sizeable(&from);
     let theirs = image(&to, "a/b", &[b"theirs"]);
     let (other, pushed) = (to.clone(), theirs.clone());
     to.hook(move |r| {
