@@ -36,8 +36,8 @@ class Far:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+        with self.process:  # closes its pipes and waits
+            self.process.kill()
 
     @property
     def host(self):

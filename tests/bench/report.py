@@ -89,7 +89,7 @@ def print_notes(count, divisor):
     print(f"""\
 Seconds are medians of {count} runs, in turn, each into an empty target (`again`: a full
 one). ratio: skopeo's seconds by image-cloner's; above 1, image-cloner is faster.
-For the 60 images skopeo runs once an image, one by one and 8 at a time; the first
+Of several images skopeo runs once for each, one by one and 8 at a time; the first
 table has the faster of the two. curl: each blob once, GET piped into PUT, eight at
 a time, no digest checked on the way, no manifests; for small blobs it is mostly the
 start of its processes, and for far registries of connections, a new one a request.

@@ -24,7 +24,7 @@
 # round trip more, and limits no bandwidth (delay.py). A run whose bytes did not all
 # go through the proxies is a failure.
 # Installs missing packages with apt-get (root). Nothing leaves this machine,
-# and nothing stays behind. All cases take about ten minutes on two cores.
+# and nothing stays behind. All cases take about 15 minutes on two cores.
 #
 # Ends with 0 when everything was measured, whatever the figures are.
 set -euo pipefail
