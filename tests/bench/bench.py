@@ -22,8 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 import images  # noqa: E402
+import place  # noqa: E402
 from far import Far  # noqa: E402
-from place import QUICK  # noqa: E402
 from registry import Registry, processor_of_machine  # noqa: E402
 from report import report  # noqa: E402
 from tools import LIMIT, Failed, prefix_of, tools_of  # noqa: E402
@@ -36,7 +36,7 @@ class Bench:
         self.plugin = arguments.plugin
         self.work = arguments.work
         self.count = 3 if arguments.quick else 5
-        self.divisor = QUICK if arguments.quick else 1
+        self.divisor = place.QUICK if arguments.quick else 1
         self.source, self.target = registries
         self.lines = lines
 
@@ -183,13 +183,12 @@ def judge_lines(figures, filled, before, after):
 
 def facts(plugin, work):
     """What was measured, on what, and when."""
-    storage = subprocess.run(["stat", "-f", "-c", "%T", work], capture_output=True, text=True, check=True).stdout
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), "
-        f"Linux {platform.release()}, storage on {storage.strip()}; image-cloner {version(plugin, 'version')}, "
+        f"Linux {platform.release()}, storage on {place.kind(work)}; image-cloner {version(plugin, 'version')}, "
         f"skopeo {version('skopeo')}, docker-registry {version('docker-registry')}, curl {version('curl')}"
     )
 

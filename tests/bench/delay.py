@@ -99,8 +99,8 @@ class End(asyncio.Protocol):
             self.transport.write(what)
 
 
-class Near(End):
-    """The client's end: opens the other one."""
+class ClientEnd(End):
+    """The end at a client: opens the other one."""
 
     def connection_made(self, transport):
         super().connection_made(transport)
@@ -111,7 +111,7 @@ class Near(End):
     async def open(self, accepted):
         loop, line = self.line.loop, self.line
         try:
-            _, self.other = await loop.create_connection(lambda: Far(line, self), "127.0.0.1", line.port)
+            _, self.other = await loop.create_connection(lambda: RegistryEnd(line, self), "127.0.0.1", line.port)
         except OSError:
             self.transport.abort()
             return
@@ -123,8 +123,8 @@ class Near(End):
         super().data_received(data)
 
 
-class Far(End):
-    """The registry's end."""
+class RegistryEnd(End):
+    """The end at the registry."""
 
     def data_received(self, data):
         self.line.down += len(data)
@@ -137,7 +137,7 @@ def main():
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     asyncio.set_event_loop(loop)
     line = Line(loop, port, round_trip)
-    server = loop.run_until_complete(loop.create_server(lambda: Near(line), "127.0.0.1", 0, backlog=1024))
+    server = loop.run_until_complete(loop.create_server(lambda: ClientEnd(line), "127.0.0.1", 0, backlog=1024))
 
     def asked():
         if not os.read(0, 4096):

@@ -10,6 +10,7 @@ named is used or refused.
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -49,7 +50,13 @@ def contents(path):
 def room(folder):
     """Bytes that the registries may store in a folder."""
     free = shutil.disk_usage(folder).free
-    return min(free, free_memory() - LEFT) if os.path.realpath(folder).startswith(MEMORY) else free
+    return min(free, free_memory() - LEFT) if kind(folder) == "tmpfs" else free
+
+
+def kind(folder):
+    """The name of a folder's file system; tmpfs is memory."""
+    said = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=True)
+    return said.stdout.strip()
 
 
 def main():
