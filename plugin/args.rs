@@ -145,7 +145,7 @@ pub(crate) struct Copying {
     /// How copies are named: mirror keeps paths, flat is for registries without nested ones
     #[arg(long, value_name = "LAYOUT")]
     pub(crate) layout: Option<Layout>,
-    /// Images under way at once, and blob transfers at once per registry
+    /// Transfers of big blobs at once per registry [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: Option<u16>,
 }

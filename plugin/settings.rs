@@ -10,8 +10,9 @@ use image_cloner::registry::{self, Registries};
 use image_cloner::target::{Layout, TargetRegistry};
 use std::sync::Arc;
 
-/// Images under way at once where nothing else is said.
-const CONCURRENCY: usize = 8;
+/// Transfers of big blobs at once per registry where nothing else is said: more of them fill no line
+/// better, and each holds more than a megabyte.
+const CONCURRENCY: usize = 5;
 
 /// The local configuration.
 pub(crate) struct Settings {

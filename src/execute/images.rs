@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+/// Images under way at once.
+const UNDER_WAY: usize = 32;
+
 /// What became of one image, shared by the workloads that wait for it.
 #[derive(Debug, Clone)]
 struct Arrival {
@@ -37,7 +40,7 @@ pub struct Images {
 struct Inner {
     sources: Sources,
     copier: Copier,
-    /// Images under way at once; the engine bounds transfers by itself.
+    /// The engine bounds transfers by itself.
     slots: Semaphore,
     /// By target, which no two copies share.
     arriving: Mutex<BTreeMap<Reference, Arriving>>,
@@ -47,7 +50,7 @@ struct Inner {
 }
 
 impl Images {
-    /// Images of one run. `concurrency` bounds images under way and, per host, blob transfers.
+    /// Images of one run. `concurrency` bounds the transfers of big blobs per host.
     pub fn new(
         registries: Arc<Registries>,
         chain: Chain,
@@ -65,7 +68,7 @@ impl Images {
                     keyrings,
                     target_credentials,
                 },
-                slots: Semaphore::new(concurrency * 4),
+                slots: Semaphore::new(UNDER_WAY),
                 arriving: Mutex::default(),
                 settled: Mutex::default(),
                 options,
