@@ -418,7 +418,10 @@ async fn a_digest_that_cannot_be_checked_and_a_manifest_without_end_are_refused(
         "a".repeat(96)
     );
     let endless = format!(r#"{{"schemaVersion":2,"x":"{}"}}"#, "y".repeat(9 * MIB));
-    for (manifest, words) in [(unknown, "cannot be checked"), (endless, "larger than")] {
+    for (manifest, words) in [
+        (unknown, "neither sha256 nor sha512"),
+        (endless, "larger than"),
+    ] {
         let (from, to) = (Registry::start().await, Registry::start().await);
         from.put_manifest("a/b", "1", MANIFEST, manifest.as_bytes());
 
