@@ -5,6 +5,9 @@ use super::*;
 
 const MIB: usize = 1 << 20;
 
+/// What becomes of an answer.
+type Answer = fn(Reply) -> Reply;
+
 /// `a/b:1` over one layer of this size; gives the layer.
 fn layered(registry: &Registry, size: usize) -> Vec<u8> {
     let layer = bytes(2, size);
@@ -86,7 +89,7 @@ async fn a_piece_that_breaks_goes_on_where_the_registry_has_it() {
         let second =
             r.method == "PATCH" && r.header("content-range").unwrap().starts_with("16777216-");
         let here = second && !std::mem::replace(&mut broken, second);
-        here.then(|| Break {
+        here.then_some(Break {
             after: MIB,
             reply: None,
             silent: false,
@@ -131,7 +134,7 @@ async fn each_break_of_an_upload_that_gets_further_has_all_tries_again() {
 #[tokio::test]
 async fn an_upload_that_the_registry_lost_or_misplaced_is_done_anew() {
     let location = |r: &super::server::Request| format!("{}?{}", r.path, r.query);
-    let answers: Vec<(&str, fn(Reply) -> Reply)> = vec![
+    let answers: Vec<(&str, Answer)> = vec![
         ("gone", |_| {
             Reply::error(404, "BLOB_UPLOAD_INVALID", "blob upload invalid")
         }),
@@ -343,9 +346,10 @@ async fn a_blob_that_the_registry_stored_as_another_never_leads_to_a_manifest() 
     layered(&from, 1000);
     to.amend(|r, reply| {
         let other = format!("sha256:{}", "0".repeat(64));
-        match r.is("PUT", "/uploads/") {
-            true => reply.header("Docker-Content-Digest", other),
-            false => reply,
+        if r.is("PUT", "/uploads/") {
+            reply.header("Docker-Content-Digest", other)
+        } else {
+            reply
         }
     });
     to.hook(|r| (r.is("HEAD", "/blobs/")).then(|| Reply::new(404)));
