@@ -3,6 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
+use image_cloner::platform::PlatformChoice;
+use image_cloner::registry;
 use image_cloner::target::Layout;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -137,7 +139,7 @@ impl Selecting {
 }
 
 /// Where copies go and how.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Copying {
     /// Target registry, HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "REGISTRY")]
@@ -148,6 +150,45 @@ pub(crate) struct Copying {
     /// Transfers of big blobs at once per registry [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: Option<u16>,
+    /// What to copy of images for several platforms: all, those of the cluster's nodes, or a list
+    #[arg(long, value_name = "all|cluster|OS/ARCH,...")]
+    pub(crate) platform: Option<PlatformChoice>,
+    /// Layers whose owner lets nobody else give them out: leave them to him, or copy them too
+    #[arg(
+        long,
+        value_name = "copy|skip",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub(crate) foreign_layers: ForeignLayers,
+}
+
+impl Copying {
+    pub(crate) fn extras(&self) -> registry::Extras {
+        registry::Extras {
+            foreign_layers: self.foreign_layers.into(),
+        }
+    }
+}
+
+/// What becomes of foreign layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ForeignLayers {
+    // Copy them too
+    Copy,
+    // Leave them where they are
+    #[default]
+    Skip,
+}
+
+impl From<ForeignLayers> for registry::ForeignLayers {
+    fn from(layers: ForeignLayers) -> Self {
+        match layers {
+            ForeignLayers::Copy => Self::Copy,
+            ForeignLayers::Skip => Self::Skip,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use image_cloner::cluster::Cluster;
 use image_cloner::config::{Config, Environment};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
+use image_cloner::platform::{PlatformChoice, Platforms};
 use image_cloner::registry::{self, Registries};
 use image_cloner::target::{Layout, TargetRegistry};
 use std::sync::Arc;
@@ -121,6 +122,35 @@ impl Settings {
                 .parse()
                 .map_err(|error| Stopped::wrong(Failure::new(format!("layout {name:?}: {error}")))),
             (None, None) => Ok(Layout::default()),
+        }
+    }
+
+    /// Which platforms are copied; `cluster` are those of the nodes, where there is a cluster to ask.
+    pub(crate) async fn platforms(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Platforms, Stopped> {
+        let named = self
+            .environment
+            .get("PLATFORM")
+            .or(self.config.platform.as_deref());
+        let choice = match (&copying.platform, named) {
+            (Some(choice), _) => choice.clone(),
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|error| Stopped::wrong(Failure::new(format!("platform: {error}"))))?,
+            (None, None) => PlatformChoice::Named(Platforms::All),
+        };
+        match (choice, cluster) {
+            (PlatformChoice::Named(platforms), _) => Ok(platforms),
+            (PlatformChoice::Cluster, Some(cluster)) => {
+                Ok(Platforms::Only(cluster.platforms().await?))
+            }
+            (PlatformChoice::Cluster, None) => Err(Stopped::wrong(
+                Failure::new("platform \"cluster\": this asks no cluster for its platforms")
+                    .hint("name them: --platform linux/amd64,linux/arm64, or --platform all"),
+            )),
         }
     }
 

@@ -11,6 +11,7 @@ mod tests;
 
 pub use environment::Environment;
 
+use crate::platform::PlatformChoice;
 use crate::reference::grammar;
 use crate::target::{Layout, TargetRegistry};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub struct Config {
     pub contexts: BTreeMap<String, ContextConfig>,
     /// `mirror` or `flat`.
     pub layout: Option<String>,
-    /// `all`, `cluster` or a list of `os/arch`.
+    /// `all`, `cluster` or a list of `os/arch[/variant]`.
     pub platform: Option<String>,
     /// Namespaces that broad selections leave alone, besides the system's.
     pub skip_namespaces: Vec<String>,
@@ -159,6 +160,11 @@ impl Config {
             layout
                 .parse::<Layout>()
                 .map_err(|reason| format!("layout: {reason}"))?;
+        }
+        if let Some(platform) = &self.platform {
+            platform
+                .parse::<PlatformChoice>()
+                .map_err(|reason| format!("platform: {reason}"))?;
         }
         for workload in &self.protect {
             let parts: Vec<_> = workload.split('/').collect();

@@ -122,6 +122,7 @@ fn values_that_cannot_work_are_refused() {
         &["contexts: \"a\": registry: "],
     );
     check_refused("layout: nested", &["layout: ", "mirror or flat"]);
+    check_refused("platform: linux", &["platform: ", "os/arch[/variant]"]);
     check_refused("protect: [zot]", &["protect: ", "\"zot\""]);
     check_refused("protect: [a/b/c]", &["protect: ", "\"a/b/c\""]);
     check_refused(

@@ -61,12 +61,13 @@ impl Images {
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
-                copier: Copier::new(concurrency),
+                copier: Copier::new(concurrency).with(options.extras),
                 sources: Sources {
                     registries,
                     chain,
                     keyrings,
                     target_credentials,
+                    platforms: options.platforms.clone(),
                 },
                 slots: Semaphore::new(UNDER_WAY),
                 arriving: Mutex::default(),
@@ -156,7 +157,11 @@ impl Inner {
         let size = if settled.is_present() {
             None
         } else {
-            self.sources.registries.size(&settled.source).await.ok()
+            let sizing = self
+                .sources
+                .registries
+                .size(&settled.source, self.options.extras);
+            sizing.await.ok()
         };
         let finding = Finding {
             digest: settled.source.digest().clone(),
@@ -177,6 +182,7 @@ impl Inner {
                 target: copy.target.clone(),
                 digest: None,
                 state: ImageState::Present,
+                foreign_left: 0,
                 notes: Vec::new(),
             },
             users: copy.users.clone(),
@@ -232,6 +238,7 @@ impl Inner {
             .copier
             .copy(&settled.source, &settled.target, verify, &progress)
             .await?;
+        arrival.outcome.foreign_left = copied.foreign_left;
         if let Some(kept) = copied.kept {
             arrival.outcome.notes.push(format!(
                 "{} had other content in the target, kept as {kept}",

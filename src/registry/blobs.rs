@@ -5,11 +5,11 @@
 
 use super::copy::{Asking, Job};
 use super::flights::Flights;
+use super::foreign::Owners;
 use super::manifest::Content;
 use super::refusal::Result;
 use super::session::{Mount, Session};
 use super::transport::Event;
-use super::upload;
 use crate::reference::Digest;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +34,7 @@ pub(super) struct Blobs {
     known: Mutex<HashMap<Key, BTreeSet<String>>>,
     flights: Flights<Key>,
     limits: Limits,
+    owners: Owners,
 }
 
 impl Blobs {
@@ -42,6 +43,7 @@ impl Blobs {
             known: Mutex::default(),
             flights: Flights::default(),
             limits,
+            owners: Owners::new(),
         }
     }
 
@@ -91,7 +93,7 @@ impl Blobs {
         }
         job.to.tell(Event::Expected(blob.size));
         let _permits = self.limits.acquire(job, blob.size).await;
-        upload::carry(&job.from, &job.to, blob, session).await?;
+        self.owners.carry(job, blob, session).await?;
         Ok(blob.size)
     }
 

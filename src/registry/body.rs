@@ -254,10 +254,7 @@ impl Reading {
     /// Opens the blob at the place that was reached.
     async fn get(&mut self) -> Result<Response> {
         self.skip = 0;
-        let url = self
-            .repository
-            .url(&format!("blobs/{}", self.content.digest))
-            .await?;
+        let url = self.repository.blob_url(&self.content.digest).await?;
         let mut call = Call::new(Method::GET, url).bulk();
         if self.trail.at() > 0 {
             call = call.header(RANGE, &format!("bytes={}-", self.trail.at()));

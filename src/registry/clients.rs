@@ -2,9 +2,12 @@
 //!
 //! Decides how connections are made. Never decides what is asked over them.
 
+use super::place;
 use super::refusal::{self, Kind, Refusal};
 use crate::config::{HostConfig, Insecure};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, ClientBuilder};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -28,6 +31,8 @@ pub(super) struct Clients {
     authorities: Vec<Certificate>,
     skip_verify: bool,
     direct: bool,
+    /// Whether names that lead to metadata addresses are refused.
+    guarded: bool,
     plain: OnceLock<Client>,
     small: OnceLock<Result<Client, String>>,
     bulk: OnceLock<Result<Client, String>>,
@@ -40,9 +45,18 @@ impl Clients {
             authorities: Vec::new(),
             skip_verify: false,
             direct,
+            guarded: false,
             plain: OnceLock::new(),
             small: OnceLock::new(),
             bulk: OnceLock::new(),
+        }
+    }
+
+    /// Clients for addresses that were read in a manifest.
+    pub(super) fn guarded(direct: bool) -> Self {
+        Self {
+            guarded: true,
+            ..Self::new(direct)
         }
     }
 
@@ -129,11 +143,33 @@ impl Clients {
             .http2_adaptive_window(true)
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(32);
+        let builder = if self.guarded {
+            builder.dns_resolver(Guarded)
+        } else {
+            builder
+        };
         if self.direct {
             builder.no_proxy()
         } else {
             builder
         }
+    }
+}
+
+/// Resolves names as the system does, to addresses that may be contacted.
+struct Guarded;
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<SocketAddr> = found.collect();
+            if found.iter().any(|found| place::serves_metadata(found.ip())) {
+                return Err("link-local and metadata addresses are not contacted".into());
+            }
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
     }
 }
 

@@ -21,6 +21,26 @@ pub struct Copied {
     pub bytes: u64,
     /// The tag under which the target's former content was kept, if the tag moved.
     pub kept: Option<String>,
+    /// Layers that were left where they are, as far as was looked: those of an image whose tag was believed
+    /// are not known.
+    pub foreign_left: usize,
+}
+
+/// What a copy takes along besides what every image consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// What becomes of foreign layers.
+    pub foreign_layers: ForeignLayers,
+}
+
+/// What becomes of layers whose owner lets nobody else give them out (Windows base images have them).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForeignLayers {
+    /// They stay where they are, and nodes get them from there.
+    #[default]
+    Skip,
+    /// They are copied as all others, for whoever has the right to.
+    Copy,
 }
 
 impl Copied {
@@ -31,6 +51,7 @@ impl Copied {
             present: true,
             bytes: 0,
             kept: None,
+            foreign_left: 0,
         }
     }
 }
@@ -60,6 +81,13 @@ impl Copier {
         Self {
             engine: Engine::new(concurrency),
         }
+    }
+
+    /// The same engine, taking these along.
+    #[must_use]
+    pub fn with(mut self, extras: Extras) -> Self {
+        self.engine.extras = extras;
+        self
     }
 
     /// Copies one image. `verify` proves one that is there already complete, and repairs it where it is

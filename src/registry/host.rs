@@ -149,6 +149,16 @@ impl Endpoint {
         })
     }
 
+    /// A place outside of all registries, at this origin.
+    pub(super) fn outside(origin: &Url, clients: &Arc<Clients>) -> Result<Self> {
+        let origin = origin.origin().ascii_serialization();
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        Ok(Self {
+            clients: Arc::clone(clients),
+            ..Self::new(host, &origin, None, &Shared::new())?
+        })
+    }
+
     /// The repository's path at this endpoint.
     pub(super) fn repository(&self, name: &str) -> String {
         match &self.prefix {

@@ -8,10 +8,12 @@ use super::challenge::Challenge;
 use super::clients::Lane;
 use super::connection;
 use super::host::Endpoint;
+use super::place;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{self, LONGEST_PAUSE, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
+use crate::reference::Digest;
 use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::collections::BTreeSet;
@@ -47,6 +49,8 @@ pub(super) struct Repository {
     credentials: Credentials,
     access: Access,
     told: Option<UnboundedSender<Event>>,
+    /// The one blob that is to be had there, where it is no repository but an address in a manifest.
+    address: Option<Url>,
 }
 
 impl Repository {
@@ -79,6 +83,17 @@ impl Repository {
             credentials: credentials.clone(),
             access,
             told: None,
+            address: None,
+        }
+    }
+
+    /// An address that a manifest gives for a blob: no registry, and not asked with anybody's credentials.
+    pub(super) fn at(address: Url, endpoint: &Arc<Endpoint>, told: &Self) -> Self {
+        Self {
+            name: address.path().trim_start_matches('/').to_owned(),
+            told: told.told.clone(),
+            address: Some(address),
+            ..Self::root(endpoint, &Credentials::Anonymous, Access::Pull)
         }
     }
 
@@ -117,6 +132,14 @@ impl Repository {
         let path = format!("v2/{}/{rest}", self.name);
         base.join(&path)
             .map_err(|error| Refusal::new(path, Kind::Other, error.to_string()))
+    }
+
+    /// Where a blob is read.
+    pub(super) async fn blob_url(&self, digest: &Digest) -> Result<Url> {
+        match &self.address {
+            Some(address) => Ok(address.clone()),
+            None => self.url(&format!("blobs/{digest}")).await,
+        }
     }
 
     /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
@@ -230,6 +253,8 @@ impl Repository {
         scopes: &BTreeSet<String>,
     ) -> Result<Option<(Challenge, BTreeSet<String>)>> {
         let own = same_origin(response.url(), self.endpoint.base().await?);
+        // an address in a manifest may not send us on to a token server
+        let own = own && self.address.is_none();
         Ok(own.then(|| token::challenge_of(response, scopes)).flatten())
     }
 
@@ -309,6 +334,11 @@ impl Repository {
         let base = self.endpoint.base().await?;
         let mut url = call.url.clone();
         for _ in 0..REDIRECTS {
+            if self.address.is_some() {
+                place::check_public(&url).map_err(|reason| {
+                    Refusal::new(refusal::describe(&call.method, &url), Kind::Other, reason)
+                })?;
+            }
             let body = stream
                 .take()
                 .unwrap_or_else(|| Body::from(call.body.clone()));

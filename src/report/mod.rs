@@ -13,7 +13,7 @@ mod tests;
 mod text;
 
 pub use file::report_file;
-pub use lines::{copy_line, image_line, workload_line};
+pub use lines::{copy_line, foreign_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
 pub use restore::{restore, restore_question};
 pub use summary::summary;

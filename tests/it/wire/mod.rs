@@ -8,9 +8,11 @@
 
 mod copies;
 mod faults;
+mod foreign;
 mod logins;
 mod meanwhile;
 mod patience;
+mod platforms;
 mod server;
 mod trust;
 mod uploads;
@@ -18,7 +20,7 @@ mod uploads;
 use image_cloner::config::HostConfig;
 use image_cloner::credentials::Credentials;
 use image_cloner::reference::{Digest, Reference};
-use image_cloner::registry::{Copied, Copier, Error, Progress, Registries};
+use image_cloner::registry::{Copied, Copier, Error, Extras, Progress, Registries};
 use secrecy::SecretString;
 use server::{Registry, digest};
 use std::collections::BTreeMap;

@@ -70,7 +70,10 @@ async fn a_manifest_whose_body_never_comes_is_given_up() {
     let reference = reference(&format!("{host}/a/b:1"));
     let source = registries.source(&reference, &anonymous).await.unwrap();
 
-    let error = registries.size(&source).await.unwrap_err();
+    let error = registries
+        .size(&source, Extras::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("no byte for"), "{error}");
 }
 
