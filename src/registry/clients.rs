@@ -2,9 +2,10 @@
 //!
 //! Decides how connections are made. Never decides what is asked over them.
 
+use super::proxy::Proxies;
 use super::refusal::{self, Kind, Refusal};
 use crate::config::{HostConfig, Insecure};
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,27 +20,26 @@ pub(super) enum Lane {
     Bulk,
 }
 
-/// Where docker and podman keep certificate authorities per registry host.
-const CERTIFICATE_DIRECTORIES: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
+/// Where docker and podman keep certificate authorities per registry host; the same is looked for in the
+/// user's own configuration folder.
+const CERTIFICATE_DIRECTORIES: [&str; 2] = ["docker/certs.d", "containers/certs.d"];
 
 /// Connection pools that share one notion of trust; built when first used.
 #[derive(Debug)]
 pub(super) struct Clients {
     authorities: Vec<Certificate>,
     skip_verify: bool,
-    direct: bool,
     plain: OnceLock<Client>,
     small: OnceLock<Result<Client, String>>,
     bulk: OnceLock<Result<Client, String>>,
 }
 
 impl Clients {
-    /// Clients that trust what the platform trusts; `direct` ones take no proxy.
-    pub(super) fn new(direct: bool) -> Self {
+    /// Clients that trust what the platform trusts.
+    pub(super) fn new() -> Self {
         Self {
             authorities: Vec::new(),
             skip_verify: false,
-            direct,
             plain: OnceLock::new(),
             small: OnceLock::new(),
             bulk: OnceLock::new(),
@@ -50,7 +50,6 @@ impl Clients {
     pub(super) fn for_host(
         host: &str,
         config: Option<&HostConfig>,
-        direct: bool,
     ) -> refusal::Result<Option<Self>> {
         let skip_verify = config.is_some_and(|c| c.insecure == Some(Insecure::SkipVerify));
         let mut authorities = Vec::new();
@@ -74,14 +73,14 @@ impl Clients {
         Ok(Some(Self {
             authorities,
             skip_verify,
-            ..Self::new(direct)
+            ..Self::new()
         }))
     }
 
     /// The client for a URL of this scheme.
     pub(super) fn get(&self, scheme: &str, lane: Lane) -> Result<&Client, &str> {
         if scheme == "http" {
-            return Ok(self.plain.get_or_init(|| self.build_plain()));
+            return Ok(self.plain.get_or_init(Self::build_plain));
         }
         let cell = match lane {
             Lane::Small => &self.small,
@@ -93,15 +92,15 @@ impl Clients {
     }
 
     /// Plain HTTP needs no certificates, and must work where the system has none.
-    fn build_plain(&self) -> Client {
-        self.base()
+    fn build_plain() -> Client {
+        Self::base()
             .tls_certs_only([])
             .build()
             .expect("a client without certificates has nothing that can fail")
     }
 
     fn build_tls(&self, lane: Lane) -> Result<Client, String> {
-        let mut builder = self.base();
+        let mut builder = Self::base();
         if !self.authorities.is_empty() {
             builder = builder.tls_certs_merge(self.authorities.iter().cloned());
         }
@@ -116,8 +115,9 @@ impl Clients {
             .map_err(|error| format!("loading the system's certificate authorities: {error:?}"))
     }
 
-    fn base(&self) -> ClientBuilder {
-        let builder = Client::builder()
+    fn base() -> ClientBuilder {
+        let proxies = Proxies::from_environment();
+        Client::builder()
             .user_agent(concat!("image-cloner/", env!("CARGO_PKG_VERSION")))
             // redirects are followed by the transport, which knows what to drop
             .redirect(reqwest::redirect::Policy::none())
@@ -128,12 +128,8 @@ impl Clients {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_adaptive_window(true)
             .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(32);
-        if self.direct {
-            builder.no_proxy()
-        } else {
-            builder
-        }
+            .pool_max_idle_per_host(32)
+            .proxy(Proxy::custom(move |url| proxies.of(url)))
     }
 }
 
@@ -147,14 +143,18 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, String> {
     Ok(found)
 }
 
-/// The files `certs.d/HOST/ca.crt` that exist.
+/// The files `certs.d/HOST/*.crt`, all of which docker takes for authorities; usually it is one `ca.crt`.
 fn docker_authorities(host: &str) -> Vec<PathBuf> {
-    let home = directories::BaseDirs::new().map(|dirs| dirs.config_dir().join("docker/certs.d"));
-    CERTIFICATE_DIRECTORIES
-        .iter()
-        .map(PathBuf::from)
-        .chain(home)
-        .map(|directory| directory.join(host).join("ca.crt"))
-        .filter(|file| file.is_file())
-        .collect()
+    let user = directories::BaseDirs::new().map(|dirs| dirs.config_dir().to_owned());
+    let folders = [Some(PathBuf::from("/etc")), user].into_iter().flatten();
+    let folders = folders.flat_map(|folder| CERTIFICATE_DIRECTORIES.map(|own| folder.join(own)));
+    let entries = folders
+        .filter_map(|folder| std::fs::read_dir(folder.join(host)).ok())
+        .flat_map(|entries| entries.filter_map(Result::ok))
+        .map(|entry| entry.path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "crt"))
+        .collect();
+    files.sort();
+    files
 }

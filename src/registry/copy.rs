@@ -85,7 +85,8 @@ impl Engine {
     ) -> Result<Copied> {
         let digest = source.digest();
         let mut job = Job {
-            same_registry: source.registry == target.reference.registry(),
+            same_registry: source.registry == target.reference.registry()
+                || (source.repository.endpoint).is_same_place(&target.repository.endpoint),
             from: source.repository.telling(told),
             to: target.repository.telling(told),
             asking: Asking::All,
