@@ -17,6 +17,7 @@ mod cluster_wire;
 mod conflict;
 mod dry_run;
 mod names;
+mod reach;
 mod refusals;
 mod restore;
 mod round_trip;

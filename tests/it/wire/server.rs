@@ -5,8 +5,8 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -187,7 +187,7 @@ impl Registry {
             .collect()
     }
 
-    async fn serve(self, stream: TcpStream) {
+    pub(crate) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut stream = BufReader::new(stream);
         while let Some(request) = read(&mut stream).await {
             let reply = self.answer(&request);
@@ -198,7 +198,7 @@ impl Registry {
         }
     }
 
-    fn answer(&self, request: &Request) -> Reply {
+    pub(crate) fn answer(&self, request: &Request) -> Reply {
         let mut state = self.state.lock().unwrap();
         state.log.push(request.clone());
         let mut hooks = std::mem::take(&mut state.hooks);
@@ -334,7 +334,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 }
 
 /// Reads one request; none at the end, and for what is no HTTP (a TLS greeting).
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+async fn read(stream: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Request> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await.ok()?;
     let line = String::from_utf8(line).ok()?;
@@ -343,6 +343,11 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         .next()
         .filter(|m| m.bytes().all(|b| b.is_ascii_uppercase()))?;
     let target = words.next()?;
+    // through a proxy the whole URL comes
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map(|at| &rest[at..])?,
+        None => target,
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers = HashMap::new();
     loop {
@@ -369,7 +374,7 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
 }
 
 /// Writes one answer; false when the connection is to end.
-async fn write(stream: &mut TcpStream, reply: &Reply, head: bool) -> bool {
+async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: &Reply, head: bool) -> bool {
     let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
     for (name, value) in &reply.headers {
         write!(text, "{name}: {value}\r\n").unwrap();
