@@ -3,6 +3,7 @@
 use super::patience::run_the_clock;
 use super::server::{Reply, Request as Asked};
 use super::*;
+use std::sync::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Every kind of request of a copy, and whether it is the source that is asked.
@@ -31,18 +32,23 @@ fn wants_tokens(registry: &Registry) {
     });
 }
 
-/// Copies with the first of these requests answered so; gives the seconds that it took, by the clock that
-/// runs while nobody works.
+/// Copies with the first of these requests answered so; gives the seconds until it was sent
+/// again, and those that were told of.
 async fn copy_limited(
     (method, path, at_source): (&'static str, &'static str, bool),
     reply: Reply,
-) -> u64 {
+) -> (u64, u64) {
     let (from, to) = (Registry::start().await, Registry::start().await);
     let manifest = image(&from, "a/b", &[&bytes(3, 1000)]);
     from.put_manifest("a/b", "1", MANIFEST, &manifest);
     let mut once = Some(reply);
+    let asked: Arc<Mutex<Vec<tokio::time::Instant>>> = Arc::default();
+    let times = Arc::clone(&asked);
     let busy = if at_source { &from } else { &to };
     busy.hook(move |r| {
+        if r.is(method, path) {
+            times.lock().unwrap().push(tokio::time::Instant::now());
+        }
         let reply = r.is(method, path).then(|| once.take()).flatten();
         if reply.is_some() {
             run_the_clock();
@@ -57,9 +63,9 @@ async fn copy_limited(
     }
     wants_tokens(&from);
     wants_tokens(&to);
-    let started = tokio::time::Instant::now();
+    let told = Told::default();
 
-    let copied = copy(&copier(), &request(&from, &to, "a/b:1")).await;
+    let copied = copier().copy(&request(&from, &to, "a/b:1"), &told).await;
 
     assert!(copied.is_ok(), "{method} {path}: {copied:?}");
     assert_eq!(
@@ -67,7 +73,8 @@ async fn copy_limited(
         manifest,
         "{method} {path}"
     );
-    started.elapsed().as_secs()
+    let asked = asked.lock().unwrap();
+    ((asked[1] - asked[0]).as_secs(), told.waited.into_inner())
 }
 
 #[tokio::test]
@@ -75,7 +82,7 @@ async fn a_pause_is_kept_whichever_request_it_was_asked_on() {
     for asked in REQUESTS {
         for status in [429, 503] {
             let reply = Reply::error(status, "TOOMANYREQUESTS", "slow down");
-            let waited = copy_limited(asked, reply.header("Retry-After", "7")).await;
+            let (waited, _) = copy_limited(asked, reply.header("Retry-After", "7")).await;
             assert!(waited >= 7, "{status} on {asked:?}: {waited} s");
         }
     }
@@ -85,7 +92,7 @@ async fn a_pause_is_kept_whichever_request_it_was_asked_on() {
 async fn a_refusal_without_a_pause_is_tried_again_on_every_request() {
     for asked in REQUESTS {
         for status in [429, 500, 502, 503, 504] {
-            let waited = copy_limited(asked, Reply::new(status)).await;
+            let (_, waited) = copy_limited(asked, Reply::new(status)).await;
             assert!(waited < 7, "{status} on {asked:?}: {waited} s");
         }
     }
@@ -107,7 +114,7 @@ async fn a_pause_is_also_a_date_and_what_is_neither_is_no_pause() {
     ];
     for (text, waits) in texts {
         let reply = Reply::new(503).header("Retry-After", text.clone());
-        let waited = copy_limited(REQUESTS[8], reply).await;
+        let (_, waited) = copy_limited(REQUESTS[8], reply).await;
         assert_eq!(waited >= 50, waits, "{text:?}: {waited} s");
     }
 }
