@@ -37,11 +37,17 @@ fn stderr(ran: &Output) -> String {
     String::from_utf8_lossy(&ran.stderr).into_owned()
 }
 
+/// Variables with their values.
+type Environment<'a> = &'a [(&'a str, &'a str)];
+
+/// Method and place, and the credentials for the proxy.
+type Asked = (String, Option<String>);
+
 /// A proxy that knows where names lead, and remembers what it was asked and with which credentials.
 #[derive(Clone)]
 struct Proxy {
     address: String,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Proxy {
@@ -101,7 +107,7 @@ impl Proxy {
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }
 
-    fn asked(&self) -> Vec<(String, Option<String>)> {
+    fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
@@ -132,7 +138,6 @@ async fn proxies_come_from_the_environment_and_this_machine_needs_none() {
     let (lab, reg) = ("lab.invalid".to_owned(), secure.host.clone());
     let port = secure.host.rsplit_once(':').unwrap().1;
     let other_port = format!("lab.invalid,reg.invalid:1{port}");
-    type Environment<'a> = &'a [(&'a str, &'a str)];
     let cases: [(&str, Environment, bool); 9] = [
         (&lab, &[("HTTP_PROXY", &at)], true),
         (&lab, &[("http_proxy", &proxy.address)], true),
@@ -229,7 +234,7 @@ async fn a_registry_without_nested_paths_gets_flat_names_once_its_layout_is_know
     let source = format!("{}/a/b:1", from.host);
     let home = tempfile::tempdir().unwrap();
     let kept = format!("registries:\n  '{}': {{layout: flat}}\n", to.host);
-    let cases: [(&str, &[(&str, &str)], &[&str], bool); 5] = [
+    let cases: [(&str, Environment, &[&str], bool); 5] = [
         ("", &[], &[], false),
         ("", &[], &["--layout", "flat"], true),
         ("", &[("IMAGE_CLONER_LAYOUT", "flat")], &[], true),

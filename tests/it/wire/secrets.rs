@@ -3,6 +3,7 @@
 use super::logins::guard;
 use super::server::Reply;
 use super::*;
+use std::fmt::Write as _;
 use std::sync::Mutex;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -80,12 +81,12 @@ async fn no_secret_is_in_a_log_an_error_or_debug_output() {
         request.source_credentials = vec![credentials.clone()];
         request.target_credentials = credentials;
         copy(&engine, &request).await.unwrap();
-        said += &format!("{:?} {engine:?} {request:?} ", engine.registries);
+        write!(said, "{:?} {engine:?} {request:?} ", engine.registries).unwrap();
 
         // and one that is denied
         from.hook(|_| Some(Reply::error(403, "DENIED", "not you")));
         let error = copy(&engine, &request).await.unwrap_err();
-        said += &format!("{error} {error:?} ");
+        write!(said, "{error} {error:?} ").unwrap();
     }
 
     said += &String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
