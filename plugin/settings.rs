@@ -79,7 +79,8 @@ impl Settings {
         let Some(name) = name.or_else(|| self.config.registry.clone()) else {
             return Ok(None);
         };
-        let registry = TargetRegistry::parse(&name, self.layout(copying.layout)?)?;
+        let host = TargetRegistry::parse(&name, Layout::default())?;
+        let registry = TargetRegistry::parse(&name, self.layout(copying.layout, host.host())?)?;
         // bound to its registry as the user and password are: another host's traffic is not its business
         if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
             && let Some(own) = self.environment.get("REGISTRY")
@@ -111,10 +112,13 @@ impl Settings {
         )
     }
 
-    fn layout(&self, flag: Option<Layout>) -> Result<Layout, Stopped> {
+    /// The layout in a target registry: what is kept for this very one goes before what is for all.
+    fn layout(&self, flag: Option<Layout>, host: &str) -> Result<Layout, Stopped> {
+        let own = self.config.registries.get(host);
         let named = self
             .environment
             .get("LAYOUT")
+            .or(own.and_then(|own| own.layout.as_deref()))
             .or(self.config.layout.as_deref());
         match (flag, named) {
             (Some(layout), _) => Ok(layout),

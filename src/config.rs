@@ -16,6 +16,7 @@ use crate::reference::grammar;
 use crate::target::{Layout, TargetRegistry};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 /// `config.yaml`, as written by the user.
@@ -58,6 +59,11 @@ pub struct HostConfig {
     pub insecure: Option<Insecure>,
     /// PEM file with a further certificate authority; relative to the folder of `config.yaml`.
     pub ca_file: Option<PathBuf>,
+    /// Blob transfers at once with this registry, and small requests at once, whatever is allowed elsewhere:
+    /// for one that takes few connections, or many.
+    pub concurrency: Option<NonZero<u16>>,
+    /// `mirror` or `flat`, for copies in this registry.
+    pub layout: Option<String>,
     /// User name.
     pub username: Option<String>,
     /// A command that prints the password.
@@ -156,11 +162,7 @@ impl Config {
                     .map_err(|reason| format!("contexts: {context:?}: registry: {reason}"))?;
             }
         }
-        if let Some(layout) = &self.layout {
-            layout
-                .parse::<Layout>()
-                .map_err(|reason| format!("layout: {reason}"))?;
-        }
+        check_layout(self.layout.as_deref())?;
         if let Some(platform) = &self.platform {
             platform
                 .parse::<PlatformChoice>()
@@ -176,6 +178,11 @@ impl Config {
     }
 }
 
+fn check_layout(layout: Option<&str>) -> Result<(), String> {
+    let read = layout.map(str::parse::<Layout>).transpose();
+    read.map(drop).map_err(|reason| format!("layout: {reason}"))
+}
+
 /// Shows no command: people do write `echo <password>`.
 impl fmt::Debug for HostConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,6 +190,8 @@ impl fmt::Debug for HostConfig {
             .field("endpoint", &self.endpoint)
             .field("insecure", &self.insecure)
             .field("ca_file", &self.ca_file)
+            .field("concurrency", &self.concurrency)
+            .field("layout", &self.layout)
             .field("username", &self.username)
             .field("pull_username", &self.pull_username)
             .finish_non_exhaustive()
@@ -191,6 +200,7 @@ impl fmt::Debug for HostConfig {
 
 impl HostConfig {
     fn check(&self) -> Result<(), String> {
+        check_layout(self.layout.as_deref())?;
         for (user, command, names) in [
             (
                 &self.username,

@@ -11,7 +11,7 @@ use super::refusal::Result;
 use super::session::{Mount, Session};
 use super::transport::Event;
 use crate::reference::Digest;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -154,20 +154,23 @@ impl Limits {
     /// Waits for room at both ends.
     async fn acquire(&self, job: &Job<'_>, size: u64) -> Vec<OwnedSemaphorePermit> {
         // in one order everywhere, so that copies in opposite directions cannot block each other
-        let hosts = BTreeSet::from([&job.from.endpoint.host, &job.to.endpoint.host]);
+        let ends = [&job.from.endpoint, &job.to.endpoint];
+        let hosts = BTreeMap::from(ends.map(|end| (&end.host, end.concurrency)));
         let mut permits = Vec::with_capacity(hosts.len());
-        for host in hosts {
-            let semaphore = self.semaphore(host, size <= SMALL);
+        for (host, own) in hosts {
+            let semaphore = self.semaphore(host, own, size <= SMALL);
             permits.extend(semaphore.acquire_owned().await);
         }
         permits
     }
 
-    fn semaphore(&self, host: &str, small: bool) -> Arc<Semaphore> {
-        let room = if small {
-            SMALL_TRANSFERS.max(self.concurrency)
-        } else {
-            self.concurrency
+    /// The room at a host, `own` where the user gave it a number of its own: that is for all blobs.
+    fn semaphore(&self, host: &str, own: Option<usize>, small: bool) -> Arc<Semaphore> {
+        let small = small && own.is_none();
+        let room = match own {
+            Some(room) => room,
+            None if small => SMALL_TRANSFERS.max(self.concurrency),
+            None => self.concurrency,
         };
         Arc::clone(
             self.hosts

@@ -90,7 +90,8 @@ impl Engine {
         let source = source.telling(told);
         let digest = source.digest();
         let mut job = Job {
-            same_registry: source.registry == target.reference.registry(),
+            same_registry: source.registry == target.reference.registry()
+                || (source.repository.endpoint).is_same_place(&target.repository.endpoint),
             from: source.repository.clone(),
             to: target.repository.telling(told),
             asking: Asking::All,

@@ -9,8 +9,8 @@ use super::host::Endpoint;
 use super::manifest::Content;
 use super::place;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::transport::Repository;
 use super::session::Session;
+use super::transport::Repository;
 use super::upload;
 use reqwest::{Method, Url};
 use std::sync::Arc;
@@ -18,15 +18,13 @@ use std::sync::Arc;
 /// The way to whoever owns a foreign layer.
 #[derive(Debug)]
 pub(super) struct Owners {
-    proxied: Arc<Clients>,
-    direct: Arc<Clients>,
+    clients: Arc<Clients>,
 }
 
 impl Owners {
     pub(super) fn new() -> Self {
         Self {
-            proxied: Arc::new(Clients::guarded(false)),
-            direct: Arc::new(Clients::guarded(true)),
+            clients: Arc::new(Clients::guarded()),
         }
     }
 
@@ -67,9 +65,7 @@ impl Owners {
         place::check_public(&url).map_err(|reason| {
             Refusal::new(refusal::describe(&Method::GET, &url), Kind::Other, reason)
         })?;
-        let is_here = url.host_str().is_some_and(place::is_loopback);
-        let clients = if is_here { &self.direct } else { &self.proxied };
-        let endpoint = Arc::new(Endpoint::outside(&url, clients)?);
+        let endpoint = Arc::new(Endpoint::outside(&url, &self.clients)?);
         Ok(Repository::at(url, &endpoint, &job.from))
     }
 }

@@ -14,13 +14,15 @@ use crate::config::{HostConfig, Insecure};
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
-/// Small requests in flight to one host. Wide, since far registries are the normal case.
+/// Small requests in flight to one host where nothing else is said. Wide, since far registries are the
+/// normal case.
 const SMALL_REQUESTS: usize = 32;
 
 /// How long a loopback host may take to show whether it speaks TLS.
@@ -59,6 +61,8 @@ pub(super) struct Endpoint {
     pub(super) clients: Arc<Clients>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) requests: Semaphore,
+    /// Transfers at once that the user allows here, whatever is allowed elsewhere.
+    pub(super) concurrency: Option<usize>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -70,16 +74,14 @@ impl fmt::Debug for Endpoint {
 /// What hosts share within a process.
 #[derive(Debug)]
 pub(super) struct Shared {
-    proxied: Arc<Clients>,
-    direct: Arc<Clients>,
+    clients: Arc<Clients>,
     tokens: Arc<Tokens>,
 }
 
 impl Shared {
     pub(super) fn new() -> Self {
         Self {
-            proxied: Arc::new(Clients::new(false)),
-            direct: Arc::new(Clients::new(true)),
+            clients: Arc::new(Clients::new()),
             tokens: Arc::new(Tokens::default()),
         }
     }
@@ -118,16 +120,9 @@ impl Endpoint {
             None if loopback => None,
             Some(Insecure::SkipVerify) | None => Some("https"),
         });
-        let clients = Clients::for_host(&address, config, loopback)?.map_or_else(
-            || {
-                Arc::clone(if loopback {
-                    &shared.direct
-                } else {
-                    &shared.proxied
-                })
-            },
-            Arc::new,
-        );
+        let clients = Clients::for_host(&address, config)?
+            .map_or_else(|| Arc::clone(&shared.clients), Arc::new);
+        let concurrency = config.and_then(|c| c.concurrency).map(NonZero::get);
         Ok(Self {
             host: host.to_owned(),
             shares_credentials: loopback
@@ -145,7 +140,8 @@ impl Endpoint {
             not_before: Mutex::default(),
             clients,
             tokens: Arc::clone(&shared.tokens),
-            requests: Semaphore::new(SMALL_REQUESTS),
+            requests: Semaphore::new(concurrency.map_or(SMALL_REQUESTS, usize::from)),
+            concurrency: concurrency.map(usize::from),
         })
     }
 
@@ -184,6 +180,17 @@ impl Endpoint {
                 })
             })
             .await
+    }
+
+    /// Whether both are one registry, whatever names it is known by. Only for those that were asked.
+    pub(super) fn is_same_place(&self, other: &Self) -> bool {
+        let place = |endpoint: &Self| {
+            let base = endpoint.base.get()?;
+            let host = base.host_str()?;
+            let host = if is_loopback(host) { "localhost" } else { host };
+            Some((host.to_owned(), base.port_or_known_default()))
+        };
+        place(self).is_some_and(|own| place(other) == Some(own))
     }
 
     /// Which scheme a loopback host speaks: TLS if it does, else plain HTTP.

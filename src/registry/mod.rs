@@ -21,10 +21,13 @@ mod digest;
 mod ends;
 mod flights;
 mod foreign;
+mod grant;
+mod hint;
 mod host;
 mod manifest;
 mod narrow;
 mod place;
+mod proxy;
 mod refusal;
 mod retry;
 mod session;
@@ -266,6 +269,8 @@ impl Registries {
             for repository in distinct(askers) {
                 match repository.head_manifest(point).await {
                     Ok(Some(found)) => return Ok((repository, Some(found))),
+                    // a push goes to the first place that answers, not to the one that has something
+                    Ok(None) if access == Access::Push => return Ok((repository, None)),
                     Ok(None) if repository.is_anonymous() => {
                         missing.get_or_insert(repository);
                     }

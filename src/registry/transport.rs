@@ -7,10 +7,11 @@ use super::call::Call;
 use super::challenge::Challenge;
 use super::clients::Lane;
 use super::connection;
+use super::hint;
 use super::host::Endpoint;
 use super::place;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::retry::{self, LONGEST_PAUSE, Pauses, RETRIES};
+use super::retry::{self, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
 use crate::reference::Digest;
@@ -193,13 +194,13 @@ impl Repository {
         let base = self.endpoint.base().await;
         let own = base.is_ok_and(|base| same_origin(response.url(), base));
         let mut refusal = refusal::read(method, response, &self.who()).await;
-        let asked = refusal.retry_after.filter(|asked| *asked <= LONGEST_PAUSE);
-        if let Some(asked) = asked.filter(|_| own && refusal.transient()) {
+        if let Some(asked) = refusal.pause_asked().filter(|_| own) {
             self.endpoint.hold(asked);
         }
         if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
             refusal.refused_push = true;
-            return refusal.hinted(push_hint(&self.endpoint.host));
+            let hint = hint::for_push(&self.endpoint.host, &self.name, &refusal);
+            return refusal.hinted(hint);
         }
         refusal
     }
@@ -404,15 +405,6 @@ pub(super) async fn ping_url(endpoint: &Endpoint) -> Result<Url> {
     let base = endpoint.base().await?;
     base.join("v2/")
         .map_err(|error| Refusal::new("v2/", Kind::Other, error.to_string()))
-}
-
-/// A refused push is often a repository that nobody created: Quay answers 401 then, ECR 404.
-fn push_hint(host: &str) -> &'static str {
-    if host.ends_with(".amazonaws.com") {
-        "ECR creates no repositories on push: aws ecr create-repository --repository-name NAME"
-    } else {
-        "the repository may have to be created first, or these credentials may not push to it"
-    }
 }
 
 fn build(

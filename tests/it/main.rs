@@ -18,6 +18,7 @@ mod conflict;
 mod dry_run;
 mod names;
 mod platforms;
+mod reach;
 mod refusals;
 mod restore;
 mod round_trip;

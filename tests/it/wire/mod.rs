@@ -6,14 +6,22 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+mod challenges;
 mod copies;
+mod endpoints;
 mod faults;
 mod foreign;
+mod limits;
 mod logins;
 mod meanwhile;
 mod patience;
 mod platforms;
-mod server;
+mod secrets;
+mod secure;
+pub(crate) mod server;
+mod targets;
+pub(crate) mod tls;
+mod tokens;
 mod trust;
 mod uploads;
 
@@ -29,7 +37,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Adds up what it is told.
 #[derive(Default)]
@@ -199,7 +207,7 @@ fn index(registry: &Registry, repository: &str, manifests: &[(&str, &[u8])]) -> 
 }
 
 /// `a/b:1` with one config and one layer.
-fn simple(registry: &Registry) -> Vec<u8> {
+pub(crate) fn simple(registry: &Registry) -> Vec<u8> {
     let manifest = image(registry, "a/b", &[&bytes(1, 300), &bytes(2, 200_000)]);
     registry.put_manifest("a/b", "1", MANIFEST, &manifest);
     manifest

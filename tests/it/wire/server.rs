@@ -5,8 +5,8 @@ use sha2::{Digest as _, Sha256, Sha512};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -222,7 +222,7 @@ impl Registry {
             .collect()
     }
 
-    async fn serve(self, stream: TcpStream) {
+    pub(crate) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut stream = BufReader::new(stream);
         while let Some(mut request) = read_head(&mut stream).await {
             if let Some(how) = self.breaking(&request) {
@@ -246,7 +246,12 @@ impl Registry {
         state.breakers.iter_mut().find_map(|breaks| breaks(head))
     }
 
-    async fn break_off(self, mut stream: BufReader<TcpStream>, mut request: Request, how: Break) {
+    async fn break_off(
+        self,
+        mut stream: BufReader<impl AsyncRead + AsyncWrite + Unpin>,
+        mut request: Request,
+        how: Break,
+    ) {
         request.body = vec![0; how.after];
         if stream.read_exact(&mut request.body).await.is_err() {
             return;
@@ -264,7 +269,7 @@ impl Registry {
         }
     }
 
-    fn answer(&self, request: &Request) -> Reply {
+    pub(crate) fn answer(&self, request: &Request) -> Reply {
         let mut state = self.state.lock().unwrap();
         state.log.push(request.clone());
         let mut hooks = std::mem::take(&mut state.hooks);
@@ -430,7 +435,7 @@ fn hex(algorithm: &str, hash: &[u8]) -> String {
 
 /// Reads one request up to its body, which stays to be read; none at the end, and for what is no HTTP (a TLS
 /// greeting).
-pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+pub(crate) async fn read_head(stream: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Request> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await.ok()?;
     let line = String::from_utf8(line).ok()?;
@@ -439,6 +444,11 @@ pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<Reque
         .next()
         .filter(|m| m.bytes().all(|b| b.is_ascii_uppercase()))?;
     let target = words.next()?;
+    // through a proxy the whole URL comes
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map(|at| &rest[at..])?,
+        None => target,
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Some(Request {
         method: method.to_owned(),
@@ -451,7 +461,7 @@ pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<Reque
 
 /// The headers of a request or an answer, their names in lower case.
 pub(crate) async fn read_headers(
-    stream: &mut BufReader<TcpStream>,
+    stream: &mut BufReader<impl AsyncRead + Unpin>,
 ) -> Option<HashMap<String, String>> {
     let mut headers = HashMap::new();
     loop {
@@ -465,7 +475,11 @@ pub(crate) async fn read_headers(
 }
 
 /// Writes one answer; false when the connection is to end.
-pub(crate) async fn write(stream: &mut TcpStream, reply: &Reply, head: bool) -> bool {
+pub(crate) async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    reply: &Reply,
+    head: bool,
+) -> bool {
     let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
     for (name, value) in &reply.headers {
         write!(text, "{name}: {value}\r\n").unwrap();
