@@ -9,6 +9,7 @@
 mod copies;
 mod faults;
 mod logins;
+mod matrix;
 mod meanwhile;
 mod patience;
 mod server;

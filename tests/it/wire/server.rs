@@ -23,6 +23,12 @@ impl Request {
         self.headers.get(name).map(String::as_str)
     }
 
+    /// Of its body. No chunked bodies: a test must notice when one is sent.
+    pub(crate) fn length(&self) -> usize {
+        self.header("content-length")
+            .map_or(0, |v| v.parse().unwrap())
+    }
+
     pub(crate) fn is(&self, method: &str, part: &str) -> bool {
         self.method == method && self.path.contains(part)
     }
@@ -335,6 +341,14 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 
 /// Reads one request; none at the end, and for what is no HTTP (a TLS greeting).
 async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+    let mut request = read_head(stream).await?;
+    request.body = vec![0; request.length()];
+    stream.read_exact(&mut request.body).await.ok()?;
+    Some(request)
+}
+
+/// The same without the body, which stays to be read.
+pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await.ok()?;
     let line = String::from_utf8(line).ok()?;
@@ -344,32 +358,32 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         .filter(|m| m.bytes().all(|b| b.is_ascii_uppercase()))?;
     let target = words.next()?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Some(Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: read_headers(stream).await?,
+        body: Vec::new(),
+    })
+}
+
+/// The headers of a request or an answer, their names in lower case.
+pub(crate) async fn read_headers(
+    stream: &mut BufReader<TcpStream>,
+) -> Option<HashMap<String, String>> {
     let mut headers = HashMap::new();
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await.ok()?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
-            break;
+            return Some(headers);
         };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    // no chunked bodies: a test must notice when one is sent
-    let length = headers
-        .get("content-length")
-        .map_or(0, |v| v.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.ok()?;
-    Some(Request {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers,
-        body,
-    })
 }
 
 /// Writes one answer; false when the connection is to end.
-async fn write(stream: &mut TcpStream, reply: &Reply, head: bool) -> bool {
+pub(crate) async fn write(stream: &mut TcpStream, reply: &Reply, head: bool) -> bool {
     let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
     for (name, value) in &reply.headers {
         write!(text, "{name}: {value}\r\n").unwrap();
