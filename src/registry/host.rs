@@ -14,7 +14,7 @@ use crate::config::{HostConfig, Insecure};
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
@@ -50,8 +50,8 @@ pub(super) struct Endpoint {
     /// Scopes that challenges asked for besides the repository's own (a registry that knows it by
     /// another name): without them a body would be sent in vain each time.
     wanted: Mutex<HashMap<(String, Access), BTreeSet<String>>>,
-    /// Whether whole-blob uploads were refused here and pieces were not.
-    pub(super) in_pieces: AtomicBool,
+    /// The size of the pieces that were taken where whole blobs were refused; 0 where none were.
+    pub(super) piece: AtomicU64,
     /// Whether it ever answered.
     pub(super) answered: AtomicBool,
     /// Until when it asked to be left alone.
@@ -140,7 +140,7 @@ impl Endpoint {
             challenge: RwLock::new(None),
             asked: OnceCell::new(),
             wanted: Mutex::default(),
-            in_pieces: AtomicBool::new(false),
+            piece: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             not_before: Mutex::default(),
             clients,

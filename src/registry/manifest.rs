@@ -349,7 +349,8 @@ fn same(point: &str, found: Descriptor, response: &Response) -> Result<Descripto
     }
 }
 
-fn header_digest(headers: &HeaderMap) -> Option<Digest> {
+/// The digest that a registry says it has.
+pub(super) fn header_digest(headers: &HeaderMap) -> Option<Digest> {
     header(headers, &CONTENT_DIGEST)?.parse().ok()
 }
 

@@ -25,6 +25,7 @@ mod manifest;
 mod place;
 mod refusal;
 mod retry;
+mod session;
 mod token;
 mod transport;
 mod upload;

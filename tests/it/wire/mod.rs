@@ -14,6 +14,7 @@ mod meanwhile;
 mod patience;
 mod server;
 mod trust;
+mod uploads;
 
 use image_cloner::config::HostConfig;
 use image_cloner::credentials::Credentials;

@@ -39,7 +39,7 @@ async fn silent(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static)
 }
 
 /// From here on timers fire as soon as nothing else is left to do.
-fn run_the_clock() {
+pub(super) fn run_the_clock() {
     PAUSED.with(|paused| {
         if !paused.replace(true) {
             tokio::time::pause();

@@ -1,7 +1,7 @@
 //! A registry in this process: it answers by the distribution specification, remembers what it was
 //! asked, and misbehaves where a test tells it to.
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,19 @@ impl Reply {
 }
 
 type Hook = Box<dyn FnMut(&Request) -> Option<Reply> + Send>;
+type Amendment = Box<dyn FnMut(&Request, Reply) -> Reply + Send>;
+type Breaker = Box<dyn FnMut(&Request) -> Option<Break> + Send>;
+
+/// How a request breaks in the middle of its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Break {
+    /// After so many bytes. The upload has them then.
+    pub(crate) after: usize,
+    /// What is answered before the connection is closed.
+    pub(crate) reply: Option<Reply>,
+    /// The connection is not closed, only never read from again.
+    pub(crate) silent: bool,
+}
 
 #[derive(Default)]
 struct State {
@@ -93,6 +106,8 @@ struct State {
     uploads: HashMap<String, Vec<u8>>,
     log: Vec<Request>,
     hooks: Vec<Hook>,
+    amendments: Vec<Amendment>,
+    breakers: Vec<Breaker>,
 }
 
 /// The registry; its contents can be read and set from the test.
@@ -130,11 +145,25 @@ impl Registry {
         self.state.lock().unwrap().hooks.push(Box::new(hook));
     }
 
+    /// Given what the registry answers, to be answered otherwise.
+    pub(crate) fn amend(&self, amend: impl FnMut(&Request, Reply) -> Reply + Send + 'static) {
+        let mut state = self.state.lock().unwrap();
+        state.amendments.push(Box::new(amend));
+    }
+
+    /// Asked with a request's head whether it breaks. One that does is not in the log.
+    pub(crate) fn breaks(&self, breaks: impl FnMut(&Request) -> Option<Break> + Send + 'static) {
+        self.state.lock().unwrap().breakers.push(Box::new(breaks));
+    }
+
     pub(crate) fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
-        let digest = digest(bytes);
-        let key = (repository.to_owned(), digest.clone());
+        self.put_blob_as(repository, &digest(bytes), bytes)
+    }
+
+    pub(crate) fn put_blob_as(&self, repository: &str, digest: &str, bytes: &[u8]) -> String {
+        let key = (repository.to_owned(), digest.to_owned());
         self.state.lock().unwrap().blobs.insert(key, bytes.to_vec());
-        digest
+        digest.to_owned()
     }
 
     pub(crate) fn put_manifest(&self, repository: &str, point: &str, kind: &str, bytes: &[u8]) {
@@ -195,12 +224,43 @@ impl Registry {
 
     async fn serve(self, stream: TcpStream) {
         let mut stream = BufReader::new(stream);
-        while let Some(request) = read(&mut stream).await {
+        while let Some(mut request) = read_head(&mut stream).await {
+            if let Some(how) = self.breaking(&request) {
+                self.break_off(stream, request, how).await;
+                return;
+            }
+            request.body = vec![0; request.length()];
+            if stream.read_exact(&mut request.body).await.is_err() {
+                return;
+            }
             let reply = self.answer(&request);
             let head = request.method == "HEAD";
             if !write(stream.get_mut(), &reply, head).await {
                 return;
             }
+        }
+    }
+
+    fn breaking(&self, head: &Request) -> Option<Break> {
+        let mut state = self.state.lock().unwrap();
+        state.breakers.iter_mut().find_map(|breaks| breaks(head))
+    }
+
+    async fn break_off(self, mut stream: BufReader<TcpStream>, mut request: Request, how: Break) {
+        request.body = vec![0; how.after];
+        if stream.read_exact(&mut request.body).await.is_err() {
+            return;
+        }
+        let id = request.path.rsplit('/').next().unwrap();
+        if let Some(upload) = self.state.lock().unwrap().uploads.get_mut(id) {
+            upload.extend_from_slice(&request.body);
+        }
+        if let Some(reply) = &how.reply {
+            write(stream.get_mut(), reply, false).await;
+        }
+        if how.silent {
+            super::patience::run_the_clock();
+            std::future::pending::<()>().await;
         }
     }
 
@@ -211,7 +271,11 @@ impl Registry {
         let hooked = hooks.iter_mut().find_map(|hook| hook(request));
         state.hooks = hooks;
         state.manifests.extend(self.later.lock().unwrap().drain(..));
-        hooked.unwrap_or_else(|| state.answer(request))
+        let mut reply = hooked.unwrap_or_else(|| state.answer(request));
+        for amend in &mut state.amendments {
+            reply = amend(request, reply);
+        }
+        reply
     }
 }
 
@@ -314,15 +378,27 @@ impl State {
         if request.parameter("_state").as_deref() != Some("a/b") {
             return Reply::error(400, "BLOB_UPLOAD_INVALID", "the query was lost");
         }
-        upload.extend_from_slice(&request.body);
         let location = format!("/v2/{repository}/blobs/uploads/{id}?_state=a%2Fb");
+        if request.method == "GET" {
+            let range = format!("0-{}", upload.len().saturating_sub(1));
+            return Reply::new(204)
+                .header("Location", location)
+                .header("Range", range);
+        }
+        let range = request
+            .header("content-range")
+            .and_then(|r| r.split_once('-'));
+        if range.is_some_and(|(start, _)| start != upload.len().to_string()) {
+            return Reply::error(416, "BLOB_UPLOAD_INVALID", "not where this upload is");
+        }
+        upload.extend_from_slice(&request.body);
         if request.method == "PATCH" {
             return Reply::new(202).header("Location", location);
         }
         let Some(wanted) = request.parameter("digest") else {
             return Reply::error(400, "DIGEST_INVALID", "no digest");
         };
-        if digest(upload) != wanted {
+        if digest_like(&wanted, upload) != wanted {
             return Reply::error(400, "DIGEST_INVALID", "provided digest did not match");
         }
         let bytes = upload.clone();
@@ -332,22 +408,28 @@ impl State {
 }
 
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(bytes) {
+    hex("sha256:", &Sha256::digest(bytes))
+}
+
+/// The digest by the algorithm of another one.
+pub(crate) fn digest_like(other: &str, bytes: &[u8]) -> String {
+    if other.starts_with("sha512:") {
+        hex("sha512:", &Sha512::digest(bytes))
+    } else {
+        digest(bytes)
+    }
+}
+
+fn hex(algorithm: &str, hash: &[u8]) -> String {
+    let mut text = algorithm.to_owned();
+    for byte in hash {
         write!(text, "{byte:02x}").unwrap();
     }
     text
 }
 
-/// Reads one request; none at the end, and for what is no HTTP (a TLS greeting).
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut request = read_head(stream).await?;
-    request.body = vec![0; request.length()];
-    stream.read_exact(&mut request.body).await.ok()?;
-    Some(request)
-}
-
-/// The same without the body, which stays to be read.
+/// Reads one request up to its body, which stays to be read; none at the end, and for what is no HTTP (a TLS
+/// greeting).
 pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await.ok()?;
