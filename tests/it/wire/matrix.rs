@@ -41,6 +41,7 @@ async fn the_big_blob_is_cut_midway() {
         trial.comes_out_complete(side).await;
         match side {
             Side::Source => trial.reads_the_big_blob_once(),
+            // Distribution 2 gives up an upload whose request broke; `uploads` has one that does not
             Side::Target => {}
         }
     }
@@ -168,6 +169,7 @@ async fn a_blob_stalls() {
         trial.comes_out_complete(side).await;
         match side {
             Side::Source => trial.reads_the_big_blob_once(),
+            // Distribution 2 gives up an upload whose request broke; `uploads` has one that does not
             Side::Target => {}
         }
     }

@@ -59,14 +59,10 @@ http:
         Some(registry)
     }
 
-    /// Ends it at once.
-    pub(super) fn stop(&mut self) {
+    /// Ends it at once, and starts it again on the same port and storage.
+    pub(super) async fn restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-    }
-
-    /// Starts it once more, on the same port and storage.
-    pub(super) async fn start_again(&mut self) {
         self.process = spawn(&self.folder);
         self.answers().await;
     }

@@ -37,9 +37,6 @@ pub(super) type Rule = Box<dyn FnMut(&Request) -> Option<Fault> + Send>;
 #[derive(Debug, Clone)]
 pub(super) struct Passed {
     pub(super) request: Request,
-    /// Bytes of bodies that were handed on, there and back.
-    pub(super) up: u64,
-    pub(super) down: u64,
     /// What the registry answered; none where nobody was told.
     pub(super) status: Option<u16>,
 }
@@ -176,8 +173,6 @@ impl Shared {
         }
         let mut passed = Passed {
             request,
-            up: 0,
-            down: 0,
             status: None,
         };
         // at once: what the end of this proxy ends passed too
@@ -221,7 +216,7 @@ impl Shared {
         let (mut sent, mut whole) = (false, true);
         if request.body.is_empty() && length > 0 {
             sent = !matches!(fault, None | Some(Fault::Lost));
-            let carried = carry(self, client, &mut registry, length, fault, &mut passed.up).await;
+            let carried = carry(self, client, &mut registry, length, fault).await;
             // an answer that does not wait for the whole body is an answer all the same
             whole = carried?;
         } else {
@@ -269,12 +264,12 @@ impl Shared {
         written.map_err(|_| Broken)?;
         match length {
             Some(length) => {
-                let carried = carry(self, registry, client, length, fault, &mut passed.down);
+                let carried = carry(self, registry, client, length, fault);
                 if carried.await? { Ok(()) } else { Err(Broken) }
             }
             None => {
                 let copied = tokio::io::copy(registry, client).await;
-                passed.down += copied.map_err(|_| Broken)?;
+                copied.map_err(|_| Broken)?;
                 Err(Broken)
             }
         }
@@ -288,13 +283,11 @@ async fn carry(
     to: &mut (impl AsyncWrite + Unpin),
     length: u64,
     fault: Option<&Fault>,
-    count: &mut u64,
 ) -> Result<bool, Broken> {
     let half = length / 2;
     for (part, fault) in [(half, fault), (length - half, None)] {
         let copied = tokio::io::copy(&mut from.take(part), to).await;
         let Ok(copied) = copied else { return Ok(false) };
-        *count += copied;
         if copied < part {
             return Err(Broken);
         }
@@ -314,7 +307,7 @@ async fn carry(
                 let byte = from.read_u8().await.map_err(|_| Broken)?;
                 to.write_u8(byte ^ 1).await.map_err(|_| Broken)?;
                 let rest = tokio::io::copy(&mut from.take(length - half - 1), to).await;
-                *count += 1 + rest.map_err(|_| Broken)?;
+                rest.map_err(|_| Broken)?;
                 return Ok(true);
             }
             _ => {}

@@ -1,7 +1,8 @@
 //! The same with the program itself: killed and started again, interrupted, and registries that restart.
 
 use super::proxy::Fault;
-use super::trial::{Side, Trial, moves_the_big_blob};
+use super::trial::{Side, Trial, moves_the_big_blob, refusal};
+use crate::wire::server::Request;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -119,32 +120,39 @@ fn pushes_no_tag_twice(trial: &Trial) {
 }
 
 #[tokio::test]
+async fn a_wait_is_said_where_there_is_no_terminal() {
+    let mut first = true;
+    let rule = move |r: &Request| {
+        let late = r.is("PUT", "/manifests/1") && std::mem::take(&mut first);
+        late.then(|| refusal(429, Some(1)))
+    };
+    let Some(trial) = Trial::with(Side::Target, rule).await else {
+        return;
+    };
+    let (code, said) = end(start(&trial).await).await;
+    assert_eq!(code, Some(0), "{said}");
+    let wait = format!("  waiting 1 s: {} asks for it", trial.target.host);
+    let lines: Vec<_> = said.lines().filter(|l| l.contains("waiting")).collect();
+    assert!(lines.len() == 1 && lines[0].ends_with(&wait), "{said}");
+}
+
+#[tokio::test]
 async fn a_registry_is_restarted_in_the_middle() {
     for side in Side::BOTH {
         let Some(mut trial) = Trial::prepare().await else {
             return;
         };
-        // the other side holds the blob, so that this one is in the middle of it
-        let other = if side == Side::Source {
-            Side::Target
-        } else {
-            Side::Source
-        };
-        hold(&trial, other);
+        // both are in the middle of a blob whose source holds it
+        hold(&trial, Side::Source);
         let copier = start(&trial).await;
-        trial.side(other).holds().await;
+        trial.source.holds().await;
         trial.side(side).go_away();
         let registry = match side {
             Side::Source => &mut trial.source_registry,
             Side::Target => &mut trial.target_registry,
         };
-        registry.stop();
-        trial.side(other).behave();
-        let registry = match side {
-            Side::Source => &mut trial.source_registry,
-            Side::Target => &mut trial.target_registry,
-        };
-        registry.start_again().await;
+        registry.restart().await;
+        trial.source.behave();
         trial.side(side).come_back().await;
 
         finish(&trial, copier).await;
