@@ -266,7 +266,7 @@ impl Reading {
         let what = refusal::describe(&Method::GET, response.url());
         match response.status() {
             StatusCode::PARTIAL_CONTENT if self.trail.at() > 0 => {
-                self.check_range(&what, &response)?
+                self.check_range(&what, &response)?;
             }
             // a server without Range starts again: what passed before is dropped
             StatusCode::OK if self.trail.at() > 0 => self.skip = self.trail.at(),

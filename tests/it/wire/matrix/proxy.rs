@@ -4,6 +4,7 @@
 use super::images::Repositories;
 use super::lapse;
 use crate::wire::server::{self, Reply, Request};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -199,12 +200,12 @@ impl Shared {
         let request = &passed.request;
         let mut head = format!("{} {}", request.method, request.path);
         if !request.query.is_empty() {
-            head += &format!("?{}", request.query);
+            let _ = write!(head, "?{}", request.query);
         }
         head += " HTTP/1.1\r\nConnection: close\r\n";
         for (name, value) in &request.headers {
             if name != "connection" {
-                head += &format!("{name}: {value}\r\n");
+                let _ = write!(head, "{name}: {value}\r\n");
             }
         }
         registry
@@ -252,7 +253,7 @@ impl Shared {
         let length: Option<u64> = if bodiless { Some(0) } else { length };
         let mut head = line;
         for (name, value) in headers.iter().filter(|(name, _)| *name != "connection") {
-            head += &format!("{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         // without a length the end of the connection is the end of the body
         head += if length.is_some() {

@@ -3,6 +3,7 @@
 use super::proxy::Fault;
 use super::trial::{Side, Trial, moves_the_big_blob, refusal};
 use crate::wire::server::Request;
+use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -29,7 +30,8 @@ async fn start(trial: &Trial) -> Child {
         .unwrap();
     let mut list = String::new();
     for image in &trial.images {
-        list += &format!("{}/{}:{}\n", trial.source.host, image.repository, image.tag);
+        let name = format!("{}:{}", image.repository, image.tag);
+        let _ = writeln!(list, "{}/{name}", trial.source.host);
     }
     let mut stdin = copier.stdin.take().unwrap();
     stdin.write_all(list.as_bytes()).await.unwrap();
