@@ -27,7 +27,7 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
 /// Registries take 4 MiB at least; some take more.
 const CAP: usize = 8 * 1024 * 1024;
 
-/// How often a manifest is asked for again whose body broke off.
+/// How often a manifest is asked for again whose body broke off or was wrong.
 const BROKEN_BODIES: usize = 2;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -139,21 +139,22 @@ impl Repository {
         let url = self.url(&format!("manifests/{point}")).await?;
         let what = refusal::describe(&Method::GET, &url);
         let call = Call::new(Method::GET, url).header(ACCEPT, ACCEPTED);
-        let (headers, bytes) = self.read(&call).await?;
         // a tag has no colon; what was asked for by digest must be that, whatever the header says
         let pinned = point.parse::<Digest>().ok();
-        let named = pinned.or_else(|| header_digest(&headers));
-        let digest = match named {
-            Some(named) => {
-                let actual = digest::of(named.algorithm(), &bytes);
-                if actual != named {
-                    let detail = format!("the bytes are {actual}, not {named}");
-                    return Err(Refusal::new(what, Kind::Corrupt, detail));
+        let (headers, bytes, digest) = self
+            .read(&call, |headers, bytes| {
+                let named = pinned.clone().or_else(|| header_digest(headers));
+                let algorithm = named.as_ref().map_or("sha256", Digest::algorithm);
+                let actual = digest::of(algorithm, bytes);
+                match named {
+                    Some(named) if named != actual => {
+                        let detail = format!("the bytes are {actual}, not {named}");
+                        Err(Refusal::new(&what, Kind::Corrupt, detail))
+                    }
+                    _ => Ok(actual),
                 }
-                named
-            }
-            None => digest::of("sha256", &bytes),
-        };
+            })
+            .await?;
         let served = header(&headers, &CONTENT_TYPE);
         Manifest::read(&what, bytes, digest, served.as_deref())
     }
@@ -164,7 +165,7 @@ impl Repository {
         let call = Call::new(Method::GET, url)
             .header(ACCEPT, ACCEPTED)
             .header(ACCEPT, "*/*");
-        let (headers, bytes) = match self.read(&call).await {
+        let (headers, bytes, ()) = match self.read(&call, |_, _| Ok(())).await {
             Ok(read) => read,
             Err(refusal) if refusal.is_not_found() => return Ok(None),
             Err(refusal) => return Err(refusal),
@@ -180,8 +181,12 @@ impl Repository {
         }))
     }
 
-    /// A manifest's bytes; asked for again where they break off.
-    async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
+    /// A manifest's bytes, and what a check of them gave; asked for again where they break off or come wrong.
+    async fn read<T>(
+        &self,
+        call: &Call,
+        check: impl Fn(&HeaderMap, &[u8]) -> Result<T>,
+    ) -> Result<(HeaderMap, Bytes, T)> {
         let mut pauses = Pauses::new(&self.endpoint, BROKEN_BODIES);
         loop {
             let response = self.send(call).await?;
@@ -189,9 +194,11 @@ impl Repository {
                 return Err(self.refuse(&Method::GET, response).await);
             }
             let headers = response.headers().clone();
-            match connection::capped(response, CAP).await {
-                Ok(bytes) => return Ok((headers, Bytes::from(bytes))),
-                Err(refusal) if refusal.transient() => {
+            let read = connection::capped(response, CAP).await;
+            let checked = read.and_then(|bytes| Ok((check(&headers, &bytes)?, bytes)));
+            match checked {
+                Ok((checked, bytes)) => return Ok((headers, Bytes::from(bytes), checked)),
+                Err(refusal) if refusal.transient() || refusal.kind == Kind::Corrupt => {
                     let pause = pauses.after(refusal)?;
                     self.pause(pause).await;
                 }
