@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
+use image_cloner::registry::Extras;
 use image_cloner::target::Layout;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -148,6 +149,18 @@ pub(crate) struct Copying {
     /// Images under way at once, and blob transfers at once per registry
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: Option<u16>,
+    /// Copy signatures, attestations and SBOMs that refer to the images too
+    #[arg(long)]
+    pub(crate) referrers: bool,
+}
+
+impl Copying {
+    /// What is copied besides the images.
+    pub(crate) fn extras(&self) -> Extras {
+        Extras {
+            referrers: self.referrers,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -173,6 +173,9 @@ impl Job<'_> {
             if real && !self.confirmed(&plan, &survey)? {
                 return Err(Stopped::cancelled());
             }
+        } else {
+            let survey = images.outlook(&plan.copies).await;
+            self.terminal.notes(&report::shortages(&survey));
         }
         Ok(Ready {
             cluster: self.cluster,
@@ -221,6 +224,7 @@ impl Job<'_> {
     fn options(&self) -> Options {
         Options {
             wait: self.args.running.wait.then_some(self.args.running.timeout),
+            extras: self.args.copying.extras(),
             dry_run: self.args.running.dry_run.into(),
             stop: self.terminal.stop.clone(),
         }

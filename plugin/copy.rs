@@ -10,6 +10,7 @@ use image_cloner::execute::{Images, Observer, Options};
 use image_cloner::outcome::{DryRun, Failure, Outcome};
 use image_cloner::plan::Copy;
 use image_cloner::reference::Reference;
+use image_cloner::report;
 use image_cloner::target::NameError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
     let report = args.report.as_deref().map(Report::create).transpose()?;
     let options = Options {
         stop: terminal.stop.clone(),
+        extras: args.copying.extras(),
         ..Options::default()
     };
     let images = Images::new(
@@ -35,6 +37,9 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
         options.clone(),
     );
     let started = Instant::now();
+    let survey = async { Ok(images.outlook(&copies).await) };
+    let survey = terminal.unless_interrupted(survey).await?;
+    terminal.notes(&report::shortages(&survey));
     let progress = Progress::of_images(terminal, copies.len());
     let observer: Arc<dyn Observer> = progress.clone();
     let outcome = Outcome {
@@ -90,6 +95,7 @@ async fn copy_as(
         to: Some(reference.registry().to_owned()),
         layout: args.copying.layout,
         concurrency: args.copying.concurrency,
+        referrers: args.copying.referrers,
     };
     let target = settings
         .target(&copying, None)

@@ -103,6 +103,7 @@ pub(crate) async fn target(
         to: Some(typed),
         layout: copying.layout,
         concurrency: copying.concurrency,
+        referrers: copying.referrers,
     };
     settings
         .target(&named, Some(cluster))

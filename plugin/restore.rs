@@ -41,6 +41,7 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
             wait: args.running.wait.then_some(args.running.timeout),
             dry_run: args.running.dry_run.into(),
             stop: terminal.stop.clone(),
+            ..Options::default()
         },
         observer: progress.clone(),
     };

@@ -47,6 +47,8 @@ pub trait Observer: Send + Sync {
 pub struct Options {
     /// Follow each rollout for so long.
     pub wait: Option<Duration>,
+    /// What is copied besides the images.
+    pub extras: registry::Extras,
     /// Whether anything is written at all.
     pub dry_run: DryRun,
     /// Cancelled when the run is to end early: nothing new is begun, what is half done is abandoned where

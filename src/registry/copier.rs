@@ -3,8 +3,10 @@
 //! Decides nothing; carries what the engine tells to an observer.
 
 use super::Error;
-use super::copy::Engine;
+use super::copy::{Engine, Place};
 use super::ends::{Source, Target};
+use super::flights::Flights;
+use super::referrers::{self, Referrers};
 use super::transport::Event;
 use crate::reference::Digest;
 use std::time::Duration;
@@ -21,6 +23,8 @@ pub struct Copied {
     pub bytes: u64,
     /// The tag under which the target's former content was kept, if the tag moved.
     pub kept: Option<String>,
+    /// What became of its signatures, attestations and SBOMs, where those were asked for.
+    pub referrers: Option<Referrers>,
 }
 
 impl Copied {
@@ -31,6 +35,7 @@ impl Copied {
             present: true,
             bytes: 0,
             kept: None,
+            referrers: None,
         }
     }
 }
@@ -49,6 +54,16 @@ pub trait Progress: Send + Sync {
 #[derive(Debug)]
 pub struct Copier {
     engine: Engine,
+    extras: Extras,
+    /// Manifests whose referrers are on their way.
+    subjects: Flights<Place>,
+}
+
+/// What is copied besides the images themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extras {
+    /// Signatures, attestations and SBOMs that refer to an image.
+    pub referrers: bool,
 }
 
 impl Copier {
@@ -59,7 +74,15 @@ impl Copier {
     pub fn new(concurrency: usize) -> Self {
         Self {
             engine: Engine::new(concurrency),
+            extras: Extras::default(),
+            subjects: Flights::default(),
         }
+    }
+
+    /// The same engine, copying more than images.
+    #[must_use]
+    pub fn with(self, extras: Extras) -> Self {
+        Self { extras, ..self }
     }
 
     /// Copies one image. `verify` proves one that is there already complete, and repairs it where it is
@@ -80,7 +103,15 @@ impl Copier {
             Event::Carried(bytes) => progress.carried(bytes),
             Event::Waiting(host, pause) => progress.waiting(&host, pause),
         };
-        let work = self.engine.copy(source, target, verify, &told);
+        let work = async {
+            let mut copied = self.engine.copy(source, target, verify, &told).await?;
+            if self.extras.referrers {
+                let ends = (source, target);
+                let found = referrers::copy(&self.engine, &self.subjects, ends, &told).await;
+                copied.referrers = Some(found);
+            }
+            Ok(copied)
+        };
         tokio::pin!(work);
         let copied = loop {
             tokio::select! {
@@ -92,6 +123,6 @@ impl Copier {
         while let Ok(event) = events.try_recv() {
             relay(event);
         }
-        Ok(copied?)
+        copied
     }
 }

@@ -27,6 +27,21 @@ impl Source {
         &self.digest
     }
 
+    /// The registry, as references name it.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// As whom it is read; none when anonymous.
+    pub fn user(&self) -> Option<&str> {
+        self.repository.user()
+    }
+
+    /// How many manifests a copy reads at the least.
+    pub fn least_reads(&self) -> u64 {
+        if self.is_index() { 2 } else { 1 }
+    }
+
     /// Whether the registry calls it an index (OCI) or a manifest list (Docker).
     pub(super) fn is_index(&self) -> bool {
         [OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE]

@@ -15,7 +15,7 @@ use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
     OCI_IMAGE_MEDIA_TYPE, OciDescriptor,
 };
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
 use reqwest::{Method, Response, StatusCode};
 
 /// What is asked for; a registry may convert to an older form whatever is not listed.
@@ -179,7 +179,7 @@ impl Repository {
     }
 
     /// A manifest's bytes; asked for again where they break off.
-    async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
+    pub(super) async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
         let mut pauses = Pauses::new(&self.endpoint, BROKEN_BODIES);
         loop {
             let response = self.send(call).await?;
@@ -200,17 +200,32 @@ impl Repository {
 
     /// Pushes a manifest under a tag or its digest.
     pub(super) async fn put_manifest(&self, point: &str, manifest: &Manifest) -> Result<()> {
+        self.push_manifest(point, manifest, None).await.map(drop)
+    }
+
+    /// The same, where the point still has the version that was read, as far as the registry looks at that;
+    /// gives the headers of the answer.
+    pub(super) async fn push_manifest(
+        &self,
+        point: &str,
+        manifest: &Manifest,
+        version: Option<&str>,
+    ) -> Result<HeaderMap> {
         let url = self.url(&format!("manifests/{point}")).await?;
         let what = refusal::describe(&Method::PUT, &url);
-        let call = Call::new(Method::PUT, url)
+        let mut call = Call::new(Method::PUT, url)
             .header(CONTENT_TYPE, &manifest.media_type)
             .body(manifest.bytes.clone());
+        if let Some(version) = version {
+            call = call.header(IF_MATCH, version);
+        }
         let response = self.send(&call).await?;
         if !response.status().is_success() {
             return Err(self.refuse(&Method::PUT, response).await);
         }
         // neither Location nor digest need be there (ECR)
-        let stored = header_digest(response.headers());
+        let headers = response.headers().clone();
+        let stored = header_digest(&headers);
         drain(response).await;
         match stored {
             Some(stored)
@@ -223,7 +238,7 @@ impl Repository {
                 );
                 Err(Refusal::new(what, Kind::Corrupt, detail))
             }
-            _ => Ok(()),
+            _ => Ok(headers),
         }
     }
 }

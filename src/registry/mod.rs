@@ -23,14 +23,19 @@ mod flights;
 mod host;
 mod manifest;
 mod place;
+mod quota;
+mod recall;
+mod referrers;
 mod refusal;
 mod retry;
 mod token;
 mod transport;
 mod upload;
 
-pub use copier::{Copied, Copier, Progress};
+pub use copier::{Copied, Copier, Extras, Progress};
 pub use ends::{Source, Target};
+pub use quota::Quota;
+pub use referrers::Referrers;
 
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
@@ -168,12 +173,14 @@ impl Registries {
         Ok(sizes.values().sum())
     }
 
+    /// What this source's registry still lets its reader read, as far as it has said so.
+    pub fn quota(&self, source: &Source) -> Option<Quota> {
+        source.repository.quota()
+    }
+
     /// The digests that an index names as its platforms'; none for an image that is no index.
     pub async fn children(&self, source: &Source) -> Result<Vec<Digest>, Error> {
-        let manifest = source
-            .repository
-            .get_manifest(source.digest().as_str())
-            .await?;
+        let manifest = source.repository.recall_manifest(source.digest()).await?;
         Ok(manifest
             .children
             .into_iter()
@@ -336,7 +343,7 @@ fn sum<'a>(
         if seen(&mut sizes.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());
         }
-        let manifest = repository.get_manifest(digest.as_str()).await?;
+        let manifest = repository.recall_manifest(&digest).await?;
         manifest::check_depth(&digest, depth)?;
         {
             let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);

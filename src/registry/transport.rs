@@ -8,6 +8,7 @@ use super::challenge::Challenge;
 use super::clients::Lane;
 use super::connection;
 use super::host::Endpoint;
+use super::quota::Quota;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{self, LONGEST_PAUSE, Pauses, RETRIES};
 use super::token::{self, Asked};
@@ -87,6 +88,11 @@ impl Repository {
         self.credentials == other.credentials
     }
 
+    /// Whether both are one repository of one registry.
+    pub(super) fn is_place_of(&self, other: &Self) -> bool {
+        self.endpoint.host == other.endpoint.host && self.name == other.name
+    }
+
     /// The same, telling of what it does.
     pub(super) fn telling(&self, told: &UnboundedSender<Event>) -> Self {
         Self {
@@ -102,6 +108,16 @@ impl Repository {
 
     pub(super) fn is_anonymous(&self) -> bool {
         self.credentials == Credentials::Anonymous
+    }
+
+    /// As whom is asked, where that has a name.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.credentials.user()
+    }
+
+    /// What the registry still lets be read here by who asks.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        self.endpoint.quotas.of(&self.credentials)
     }
 
     pub(super) fn tell(&self, event: Event) {
@@ -173,6 +189,12 @@ impl Repository {
         let asked = refusal.retry_after.filter(|asked| *asked <= LONGEST_PAUSE);
         if let Some(asked) = asked.filter(|_| own && refusal.transient()) {
             self.endpoint.hold(asked);
+        }
+        if own
+            && refusal.status() == Some(StatusCode::TOO_MANY_REQUESTS)
+            && let Some(quota) = self.quota()
+        {
+            refusal = quota.explain(refusal, &self.endpoint.host, self.is_anonymous());
         }
         if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
             refusal.refused_push = true;
@@ -317,6 +339,9 @@ impl Repository {
             let response = self.execute(call, request).await?;
             if own {
                 self.endpoint.answered.store(true, Ordering::Relaxed);
+                self.endpoint
+                    .quotas
+                    .learn(&self.credentials, response.headers());
             }
             let Some(next) = redirect(&response) else {
                 return Ok(response);

@@ -11,6 +11,8 @@ mod faults;
 mod logins;
 mod meanwhile;
 mod patience;
+mod quotas;
+mod referrers;
 mod server;
 mod trust;
 
