@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
-use image_cloner::registry::Extras;
+use image_cloner::platform::PlatformChoice;
+use image_cloner::registry;
 use image_cloner::target::Layout;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -138,7 +139,7 @@ impl Selecting {
 }
 
 /// Where copies go and how.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Copying {
     /// Target registry, HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "REGISTRY")]
@@ -146,19 +147,50 @@ pub(crate) struct Copying {
     /// How copies are named: mirror keeps paths, flat is for registries without nested ones
     #[arg(long, value_name = "LAYOUT")]
     pub(crate) layout: Option<Layout>,
-    /// Images under way at once, and blob transfers at once per registry
+    /// Transfers of big blobs at once per registry [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: Option<u16>,
+    /// What to copy of images for several platforms: all, those of the cluster's nodes, or a list
+    #[arg(long, value_name = "all|cluster|OS/ARCH,...")]
+    pub(crate) platform: Option<PlatformChoice>,
+    /// Layers whose owner lets nobody else give them out: leave them to him, or copy them too
+    #[arg(
+        long,
+        value_name = "copy|skip",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub(crate) foreign_layers: ForeignLayers,
     /// Copy signatures, attestations and SBOMs that refer to the images too
     #[arg(long)]
     pub(crate) referrers: bool,
 }
 
 impl Copying {
-    /// What is copied besides the images.
-    pub(crate) fn extras(&self) -> Extras {
-        Extras {
+    pub(crate) fn extras(&self) -> registry::Extras {
+        registry::Extras {
+            foreign_layers: self.foreign_layers.into(),
             referrers: self.referrers,
+        }
+    }
+}
+
+/// What becomes of foreign layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ForeignLayers {
+    // Copy them too
+    Copy,
+    // Leave them where they are
+    #[default]
+    Skip,
+}
+
+impl From<ForeignLayers> for registry::ForeignLayers {
+    fn from(layers: ForeignLayers) -> Self {
+        match layers {
+            ForeignLayers::Copy => Self::Copy,
+            ForeignLayers::Skip => Self::Skip,
         }
     }
 }

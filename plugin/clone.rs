@@ -12,6 +12,7 @@ use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
 use image_cloner::plan::{self, Decision, Observed, Plan, Planned, Policy, PullAccess};
+use image_cloner::platform::Platforms;
 use image_cloner::report::{self, Scene};
 use image_cloner::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +56,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
         None if choose => interactive::target(&settings, &args.copying, &cluster).await?,
         None => return Err(Settings::no_target()),
     };
+    let platforms = settings.platforms(&args.copying, Some(&cluster)).await?;
     let observation = cluster.observe(&selection, &target.registry).await?;
     for note in &observation.notes {
         terminal.note(note);
@@ -68,6 +70,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
         settings: &settings,
         cluster,
         target,
+        platforms,
         terminal,
     };
     let review = choose || selection.is_broad();
@@ -100,6 +103,7 @@ struct Job<'a> {
     settings: &'a Settings,
     cluster: Cluster,
     target: Target,
+    platforms: Platforms,
     terminal: &'a Terminal,
 }
 
@@ -224,8 +228,9 @@ impl Job<'_> {
     fn options(&self) -> Options {
         Options {
             wait: self.args.running.wait.then_some(self.args.running.timeout),
-            extras: self.args.copying.extras(),
             dry_run: self.args.running.dry_run.into(),
+            platforms: self.platforms.clone(),
+            extras: self.args.copying.extras(),
             stop: self.terminal.stop.clone(),
         }
     }
@@ -328,6 +333,7 @@ impl Job<'_> {
                 target: &self.target.registry,
                 push_as: self.target.user(),
                 pull_secret: user.map(|user| (PULL_SECRET, user)),
+                platforms: &self.platforms,
                 width: self.terminal.width,
                 wide: self.args.running.output == Some(Output::Wide),
             },

@@ -19,12 +19,14 @@ use tokio::io::AsyncReadExt;
 
 pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let settings = Settings::load()?;
+    let platforms = settings.platforms(&args.copying, None).await?;
     let (copies, target) = terminal
         .unless_interrupted(prepare(&args, &settings))
         .await?;
     let report = args.report.as_deref().map(Report::create).transpose()?;
     let options = Options {
         stop: terminal.stop.clone(),
+        platforms,
         extras: args.copying.extras(),
         ..Options::default()
     };
@@ -93,9 +95,7 @@ async fn copy_as(
     let reference = Reference::parse(name)?;
     let copying = Copying {
         to: Some(reference.registry().to_owned()),
-        layout: args.copying.layout,
-        concurrency: args.copying.concurrency,
-        referrers: args.copying.referrers,
+        ..args.copying.clone()
     };
     let target = settings
         .target(&copying, None)

@@ -101,9 +101,7 @@ pub(crate) async fn target(
         .map_err(|_| Stopped::cancelled())?;
     let named = Copying {
         to: Some(typed),
-        layout: copying.layout,
-        concurrency: copying.concurrency,
-        referrers: copying.referrers,
+        ..copying.clone()
     };
     settings
         .target(&named, Some(cluster))

@@ -110,8 +110,13 @@ impl Progress {
             } else if let Some(line) = report::image_line(outcome).filter(|_| self.bars.is_none()) {
                 terminal.say(&line);
             }
-            for note in &outcome.notes {
-                terminal.note(note);
+            for note in outcome
+                .notes
+                .iter()
+                .cloned()
+                .chain(report::foreign_line(outcome))
+            {
+                terminal.note(&note);
             }
         });
     }

@@ -6,12 +6,14 @@ use image_cloner::cluster::Cluster;
 use image_cloner::config::{Config, Environment};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
+use image_cloner::platform::{PlatformChoice, Platforms};
 use image_cloner::registry::{self, Registries};
 use image_cloner::target::{Layout, TargetRegistry};
 use std::sync::Arc;
 
-/// Images under way at once where nothing else is said.
-const CONCURRENCY: usize = 8;
+/// Transfers of big blobs at once per registry where nothing else is said: more of them fill no line
+/// better, and each holds more than a megabyte.
+const CONCURRENCY: usize = 5;
 
 /// The local configuration.
 pub(crate) struct Settings {
@@ -77,7 +79,8 @@ impl Settings {
         let Some(name) = name.or_else(|| self.config.registry.clone()) else {
             return Ok(None);
         };
-        let registry = TargetRegistry::parse(&name, self.layout(copying.layout)?)?;
+        let host = TargetRegistry::parse(&name, Layout::default())?;
+        let registry = TargetRegistry::parse(&name, self.layout(copying.layout, host.host())?)?;
         // bound to its registry as the user and password are: another host's traffic is not its business
         if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
             && let Some(own) = self.environment.get("REGISTRY")
@@ -109,10 +112,13 @@ impl Settings {
         )
     }
 
-    fn layout(&self, flag: Option<Layout>) -> Result<Layout, Stopped> {
+    /// The layout in a target registry: what is kept for this very one goes before what is for all.
+    fn layout(&self, flag: Option<Layout>, host: &str) -> Result<Layout, Stopped> {
+        let own = self.config.registries.get(host);
         let named = self
             .environment
             .get("LAYOUT")
+            .or(own.and_then(|own| own.layout.as_deref()))
             .or(self.config.layout.as_deref());
         match (flag, named) {
             (Some(layout), _) => Ok(layout),
@@ -120,6 +126,35 @@ impl Settings {
                 .parse()
                 .map_err(|error| Stopped::wrong(Failure::new(format!("layout {name:?}: {error}")))),
             (None, None) => Ok(Layout::default()),
+        }
+    }
+
+    /// Which platforms are copied; `cluster` are those of the nodes, where there is a cluster to ask.
+    pub(crate) async fn platforms(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Platforms, Stopped> {
+        let named = self
+            .environment
+            .get("PLATFORM")
+            .or(self.config.platform.as_deref());
+        let choice = match (&copying.platform, named) {
+            (Some(choice), _) => choice.clone(),
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|error| Stopped::wrong(Failure::new(format!("platform: {error}"))))?,
+            (None, None) => PlatformChoice::Named(Platforms::All),
+        };
+        match (choice, cluster) {
+            (PlatformChoice::Named(platforms), _) => Ok(platforms),
+            (PlatformChoice::Cluster, Some(cluster)) => {
+                Ok(Platforms::Only(cluster.platforms().await?))
+            }
+            (PlatformChoice::Cluster, None) => Err(Stopped::wrong(
+                Failure::new("platform \"cluster\": this asks no cluster for its platforms")
+                    .hint("name them: --platform linux/amd64,linux/arm64, or --platform all"),
+            )),
         }
     }
 

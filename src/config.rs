@@ -11,10 +11,12 @@ mod tests;
 
 pub use environment::Environment;
 
+use crate::platform::PlatformChoice;
 use crate::reference::grammar;
 use crate::target::{Layout, TargetRegistry};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 /// `config.yaml`, as written by the user.
@@ -27,7 +29,7 @@ pub struct Config {
     pub contexts: BTreeMap<String, ContextConfig>,
     /// `mirror` or `flat`.
     pub layout: Option<String>,
-    /// `all`, `cluster` or a list of `os/arch`.
+    /// `all`, `cluster` or a list of `os/arch[/variant]`.
     pub platform: Option<String>,
     /// Namespaces that broad selections leave alone, besides the system's.
     pub skip_namespaces: Vec<String>,
@@ -57,6 +59,11 @@ pub struct HostConfig {
     pub insecure: Option<Insecure>,
     /// PEM file with a further certificate authority; relative to the folder of `config.yaml`.
     pub ca_file: Option<PathBuf>,
+    /// Blob transfers at once with this registry, and small requests at once, whatever is allowed elsewhere:
+    /// for one that takes few connections, or many.
+    pub concurrency: Option<NonZero<u16>>,
+    /// `mirror` or `flat`, for copies in this registry.
+    pub layout: Option<String>,
     /// User name.
     pub username: Option<String>,
     /// A command that prints the password.
@@ -155,10 +162,11 @@ impl Config {
                     .map_err(|reason| format!("contexts: {context:?}: registry: {reason}"))?;
             }
         }
-        if let Some(layout) = &self.layout {
-            layout
-                .parse::<Layout>()
-                .map_err(|reason| format!("layout: {reason}"))?;
+        check_layout(self.layout.as_deref())?;
+        if let Some(platform) = &self.platform {
+            platform
+                .parse::<PlatformChoice>()
+                .map_err(|reason| format!("platform: {reason}"))?;
         }
         for workload in &self.protect {
             let parts: Vec<_> = workload.split('/').collect();
@@ -170,6 +178,11 @@ impl Config {
     }
 }
 
+fn check_layout(layout: Option<&str>) -> Result<(), String> {
+    let read = layout.map(str::parse::<Layout>).transpose();
+    read.map(drop).map_err(|reason| format!("layout: {reason}"))
+}
+
 /// Shows no command: people do write `echo <password>`.
 impl fmt::Debug for HostConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,6 +190,8 @@ impl fmt::Debug for HostConfig {
             .field("endpoint", &self.endpoint)
             .field("insecure", &self.insecure)
             .field("ca_file", &self.ca_file)
+            .field("concurrency", &self.concurrency)
+            .field("layout", &self.layout)
             .field("username", &self.username)
             .field("pull_username", &self.pull_username)
             .finish_non_exhaustive()
@@ -185,6 +200,7 @@ impl fmt::Debug for HostConfig {
 
 impl HostConfig {
     fn check(&self) -> Result<(), String> {
+        check_layout(self.layout.as_deref())?;
         for (user, command, names) in [
             (
                 &self.username,

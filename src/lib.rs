@@ -9,6 +9,7 @@
 //! | module | decides | pure |
 //! |---|---|---|
 //! | [`mod@reference`] | what an image text means, in canonical form | yes |
+//! | [`platform`] | which platforms are meant; an index narrowed to them | yes |
 //! | [`target`] | the name of a copy: the one naming rule | yes |
 //! | [`workload`] | where each kind keeps its pod template, and who owns it | yes |
 //! | [`plan`] | workloads and policy → copies, repoints, skips; restore likewise | yes |
@@ -28,7 +29,8 @@
 //!
 //! 1. Planning over an applied plan's result gives an empty plan.
 //! 2. The naming rule is injective over all accepted references; its results parse.
-//! 3. A copied manifest is byte-identical to its source.
+//! 3. A copied manifest is byte-identical to its source; an index narrowed to some platforms is its bytes
+//!    without those of the other entries, and a digest-pinned reference is never narrowed.
 //! 4. A workload is repointed only after all of its copies are known complete in the target, by digest.
 //! 5. One patch per workload, compare-and-set on what it changes, never on the resource version.
 //! 6. The record stands as long as the slot still equals the recorded target; restore touches only such
@@ -44,6 +46,7 @@ pub mod execute;
 pub mod outcome;
 pub mod patch;
 pub mod plan;
+pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod report;

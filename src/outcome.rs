@@ -137,6 +137,8 @@ pub struct ImageOutcome {
     pub digest: Option<Digest>,
     /// How it ended.
     pub state: ImageState,
+    /// Its foreign layers that were not copied; nodes get them from their owner.
+    pub foreign_left: usize,
     /// Things worth saying that are no failure, such as a tag that was kept under a second name.
     pub notes: Vec<String>,
 }

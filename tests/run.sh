@@ -88,6 +88,14 @@ need_cargo
 command -v cc >/dev/null || install_packages gcc libc6-dev
 say "formatting"
 cargo fmt --check
+command -v python3 >/dev/null || install_packages python3
+say "the benchmark's scripts"
+python3 -I -B - tests/bench/*.py <<'END'
+import sys
+for name in sys.argv[1:]:
+    compile(open(name, encoding="utf-8").read(), name, "exec")
+END
+python3 -I -B tests/bench/delay_test.py
 say "lints"
 cargo clippy --all-targets --locked -- -D warnings
 say "building the tests"

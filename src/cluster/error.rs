@@ -43,6 +43,14 @@ pub enum Error {
         /// What helps.
         hint: String,
     },
+    /// The cluster does not tell what was to be found out.
+    #[error("{message}")]
+    Untold {
+        /// What it was, and why.
+        message: String,
+        /// What helps.
+        hint: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -53,7 +61,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Invalid { hint, .. } | Self::Unreachable { hint, .. } => hint.as_deref(),
-            Self::Namesake { hint, .. } => Some(hint),
+            Self::Namesake { hint, .. } | Self::Untold { hint, .. } => Some(hint),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ mod connect;
 mod error;
 mod kubeconfig;
 mod local_registry;
+mod nodes;
 mod observe;
 mod pull_secret;
 mod request;
@@ -23,11 +24,12 @@ pub use selection::{Selection, SelectionError};
 
 use crate::credentials::{Credentials, Keyring};
 use crate::plan::{Observed, SlotChange};
+use crate::platform::Platform;
 use crate::target::TargetRegistry;
 use crate::workload::{FIELD_MANAGER, Workload, WorkloadId};
 use request::{Collection, Only};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -148,6 +150,14 @@ impl Cluster {
     /// The namespace that requests go to when none is named.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The platforms of its nodes; never none.
+    ///
+    /// # Errors
+    /// [`Error::Untold`] when the nodes may not be listed or say nothing.
+    pub async fn platforms(&self) -> Result<BTreeSet<Platform>, Error> {
+        nodes::platforms(self).await
     }
 
     /// The names of all namespaces, sorted.

@@ -33,6 +33,8 @@ registries:
     endpoint: [10.0.0.1:5000, 'http://[::1]:5000']
     insecure: skip-verify
     caFile: certs/corp.pem
+    concurrency: 2
+    layout: flat
     username: robot
     passwordCommand: pass show registry
     pullUsername: robot-pull
@@ -67,6 +69,8 @@ registries:
         corp.ca_file.as_deref(),
         Some(Path::new("/etc/cloner/certs/corp.pem"))
     );
+    assert_eq!(corp.concurrency.map(NonZero::get), Some(2));
+    assert_eq!(corp.layout.as_deref(), Some("flat"));
     assert_eq!(corp.username.as_deref(), Some("robot"));
     assert_eq!(corp.password_command.as_deref(), Some("pass show registry"));
     assert_eq!(corp.pull_username.as_deref(), Some("robot-pull"));
@@ -122,6 +126,12 @@ fn values_that_cannot_work_are_refused() {
         &["contexts: \"a\": registry: "],
     );
     check_refused("layout: nested", &["layout: ", "mirror or flat"]);
+    check_refused("platform: linux", &["platform: ", "os/arch[/variant]"]);
+    check_refused(
+        "registries: {r.io: {layout: nested}}",
+        &["\"r.io\": layout: ", "mirror or flat"],
+    );
+    check_refused("registries: {r.io: {concurrency: 0}}", &["line 1"]);
     check_refused("protect: [zot]", &["protect: ", "\"zot\""]);
     check_refused("protect: [a/b/c]", &["protect: ", "\"a/b/c\""]);
     check_refused(

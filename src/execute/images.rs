@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+/// Images under way at once.
+const UNDER_WAY: usize = 32;
+
 /// What became of one image, shared by the workloads that wait for it.
 #[derive(Debug, Clone)]
 struct Arrival {
@@ -38,7 +41,7 @@ pub struct Images {
 struct Inner {
     sources: Sources,
     copier: Copier,
-    /// Images under way at once; the engine bounds transfers by itself.
+    /// The engine bounds transfers by itself.
     slots: Semaphore,
     /// By target, which no two copies share.
     arriving: Mutex<BTreeMap<Reference, Arriving>>,
@@ -48,7 +51,7 @@ struct Inner {
 }
 
 impl Images {
-    /// Images of one run. `concurrency` bounds images under way and, per host, blob transfers.
+    /// Images of one run. `concurrency` bounds the transfers of big blobs per host.
     pub fn new(
         registries: Arc<Registries>,
         chain: Chain,
@@ -65,8 +68,9 @@ impl Images {
                     chain,
                     keyrings,
                     target_credentials,
+                    platforms: options.platforms.clone(),
                 },
-                slots: Semaphore::new(concurrency * 4),
+                slots: Semaphore::new(UNDER_WAY),
                 arriving: Mutex::default(),
                 settled: Mutex::default(),
                 options,
@@ -146,6 +150,7 @@ impl Inner {
                 target: copy.target.clone(),
                 digest: None,
                 state: ImageState::Present,
+                foreign_left: 0,
                 notes: Vec::new(),
             },
             users: copy.users.clone(),
@@ -201,6 +206,7 @@ impl Inner {
             .copier
             .copy(&settled.source, &settled.target, verify, &progress)
             .await?;
+        arrival.outcome.foreign_left = copied.foreign_left;
         arrival.outcome.notes.extend(notes(copy, &copied));
         Ok(if copied.present {
             ImageState::Present

@@ -13,8 +13,9 @@ pub use workloads::{CloneTerms, PullSecret, Run};
 
 use crate::cluster;
 use crate::outcome::{DryRun, Failure, ImageOutcome, WorkloadOutcome};
+use crate::platform::Platforms;
 use crate::reference::Reference;
-use crate::registry;
+use crate::registry::{self, Extras};
 use crate::workload::WorkloadId;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -47,10 +48,12 @@ pub trait Observer: Send + Sync {
 pub struct Options {
     /// Follow each rollout for so long.
     pub wait: Option<Duration>,
-    /// What is copied besides the images.
-    pub extras: registry::Extras,
     /// Whether anything is written at all.
     pub dry_run: DryRun,
+    /// What is copied of images for several platforms.
+    pub platforms: Platforms,
+    /// What is copied besides.
+    pub extras: Extras,
     /// Cancelled when the run is to end early: nothing new is begun, what is half done is abandoned where
     /// that is safe.
     pub stop: CancellationToken,

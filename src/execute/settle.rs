@@ -1,10 +1,12 @@
 //! Which digest of a source is meant, and who may read it.
 //!
-//! Decides between the digest that runs and the tag's, and which credentials are tried. Never writes.
+//! Decides between the digest that runs and the tag's, which of its platforms are meant, and which
+//! credentials are tried. Never writes.
 
 use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::Failure;
 use crate::plan::Copy;
+use crate::platform::Platforms;
 use crate::reference::Digest;
 use crate::registry::{Error, Registries, Source, Target};
 use crate::workload::WorkloadId;
@@ -17,6 +19,7 @@ pub(super) struct Sources {
     pub(super) chain: Chain,
     pub(super) keyrings: BTreeMap<WorkloadId, Keyring>,
     pub(super) target_credentials: Credentials,
+    pub(super) platforms: Platforms,
 }
 
 /// What will be copied, and where to.
@@ -50,6 +53,8 @@ struct Reader {
 struct Read {
     source: Source,
     moved: Option<Digest>,
+    /// What runs, where the source does not have it.
+    gone: Option<Digest>,
     notes: Vec<String>,
 }
 
@@ -61,25 +66,29 @@ impl Sources {
     /// tag's. One HEAD on each side where nothing is out of the ordinary.
     pub(super) async fn settle(&self, copy: &Copy) -> Result<Settled, Failure> {
         let readers = self.readers(copy).await?;
-        let ((read, refused), target) = tokio::join!(
+        let ((mut read, mut refused), target) = tokio::join!(
             self.read(copy, readers),
             self.registries
                 .target(&copy.target, &self.target_credentials),
         );
         let target = target?;
-        if let Some(Read {
-            source,
-            moved,
-            notes,
-        }) = read
+        if let Some(found) = &read
+            && self.chooses(copy)
+            && target.digest() != Some(found.source.digest())
+            && let Err(error) = self.registries.read(&found.source).await
         {
-            let denied = failures(refused);
+            refused.push((Vec::new(), error));
+            read = None;
+        }
+        if let Some(read) = read {
+            let read = self.look_for_what_runs(copy, read, &target).await?;
+            let read = self.narrow(copy, read, &target).await?;
             return Ok(Settled {
-                source,
+                source: read.source,
                 target,
-                moved,
-                notes,
-                denied,
+                moved: read.moved,
+                notes: read.notes,
+                denied: failures(refused),
             });
         }
         // the copy must not be a way around the source's permissions
@@ -95,8 +104,10 @@ impl Sources {
             error = error.context("not in its registry");
         }
         // a source that is gone, limited or unreachable while its copy is there stops nobody
-        match target.as_source() {
-            Some(source) if stands_in(copy, source.digest()) => Ok(Settled {
+        if let Some(source) = target.as_source()
+            && self.stands_in(copy, &source).await
+        {
+            return Ok(Settled {
                 source,
                 target,
                 moved: None,
@@ -105,9 +116,79 @@ impl Sources {
                     copy.source.familiar()
                 )],
                 denied: failures(denied),
-            }),
-            _ => Err(error),
+            });
         }
+        Err(error)
+    }
+
+    /// Whether the target's copy may be used in place of a source that cannot be read: not when something
+    /// else is known to run.
+    async fn stands_in(&self, copy: &Copy, target: &Source) -> bool {
+        let digest = target.digest();
+        if copy.source.digest().is_some_and(|pinned| pinned != digest) {
+            return false;
+        }
+        if copy.running.is_empty() || copy.running.contains(digest) {
+            return true;
+        }
+        // some runtimes report the platform's manifest
+        let children = self.registries.children(target).await;
+        children.is_ok_and(|children| copy.running.iter().all(|one| children.contains(one)))
+    }
+
+    /// What becomes of a digest that runs and that the source does not have. A runtime that knows one image
+    /// by several names may give the digest of the target's copy, which is narrower or older than the tag.
+    async fn look_for_what_runs(
+        &self,
+        copy: &Copy,
+        mut read: Read,
+        target: &Target,
+    ) -> Result<Read, Error> {
+        let Some(running) = read.gone.take() else {
+            return Ok(read);
+        };
+        let name = copy.source.familiar();
+        let upstream = read.source.digest().clone();
+        let Some(own) = target.as_source().filter(|own| *own.digest() == running) else {
+            read.notes.push(format!(
+                "{name}: what runs ({}) is gone from its registry; the tag's {} is copied",
+                running.short(),
+                upstream.short()
+            ));
+            return Ok(read);
+        };
+        let of_tag = self.registries.children(&read.source).await?;
+        let of_copy = self.registries.children(&own).await?;
+        if of_copy.is_empty() || !of_copy.iter().all(|child| of_tag.contains(child)) {
+            read.notes.push(format!(
+                "{name} is {} upstream; what runs is in the target: {}",
+                upstream.short(),
+                running.short()
+            ));
+            read.moved = Some(upstream);
+            read.source = own;
+        }
+        Ok(read)
+    }
+
+    /// Whether some platforms of this image are meant and others not. A digest stands for all of them: a
+    /// pinned image is what it is.
+    fn chooses(&self, copy: &Copy) -> bool {
+        let is_pinned = copy.source.digest().is_some() || copy.target.digest().is_some();
+        self.platforms != Platforms::All && !is_pinned
+    }
+
+    /// The image for the platforms that are meant.
+    async fn narrow(&self, copy: &Copy, mut read: Read, target: &Target) -> Result<Read, Error> {
+        if self.chooses(copy) {
+            let narrowing = self.registries.narrow(read.source, &self.platforms, target);
+            read.source = narrowing.await?;
+        } else if self.platforms != Platforms::All && read.source.is_index() {
+            let name = copy.source.familiar();
+            let note = format!("{name} is pinned to its digest: all of its platforms are copied");
+            read.notes.push(note);
+        }
+        Ok(read)
     }
 
     /// Who asks for this image, grouped by the credentials they bring: a namespace's own pull secrets first,
@@ -200,14 +281,11 @@ impl Sources {
                     running.short()
                 )],
                 moved: Some(upstream),
+                gone: None,
                 source,
             }),
             Err(Error::NotFound { .. }) => Ok(Read {
-                notes: vec![format!(
-                    "{name}: what runs ({}) is gone from its registry; the tag's {} is copied",
-                    running.short(),
-                    upstream.short()
-                )],
+                gone: Some(running.clone()),
                 ..Read::of(tag)
             }),
             Err(error) => Err(error),
@@ -220,6 +298,7 @@ impl Read {
         Self {
             source,
             moved: None,
+            gone: None,
             notes: Vec::new(),
         }
     }
@@ -241,11 +320,4 @@ fn first(refused: Refused) -> Failure {
         || Failure::new("nobody asked for it"),
         |(_, error)| error.into(),
     )
-}
-
-/// Whether the target's copy may be used in place of a source that cannot be read: not when something
-/// else is known to run.
-fn stands_in(copy: &Copy, target: &Digest) -> bool {
-    copy.source.digest().is_none_or(|pinned| pinned == target)
-        && (copy.running.is_empty() || copy.running.contains(target))
 }

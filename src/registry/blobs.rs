@@ -5,12 +5,13 @@
 
 use super::copy::{Asking, Job};
 use super::flights::Flights;
+use super::foreign::Owners;
 use super::manifest::Content;
 use super::refusal::Result;
+use super::session::{Mount, Session};
 use super::transport::Event;
-use super::upload::{self, Mount, Session};
 use crate::reference::Digest;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -33,6 +34,7 @@ pub(super) struct Blobs {
     known: Mutex<HashMap<Key, BTreeSet<String>>>,
     flights: Flights<Key>,
     limits: Limits,
+    owners: Owners,
 }
 
 impl Blobs {
@@ -41,6 +43,7 @@ impl Blobs {
             known: Mutex::default(),
             flights: Flights::default(),
             limits,
+            owners: Owners::new(),
         }
     }
 
@@ -90,7 +93,7 @@ impl Blobs {
         }
         job.to.tell(Event::Expected(blob.size));
         let _permits = self.limits.acquire(job, blob.size).await;
-        upload::carry(&job.from, &job.to, blob, session).await?;
+        self.owners.carry(job, blob, session).await?;
         Ok(blob.size)
     }
 
@@ -151,20 +154,23 @@ impl Limits {
     /// Waits for room at both ends.
     async fn acquire(&self, job: &Job<'_>, size: u64) -> Vec<OwnedSemaphorePermit> {
         // in one order everywhere, so that copies in opposite directions cannot block each other
-        let hosts = BTreeSet::from([&job.from.endpoint.host, &job.to.endpoint.host]);
+        let ends = [&job.from.endpoint, &job.to.endpoint];
+        let hosts = BTreeMap::from(ends.map(|end| (&end.host, end.concurrency)));
         let mut permits = Vec::with_capacity(hosts.len());
-        for host in hosts {
-            let semaphore = self.semaphore(host, size <= SMALL);
+        for (host, own) in hosts {
+            let semaphore = self.semaphore(host, own, size <= SMALL);
             permits.extend(semaphore.acquire_owned().await);
         }
         permits
     }
 
-    fn semaphore(&self, host: &str, small: bool) -> Arc<Semaphore> {
-        let room = if small {
-            SMALL_TRANSFERS.max(self.concurrency)
-        } else {
-            self.concurrency
+    /// The room at a host, `own` where the user gave it a number of its own: that is for all blobs.
+    fn semaphore(&self, host: &str, own: Option<usize>, small: bool) -> Arc<Semaphore> {
+        let small = small && own.is_none();
+        let room = match own {
+            Some(room) => room,
+            None if small => SMALL_TRANSFERS.max(self.concurrency),
+            None => self.concurrency,
         };
         Arc::clone(
             self.hosts

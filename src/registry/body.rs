@@ -1,11 +1,11 @@
 //! A blob on its way: read from the source, hashed, handed to the upload.
 //!
-//! Decides that the last bytes leave only when the whole is what its digest says, and where a broken
-//! transfer goes on. Never holds more than one chunk.
+//! Decides that the last bytes leave only when the whole is what its digest says, where a broken read goes
+//! on, and what is read again for an upload that broke. Never holds more than one chunk.
 
 use super::call::Call;
 use super::connection;
-use super::digest::Hasher;
+use super::digest::Trail;
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{Pauses, RETRIES};
@@ -15,7 +15,7 @@ use futures::stream::{self, Stream};
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -26,12 +26,10 @@ const STALL: Duration = Duration::from_secs(60);
 /// How far a blob has come; shared by the stream and those who wait for it.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    /// Bytes handed on in this attempt.
+    /// Bytes handed on. The last ones are only when the whole is right.
     pub(super) at: AtomicU64,
-    /// The most that any attempt handed on: what the observer was told of.
+    /// The most that was ever handed on: what the observer was told of.
     told: AtomicU64,
-    /// Whether the whole went through and its digest was right.
-    pub(super) whole: AtomicBool,
 }
 
 /// A refusal that travels through the HTTP stack as a body's error.
@@ -66,95 +64,144 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// A blob being read from its source.
+/// A blob that is read from its source for one upload after another.
 #[derive(Debug)]
-pub(super) struct Source {
-    repository: Repository,
-    content: Content,
-    meter: Arc<Meter>,
-    hasher: Hasher,
-    /// What is open; none before the first and after a broken read.
-    open: Option<Response>,
-    /// Bytes that passed.
-    at: u64,
-    /// Bytes of what is open that passed before.
-    skip: u64,
-    /// Read already, to be given next.
-    left: Option<Bytes>,
-}
+pub(super) struct Source(Arc<tokio::sync::Mutex<Option<Reading>>>);
 
 impl Source {
-    /// Opens a blob for reading. The answer's headers are in when this returns.
-    pub(super) async fn open(
+    pub(super) fn new(
         repository: &Repository,
         content: &Content,
         meter: &Arc<Meter>,
     ) -> Result<Self> {
         let what = format!("reading {} of {}", content.digest, repository.name);
-        let hasher = Hasher::new(content.digest.algorithm())
+        let trail = Trail::new(content.digest.algorithm())
             .ok_or_else(|| Refusal::new(what, Kind::Other, "unknown digest algorithm"))?;
-        meter.at.store(0, Ordering::Relaxed);
-        meter.whole.store(false, Ordering::Relaxed);
-        let mut source = Self {
+        Ok(Self(lend(Some(Reading {
             repository: repository.clone(),
             content: content.clone(),
             meter: Arc::clone(meter),
-            hasher,
+            trail,
             open: None,
-            at: 0,
             skip: 0,
+            from: 0,
             left: None,
-        };
-        if content.size == 0 {
-            // an upload of no bytes never asks for one
-            source.finish()?;
-        } else {
-            source.open = Some(source.get().await?);
+        }))))
+    }
+
+    /// Gets ready to give the bytes from `at` on, at most those that were given before. The answer's headers
+    /// are in when this returns.
+    ///
+    /// The HTTP stack may hold on to a stream whose request is over: none that was made before gives
+    /// anything any more.
+    pub(super) async fn seek(&mut self, at: u64) -> Result<()> {
+        let reading = self.0.lock().await.take();
+        self.0 = lend(reading);
+        match self.0.lock().await.as_mut() {
+            Some(reading) => reading.seek(at).await,
+            None => Ok(()),
         }
-        Ok(source)
     }
 
-    /// The rest of the blob as a stream.
-    pub(super) fn into_stream(
-        self,
-    ) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send {
-        stream::try_unfold(self, |mut source| async move {
-            let chunk = source.next().await.map_err(BodyError::new)?;
-            Ok(chunk.map(|chunk| (chunk, source)))
-        })
-    }
-
-    /// At most `limit` bytes of the blob as a stream, for uploads in pieces.
-    pub(super) fn piece(
-        this: Arc<tokio::sync::Mutex<Self>>,
+    /// The next `limit` bytes, or as many as there are.
+    pub(super) fn stream(
+        &self,
         limit: u64,
-    ) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send {
-        stream::try_unfold((this, limit), |(this, limit)| async move {
-            if limit == 0 {
-                return Ok(None);
-            }
-            let mut source = this.lock().await;
-            let Some(mut chunk) = source.next().await.map_err(BodyError::new)? else {
-                return Ok(None);
+    ) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send + use<> {
+        let lent = Arc::clone(&self.0);
+        stream::try_unfold((lent, limit), |(lent, limit)| async move {
+            let mut guard = lent.lock().await;
+            let chunk = match guard.as_mut() {
+                Some(reading) if limit > 0 => reading.give(limit).await.map_err(BodyError::new)?,
+                _ => None,
             };
-            if chunk.len() as u64 > limit {
-                let keep = usize::try_from(limit).unwrap_or(usize::MAX);
-                source.left = Some(chunk.split_off(keep));
-            }
-            drop(source);
-            let limit = limit - chunk.len() as u64;
-            Ok(Some((chunk, (this, limit))))
+            drop(guard);
+            Ok(chunk.map(|chunk| {
+                let limit = limit - chunk.len() as u64;
+                (chunk, (lent, limit))
+            }))
         })
     }
+}
 
-    /// The next bytes; none at the end. Broken reads are resumed where they broke.
+fn lend(reading: Option<Reading>) -> Arc<tokio::sync::Mutex<Option<Reading>>> {
+    Arc::new(tokio::sync::Mutex::new(reading))
+}
+
+#[derive(Debug)]
+struct Reading {
+    repository: Repository,
+    content: Content,
+    meter: Arc<Meter>,
+    /// The digest of what was read, in whose place the reading is.
+    trail: Trail,
+    /// What is open; none before the first and after a broken read.
+    open: Option<Response>,
+    /// Bytes of what is open that were read before.
+    skip: u64,
+    /// What is before this is read to be hashed only.
+    from: u64,
+    /// Read already, to be given next.
+    left: Option<Bytes>,
+}
+
+impl Reading {
+    async fn seek(&mut self, at: u64) -> Result<()> {
+        let left = self.left.as_ref().map_or(0, |left| left.len() as u64);
+        if at + left != self.trail.at() {
+            (self.left, self.open) = (None, None);
+            self.trail.back(at);
+        }
+        self.from = at;
+        self.meter.at.store(at, Ordering::Relaxed);
+        if self.trail.at() == self.content.size {
+            // an upload of no bytes never asks for one
+            self.finish()
+        } else {
+            if self.open.is_none() {
+                self.open = Some(self.get().await?);
+            }
+            Ok(())
+        }
+    }
+
+    /// At most `limit` of the next bytes; none at the end.
+    async fn give(&mut self, limit: u64) -> Result<Option<Bytes>> {
+        let Some(mut chunk) = self.next().await? else {
+            return Ok(None);
+        };
+        if chunk.len() as u64 > limit {
+            let keep = usize::try_from(limit).unwrap_or(usize::MAX);
+            self.left = Some(chunk.split_off(keep));
+        }
+        let length = chunk.len() as u64;
+        let at = self.meter.at.fetch_add(length, Ordering::Relaxed) + length;
+        let told = self.meter.told.fetch_max(at, Ordering::Relaxed);
+        if at > told {
+            self.repository.tell(Event::Carried(at - told));
+        }
+        Ok(Some(chunk))
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(left) = self.left.take() {
             return Ok(Some(left));
         }
-        if self.at == self.content.size {
-            return Ok(None);
+        while self.trail.at() < self.content.size {
+            let start = self.trail.at();
+            let mut chunk = self.read().await?;
+            self.pass(&chunk)?;
+            let before = self.from.saturating_sub(start).min(chunk.len() as u64);
+            chunk.advance(usize::try_from(before).unwrap_or(usize::MAX));
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
         }
+        Ok(None)
+    }
+
+    /// The next bytes of the source. Broken reads are resumed where they broke.
+    async fn read(&mut self) -> Result<Bytes> {
         let mut pauses = Pauses::new(&self.repository.endpoint, RETRIES);
         loop {
             // asking is tried again by the transport; here only what breaks later is
@@ -162,8 +209,8 @@ impl Source {
                 Some(response) => response,
                 None => self.get().await?,
             };
-            match self.read(response).await {
-                Ok(chunk) => return self.pass(chunk).map(Some),
+            match self.read_on(response).await {
+                Ok(chunk) => return Ok(chunk),
                 Err(refusal) if refusal.transient() => {
                     let pause = pauses.after(refusal)?;
                     self.repository.pause(pause).await;
@@ -173,7 +220,7 @@ impl Source {
         }
     }
 
-    async fn read(&mut self, mut response: Response) -> Result<Bytes> {
+    async fn read_on(&mut self, mut response: Response) -> Result<Bytes> {
         let what = refusal::describe(&Method::GET, response.url());
         loop {
             let mut chunk = match timeout(STALL, response.chunk()).await {
@@ -181,7 +228,8 @@ impl Source {
                 Ok(Ok(None)) => {
                     let detail = format!(
                         "the body ended after {} of {} bytes",
-                        self.at, self.content.size
+                        self.trail.at(),
+                        self.content.size
                     );
                     return Err(Refusal::new(what, Kind::Connection, detail));
                 }
@@ -206,20 +254,19 @@ impl Source {
     /// Opens the blob at the place that was reached.
     async fn get(&mut self) -> Result<Response> {
         self.skip = 0;
-        let url = self
-            .repository
-            .url(&format!("blobs/{}", self.content.digest))
-            .await?;
+        let url = self.repository.blob_url(&self.content.digest).await?;
         let mut call = Call::new(Method::GET, url).bulk();
-        if self.at > 0 {
-            call = call.header(RANGE, &format!("bytes={}-", self.at));
+        if self.trail.at() > 0 {
+            call = call.header(RANGE, &format!("bytes={}-", self.trail.at()));
         }
         let response = self.repository.send(&call).await?;
         let what = refusal::describe(&Method::GET, response.url());
         match response.status() {
-            StatusCode::PARTIAL_CONTENT if self.at > 0 => self.check_range(&what, &response)?,
+            StatusCode::PARTIAL_CONTENT if self.trail.at() > 0 => {
+                self.check_range(&what, &response)?;
+            }
             // a server without Range starts again: what passed before is dropped
-            StatusCode::OK if self.at > 0 => self.skip = self.at,
+            StatusCode::OK if self.trail.at() > 0 => self.skip = self.trail.at(),
             StatusCode::OK => {
                 if let Some(length) = response.content_length()
                     && length != self.content.size
@@ -231,7 +278,8 @@ impl Source {
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let detail = format!(
                     "the body ends after {} of {} bytes",
-                    self.at, self.content.size
+                    self.trail.at(),
+                    self.content.size
                 );
                 return Err(Refusal::new(what, Kind::Corrupt, detail));
             }
@@ -243,45 +291,44 @@ impl Source {
     fn check_range(&self, what: &str, response: &Response) -> Result<()> {
         let range = response.headers().get(CONTENT_RANGE);
         let range = range.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if range.starts_with(&format!("bytes {}-", self.at)) {
+        if range.starts_with(&format!("bytes {}-", self.trail.at())) {
             return Ok(());
         }
-        let detail = format!("asked for bytes from {}, got {range:?}", self.at);
+        let detail = format!("asked for bytes from {}, got {range:?}", self.trail.at());
         Err(Refusal::new(what, Kind::Corrupt, detail))
     }
 
-    /// Counts and hashes a chunk; the last one passes only when the whole is right.
-    fn pass(&mut self, chunk: Bytes) -> Result<Bytes> {
-        self.hasher.update(&chunk);
-        self.at += chunk.len() as u64;
-        if self.at > self.content.size {
+    /// Hashes what was read; the last of it passes only when the whole is right.
+    fn pass(&mut self, chunk: &Bytes) -> Result<()> {
+        let start = self.trail.at();
+        if start + chunk.len() as u64 > self.content.size {
             let detail = format!(
                 "more than the {} bytes that the manifest says",
                 self.content.size
             );
             return Err(self.corrupt(detail));
         }
-        if self.at == self.content.size {
+        if !self.trail.update(chunk) {
+            let detail = format!("the bytes from {start} on are not what they were before");
+            return Err(self.corrupt(detail));
+        }
+        if self.trail.at() == self.content.size {
             self.finish()?;
         }
-        self.meter.at.store(self.at, Ordering::Relaxed);
-        let told = self.meter.told.fetch_max(self.at, Ordering::Relaxed);
-        if self.at > told {
-            self.repository.tell(Event::Carried(self.at - told));
-        }
-        Ok(chunk)
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        let actual = self.hasher.finish();
-        if actual != self.content.digest {
-            return Err(self.corrupt(format!("the bytes are {actual}")));
-        }
-        self.meter.whole.store(true, Ordering::Release);
         Ok(())
     }
 
-    fn corrupt(&self, detail: String) -> Box<Refusal> {
+    fn finish(&mut self) -> Result<()> {
+        let actual = self.trail.finish();
+        if actual != self.content.digest {
+            return Err(self.corrupt(format!("the bytes are {actual}")));
+        }
+        Ok(())
+    }
+
+    fn corrupt(&mut self, detail: String) -> Box<Refusal> {
+        // nothing goes on from here
+        self.open = None;
         Refusal::new(
             format!(
                 "reading {} from {}/{}",

@@ -2,9 +2,13 @@
 //!
 //! Decides how connections are made. Never decides what is asked over them.
 
+use super::place;
+use super::proxy::Proxies;
 use super::refusal::{self, Kind, Refusal};
 use crate::config::{HostConfig, Insecure};
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,30 +23,40 @@ pub(super) enum Lane {
     Bulk,
 }
 
-/// Where docker and podman keep certificate authorities per registry host.
-const CERTIFICATE_DIRECTORIES: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
+/// Where docker and podman keep certificate authorities per registry host; the same is looked for in the
+/// user's own configuration folder.
+const CERTIFICATE_DIRECTORIES: [&str; 2] = ["docker/certs.d", "containers/certs.d"];
 
 /// Connection pools that share one notion of trust; built when first used.
 #[derive(Debug)]
 pub(super) struct Clients {
     authorities: Vec<Certificate>,
     skip_verify: bool,
-    direct: bool,
+    /// Whether names that lead to metadata addresses are refused.
+    guarded: bool,
     plain: OnceLock<Client>,
     small: OnceLock<Result<Client, String>>,
     bulk: OnceLock<Result<Client, String>>,
 }
 
 impl Clients {
-    /// Clients that trust what the platform trusts; `direct` ones take no proxy.
-    pub(super) fn new(direct: bool) -> Self {
+    /// Clients that trust what the platform trusts.
+    pub(super) fn new() -> Self {
         Self {
             authorities: Vec::new(),
             skip_verify: false,
-            direct,
+            guarded: false,
             plain: OnceLock::new(),
             small: OnceLock::new(),
             bulk: OnceLock::new(),
+        }
+    }
+
+    /// Clients for addresses that were read in a manifest.
+    pub(super) fn guarded() -> Self {
+        Self {
+            guarded: true,
+            ..Self::new()
         }
     }
 
@@ -50,7 +64,6 @@ impl Clients {
     pub(super) fn for_host(
         host: &str,
         config: Option<&HostConfig>,
-        direct: bool,
     ) -> refusal::Result<Option<Self>> {
         let skip_verify = config.is_some_and(|c| c.insecure == Some(Insecure::SkipVerify));
         let mut authorities = Vec::new();
@@ -74,7 +87,7 @@ impl Clients {
         Ok(Some(Self {
             authorities,
             skip_verify,
-            ..Self::new(direct)
+            ..Self::new()
         }))
     }
 
@@ -117,6 +130,7 @@ impl Clients {
     }
 
     fn base(&self) -> ClientBuilder {
+        let proxies = Proxies::from_environment();
         let builder = Client::builder()
             .user_agent(concat!("image-cloner/", env!("CARGO_PKG_VERSION")))
             // redirects are followed by the transport, which knows what to drop
@@ -128,12 +142,30 @@ impl Clients {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_adaptive_window(true)
             .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(32);
-        if self.direct {
-            builder.no_proxy()
+            .pool_max_idle_per_host(32)
+            .proxy(Proxy::custom(move |url| proxies.of(url)));
+        if self.guarded {
+            builder.dns_resolver(Guarded)
         } else {
             builder
         }
+    }
+}
+
+/// Resolves names as the system does, to addresses that may be contacted.
+struct Guarded;
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<SocketAddr> = found.collect();
+            if found.iter().any(|found| place::serves_metadata(found.ip())) {
+                return Err("link-local and metadata addresses are not contacted".into());
+            }
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
     }
 }
 
@@ -147,14 +179,18 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, String> {
     Ok(found)
 }
 
-/// The files `certs.d/HOST/ca.crt` that exist.
+/// The files `certs.d/HOST/*.crt`, all of which docker takes for authorities; usually it is one `ca.crt`.
 fn docker_authorities(host: &str) -> Vec<PathBuf> {
-    let home = directories::BaseDirs::new().map(|dirs| dirs.config_dir().join("docker/certs.d"));
-    CERTIFICATE_DIRECTORIES
-        .iter()
-        .map(PathBuf::from)
-        .chain(home)
-        .map(|directory| directory.join(host).join("ca.crt"))
-        .filter(|file| file.is_file())
-        .collect()
+    let user = directories::BaseDirs::new().map(|dirs| dirs.config_dir().to_owned());
+    let folders = [Some(PathBuf::from("/etc")), user].into_iter().flatten();
+    let folders = folders.flat_map(|folder| CERTIFICATE_DIRECTORIES.map(|own| folder.join(own)));
+    let entries = folders
+        .filter_map(|folder| std::fs::read_dir(folder.join(host)).ok())
+        .flat_map(|entries| entries.filter_map(Result::ok))
+        .map(|entry| entry.path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "crt"))
+        .collect();
+    files.sort();
+    files
 }

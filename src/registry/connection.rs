@@ -2,7 +2,7 @@
 //!
 //! Decides what a failed connection reads like and for how long the body of a small answer is waited for.
 
-use super::refusal::{Kind, Refusal, Result, describe};
+use super::refusal::{Kind, Refusal, Result, describe, describe_url};
 use reqwest::{Method, Response};
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -125,7 +125,11 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    let text = cause.to_string();
+    let mut text = cause.to_string();
+    // a signed URL is as good as a password
+    if let Some(url) = error.url() {
+        text = text.replace(url.as_str(), &describe_url(url));
+    }
     if error.is_timeout() && !text.contains("timed out") {
         return format!("timed out: {text}");
     }

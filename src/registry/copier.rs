@@ -23,8 +23,30 @@ pub struct Copied {
     pub bytes: u64,
     /// The tag under which the target's former content was kept, if the tag moved.
     pub kept: Option<String>,
+    /// Layers that were left where they are, as far as was looked: those of an image whose tag was believed
+    /// are not known.
+    pub foreign_left: usize,
     /// What became of its signatures, attestations and SBOMs, where those were asked for.
     pub referrers: Option<Referrers>,
+}
+
+/// What a copy takes along besides what every image consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// What becomes of foreign layers.
+    pub foreign_layers: ForeignLayers,
+    /// Whether signatures, attestations and SBOMs that refer to an image come with it.
+    pub referrers: bool,
+}
+
+/// What becomes of layers whose owner lets nobody else give them out (Windows base images have them).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForeignLayers {
+    /// They stay where they are, and nodes get them from there.
+    #[default]
+    Skip,
+    /// They are copied as all others, for whoever has the right to.
+    Copy,
 }
 
 impl Copied {
@@ -35,6 +57,7 @@ impl Copied {
             present: true,
             bytes: 0,
             kept: None,
+            foreign_left: 0,
             referrers: None,
         }
     }
@@ -54,16 +77,8 @@ pub trait Progress: Send + Sync {
 #[derive(Debug)]
 pub struct Copier {
     engine: Engine,
-    extras: Extras,
     /// Manifests whose referrers are on their way.
     subjects: Flights<Place>,
-}
-
-/// What is copied besides the images themselves.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Extras {
-    /// Signatures, attestations and SBOMs that refer to an image.
-    pub referrers: bool,
 }
 
 impl Copier {
@@ -74,15 +89,15 @@ impl Copier {
     pub fn new(concurrency: usize) -> Self {
         Self {
             engine: Engine::new(concurrency),
-            extras: Extras::default(),
             subjects: Flights::default(),
         }
     }
 
-    /// The same engine, copying more than images.
+    /// The same engine, taking these along.
     #[must_use]
-    pub fn with(self, extras: Extras) -> Self {
-        Self { extras, ..self }
+    pub fn with(mut self, extras: Extras) -> Self {
+        self.engine.extras = extras;
+        self
     }
 
     /// Copies one image. `verify` proves one that is there already complete, and repairs it where it is
@@ -105,7 +120,7 @@ impl Copier {
         };
         let work = async {
             let mut copied = self.engine.copy(source, target, verify, &told).await?;
-            if self.extras.referrers {
+            if self.engine.extras.referrers {
                 let ends = (source, target);
                 let found = referrers::copy(&self.engine, &self.subjects, ends, &told).await;
                 copied.referrers = Some(found);

@@ -4,7 +4,7 @@
 //! pushes a manifest before everything that it refers to is in the target.
 
 use super::blobs::{Blobs, CHEAP, Limits};
-use super::copier::Copied;
+use super::copier::{Copied, Extras, ForeignLayers};
 use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
 use super::manifest::{self, Manifest};
@@ -24,6 +24,7 @@ pub(super) struct Engine {
     manifests: Flights<Place>,
     /// Manifests that are known to be in the target with everything below them.
     proven: Mutex<HashSet<Place>>,
+    pub(super) extras: Extras,
 }
 
 /// What was seen of a tag so long ago may have changed.
@@ -39,6 +40,8 @@ pub(super) struct Job<'a> {
     /// Whether source and target are one registry, which can mount.
     pub(super) same_registry: bool,
     pub(super) asking: Asking,
+    /// Foreign layers that were come across and left.
+    foreign_left: Mutex<HashSet<Digest>>,
     engine: &'a Engine,
 }
 
@@ -72,6 +75,7 @@ impl Engine {
             blobs: Blobs::new(Limits::new(concurrency)),
             manifests: Flights::default(),
             proven: Mutex::default(),
+            extras: Extras::default(),
         }
     }
 
@@ -83,8 +87,9 @@ impl Engine {
         verify: bool,
         told: &UnboundedSender<Event>,
     ) -> Result<Copied> {
+        let source = source.telling(told);
         let digest = source.digest();
-        let mut job = self.job(source, target, told);
+        let mut job = self.job(&source, target, told);
         if target.seen.is(digest) && !verify {
             return Ok(Copied::present(digest));
         }
@@ -99,9 +104,9 @@ impl Engine {
         }
         // how much there is to ask for is found out while the manifest is on its way
         let asking = async { Ok(Asking::of(&landing.seen, &job.to, source.is_index()).await) };
-        let (asking, manifest) = try_join(asking, job.from.recall_manifest(digest)).await?;
+        let (asking, manifest) = try_join(asking, source.manifest()).await?;
         job.asking = asking;
-        job.run(&manifest, target, landing).await
+        job.run(manifest, target, landing).await
     }
 
     /// A job between two places, whatever is to be copied.
@@ -112,10 +117,12 @@ impl Engine {
         told: &UnboundedSender<Event>,
     ) -> Job<'_> {
         Job {
-            same_registry: source.registry == target.reference.registry(),
+            same_registry: source.registry == target.reference.registry()
+                || (source.repository.endpoint).is_same_place(&target.repository.endpoint),
             from: source.repository.telling(told),
             to: target.repository.telling(told),
             asking: Asking::All,
+            foreign_left: Mutex::default(),
             engine: self,
         }
     }
@@ -170,6 +177,7 @@ impl Job<'_> {
             present: false,
             bytes,
             kept,
+            foreign_left: self.foreign_left(),
             referrers: None,
         })
     }
@@ -180,8 +188,14 @@ impl Job<'_> {
         self.engine.prove(self.place(&manifest.digest));
         Ok(Copied {
             bytes,
+            foreign_left: self.foreign_left(),
             ..Copied::present(&manifest.digest)
         })
+    }
+
+    fn foreign_left(&self) -> usize {
+        let left = self.foreign_left.lock();
+        left.unwrap_or_else(PoisonError::into_inner).len()
     }
 
     pub(super) fn place(&self, digest: &Digest) -> Place {
@@ -203,13 +217,26 @@ impl Job<'_> {
             if self.engine.is_proven(&self.place(&manifest.digest)) {
                 return Ok(0);
             }
-            let children = try_join_all(manifest.children.iter().map(|c| self.child(&c.digest, depth + 1)));
-            let (foreign, blobs): (Vec<_>, Vec<_>) =
-                manifest.blobs.iter().partition(|blob| blob.foreign);
-            for blob in foreign {
-                tracing::info!(digest = %blob.digest, "not copied: its owner does not allow it to be distributed");
-            }
-            let blobs = try_join_all(blobs.into_iter().map(|blob| self.engine.blobs.ensure(self, blob)));
+            let children = try_join_all(
+                manifest
+                    .children
+                    .iter()
+                    .map(|c| self.child(&c.digest, depth + 1)),
+            );
+            let skips = self.engine.extras.foreign_layers == ForeignLayers::Skip;
+            let (left, blobs): (Vec<_>, Vec<_>) = manifest
+                .blobs
+                .iter()
+                .partition(|blob| blob.foreign && skips);
+            self.foreign_left
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(left.into_iter().map(|blob| blob.digest.clone()));
+            let blobs = try_join_all(
+                blobs
+                    .into_iter()
+                    .map(|blob| self.engine.blobs.ensure(self, blob)),
+            );
             let (children, blobs) = try_join(children, blobs).await?;
             Ok(children.into_iter().chain(blobs).sum())
         }

@@ -2,14 +2,17 @@
 //!
 //! Decides which tag of the target is pushed. Never writes.
 
+use super::manifest::{self, Manifest};
 use super::refusal::{Kind, Refusal, Result};
-use super::transport::{Access, Repository};
+use super::transport::{Access, Event, Repository};
 use super::{Descriptor, Registries};
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
 use crate::target::keeping_tag;
-use oci_client::manifest::{IMAGE_MANIFEST_LIST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE};
+use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::OnceCell;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// An image that was found in a registry, and with which credentials it can be read there.
 #[derive(Debug, Clone)]
@@ -19,10 +22,12 @@ pub struct Source {
     pub(super) registry: String,
     digest: Digest,
     media_type: String,
+    /// Read once, since sources count it; of a narrowed index, made here.
+    manifest: Arc<OnceCell<Manifest>>,
 }
 
 impl Source {
-    /// The digest that was found.
+    /// The digest that was found; of a narrowed index, its own.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -42,10 +47,43 @@ impl Source {
         if self.is_index() { 2 } else { 1 }
     }
 
-    /// Whether the registry calls it an index (OCI) or a manifest list (Docker).
-    pub(super) fn is_index(&self) -> bool {
-        [OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE]
-            .contains(&self.media_type.as_str())
+    /// What the digest stands for.
+    pub(super) async fn manifest(&self) -> Result<&Manifest> {
+        let read = || self.repository.recall_manifest(&self.digest);
+        self.manifest.get_or_try_init(read).await
+    }
+
+    /// How many manifests an index lists, where it was read.
+    pub fn listed(&self) -> Option<u64> {
+        Some(self.known_manifest()?.children.len() as u64)
+    }
+
+    /// What the digest stands for, where that was read.
+    pub(super) fn known_manifest(&self) -> Option<&Manifest> {
+        self.manifest.get()
+    }
+
+    /// The same image seen through another manifest of its repository.
+    pub(super) fn seen_as(&self, manifest: Manifest) -> Self {
+        Self {
+            digest: manifest.digest.clone(),
+            media_type: manifest.media_type.clone(),
+            manifest: Arc::new(OnceCell::new_with(Some(manifest))),
+            ..self.clone()
+        }
+    }
+
+    /// The same, telling of what it does.
+    pub(super) fn telling(&self, told: &UnboundedSender<Event>) -> Self {
+        Self {
+            repository: self.repository.telling(told),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the registry calls it an index.
+    pub fn is_index(&self) -> bool {
+        manifest::is_index(&self.media_type)
     }
 }
 
@@ -76,6 +114,7 @@ impl Target {
             digest: self.digest()?.clone(),
             // nothing of it is read from elsewhere
             media_type: String::new(),
+            manifest: Arc::default(),
         })
     }
 }
@@ -127,6 +166,7 @@ pub(super) async fn find_source(
             registry: reference.registry().to_owned(),
             digest: found.digest,
             media_type: found.media_type,
+            manifest: Arc::default(),
         }),
         None => Err(repository.missing(&point).await),
     }

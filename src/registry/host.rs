@@ -16,13 +16,15 @@ use crate::config::{HostConfig, Insecure};
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
-/// Small requests in flight to one host. Wide, since far registries are the normal case.
+/// Small requests in flight to one host where nothing else is said. Wide, since far registries are the
+/// normal case.
 const SMALL_REQUESTS: usize = 32;
 
 /// How long a loopback host may take to show whether it speaks TLS.
@@ -52,8 +54,8 @@ pub(super) struct Endpoint {
     /// Scopes that challenges asked for besides the repository's own (a registry that knows it by
     /// another name): without them a body would be sent in vain each time.
     wanted: Mutex<HashMap<(String, Access), BTreeSet<String>>>,
-    /// Whether whole-blob uploads were refused here and pieces were not.
-    pub(super) in_pieces: AtomicBool,
+    /// The size of the pieces that were taken where whole blobs were refused; 0 where none were.
+    pub(super) piece: AtomicU64,
     /// Whether it ever answered.
     pub(super) answered: AtomicBool,
     /// Until when it asked to be left alone.
@@ -67,6 +69,8 @@ pub(super) struct Endpoint {
     pub(super) clients: Arc<Clients>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) requests: Semaphore,
+    /// Transfers at once that the user allows here, whatever is allowed elsewhere.
+    pub(super) concurrency: Option<usize>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -78,16 +82,14 @@ impl fmt::Debug for Endpoint {
 /// What hosts share within a process.
 #[derive(Debug)]
 pub(super) struct Shared {
-    proxied: Arc<Clients>,
-    direct: Arc<Clients>,
+    clients: Arc<Clients>,
     tokens: Arc<Tokens>,
 }
 
 impl Shared {
     pub(super) fn new() -> Self {
         Self {
-            proxied: Arc::new(Clients::new(false)),
-            direct: Arc::new(Clients::new(true)),
+            clients: Arc::new(Clients::new()),
             tokens: Arc::new(Tokens::default()),
         }
     }
@@ -126,16 +128,9 @@ impl Endpoint {
             None if loopback => None,
             Some(Insecure::SkipVerify) | None => Some("https"),
         });
-        let clients = Clients::for_host(&address, config, loopback)?.map_or_else(
-            || {
-                Arc::clone(if loopback {
-                    &shared.direct
-                } else {
-                    &shared.proxied
-                })
-            },
-            Arc::new,
-        );
+        let clients = Clients::for_host(&address, config)?
+            .map_or_else(|| Arc::clone(&shared.clients), Arc::new);
+        let concurrency = config.and_then(|c| c.concurrency).map(NonZero::get);
         Ok(Self {
             host: host.to_owned(),
             shares_credentials: loopback
@@ -148,7 +143,7 @@ impl Endpoint {
             challenge: RwLock::new(None),
             asked: OnceCell::new(),
             wanted: Mutex::default(),
-            in_pieces: AtomicBool::new(false),
+            piece: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             not_before: Mutex::default(),
             memory: Memory::default(),
@@ -156,7 +151,18 @@ impl Endpoint {
             lists_no_referrers: AtomicBool::new(false),
             clients,
             tokens: Arc::clone(&shared.tokens),
-            requests: Semaphore::new(SMALL_REQUESTS),
+            requests: Semaphore::new(concurrency.map_or(SMALL_REQUESTS, usize::from)),
+            concurrency: concurrency.map(usize::from),
+        })
+    }
+
+    /// A place outside of all registries, at this origin.
+    pub(super) fn outside(origin: &Url, clients: &Arc<Clients>) -> Result<Self> {
+        let origin = origin.origin().ascii_serialization();
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        Ok(Self {
+            clients: Arc::clone(clients),
+            ..Self::new(host, &origin, None, &Shared::new())?
         })
     }
 
@@ -185,6 +191,17 @@ impl Endpoint {
                 })
             })
             .await
+    }
+
+    /// Whether both are one registry, whatever names it is known by. Only for those that were asked.
+    pub(super) fn is_same_place(&self, other: &Self) -> bool {
+        let place = |endpoint: &Self| {
+            let base = endpoint.base.get()?;
+            let host = base.host_str()?;
+            let host = if is_loopback(host) { "localhost" } else { host };
+            Some((host.to_owned(), base.port_or_known_default()))
+        };
+        place(self).is_some_and(|own| place(other) == Some(own))
     }
 
     /// Which scheme a loopback host speaks: TLS if it does, else plain HTTP.

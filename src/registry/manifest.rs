@@ -51,6 +51,8 @@ pub(super) struct Content {
     pub(super) size: u64,
     /// Not the registry's to give: held elsewhere under the terms of its owner.
     pub(super) foreign: bool,
+    /// Where the owner gives it out.
+    pub(super) urls: Vec<String>,
 }
 
 /// The parts of manifests and indexes that say what they refer to.
@@ -244,7 +246,13 @@ impl Repository {
 }
 
 impl Manifest {
-    fn read(what: &str, bytes: Bytes, digest: Digest, served: Option<&str>) -> Result<Self> {
+    /// What these bytes say; `served` is the media type that they came with.
+    pub(super) fn read(
+        what: &str,
+        bytes: Bytes,
+        digest: Digest,
+        served: Option<&str>,
+    ) -> Result<Self> {
         let fail = |detail: String| Refusal::new(what, Kind::Other, detail);
         let served = served.map(|s| s.split(';').next().unwrap_or(s).trim());
         let document: Document = serde_json::from_slice(&bytes)
@@ -309,6 +317,11 @@ impl Document {
     }
 }
 
+/// Whether this is an index (OCI) or a manifest list (Docker).
+pub(super) fn is_index(media_type: &str) -> bool {
+    [OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE].contains(&media_type)
+}
+
 fn is_manifest(media_type: &str) -> bool {
     matches!(
         media_type,
@@ -334,10 +347,12 @@ fn content(descriptor: &OciDescriptor) -> std::result::Result<Content, String> {
     let foreign = ["nondistributable", ".foreign."]
         .iter()
         .any(|mark| descriptor.media_type.contains(mark));
+    let urls = descriptor.urls.clone().filter(|_| foreign);
     Ok(Content {
         digest,
         size,
         foreign,
+        urls: urls.unwrap_or_default(),
     })
 }
 
@@ -364,7 +379,8 @@ fn same(point: &str, found: Descriptor, response: &Response) -> Result<Descripto
     }
 }
 
-fn header_digest(headers: &HeaderMap) -> Option<Digest> {
+/// The digest that a registry says it has.
+pub(super) fn header_digest(headers: &HeaderMap) -> Option<Digest> {
     header(headers, &CONTENT_DIGEST)?.parse().ok()
 }
 

@@ -20,29 +20,37 @@ mod copy;
 mod digest;
 mod ends;
 mod flights;
+mod foreign;
+mod grant;
+mod hint;
 mod host;
 mod manifest;
+mod narrow;
 mod place;
+mod proxy;
 mod quota;
 mod recall;
 mod referrers;
 mod refusal;
 mod retry;
+mod session;
 mod token;
 mod transport;
 mod upload;
 
-pub use copier::{Copied, Copier, Extras, Progress};
+pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
 pub use quota::Quota;
 pub use referrers::Referrers;
 
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
+use crate::platform::Platforms;
 use crate::reference::{Digest, Reference};
 use call::Call;
 use futures::future::{BoxFuture, FutureExt, try_join_all};
 use host::{Host, Shared};
+use manifest::Manifest;
 
 use refusal::Refusal;
 use reqwest::Method;
@@ -164,13 +172,43 @@ impl Registries {
         Ok(ends::find_target(self, reference, credentials).await?)
     }
 
+    /// The image as these platforms need it: of an index, one that has only them, with a digest of its
+    /// own; anything else as it is. What the target has of this very index already stays in it, so that
+    /// clusters of different platforms can share a target.
+    ///
+    /// # Errors
+    /// When it is an index for other platforms.
+    pub async fn narrow(
+        &self,
+        source: Source,
+        platforms: &Platforms,
+        target: &Target,
+    ) -> Result<Source, Error> {
+        match platforms {
+            Platforms::All => Ok(source),
+            Platforms::Only(platforms) => Ok(narrow::narrow(source, platforms, target).await?),
+        }
+    }
+
+    /// Reads the image's own manifest, unless that was done: what is asked of it later asks its registry no
+    /// more.
+    pub async fn read(&self, source: &Source) -> Result<(), Error> {
+        source.manifest().await?;
+        Ok(())
+    }
+
     /// The bytes that a copy of this image carries at the most: all manifests, configs and layers of all
     /// platforms, each digest once.
-    pub async fn size(&self, source: &Source) -> Result<u64, Error> {
-        let sizes = Mutex::default();
-        sum(&source.repository, source.digest().clone(), 0, &sizes).await?;
-        let sizes = sizes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(sizes.values().sum())
+    pub async fn size(&self, source: &Source, extras: Extras) -> Result<u64, Error> {
+        let sizes = Sizes {
+            foreign: extras.foreign_layers == ForeignLayers::Copy,
+            seen: Mutex::default(),
+        };
+        let manifest = source.manifest().await?;
+        sizes.add(&source.repository, manifest, 0).await?;
+        let seen = sizes.seen.into_inner();
+        let seen = seen.unwrap_or_else(PoisonError::into_inner);
+        Ok(seen.values().sum())
     }
 
     /// What this source's registry still lets its reader read, as far as it has said so.
@@ -180,12 +218,8 @@ impl Registries {
 
     /// The digests that an index names as its platforms'; none for an image that is no index.
     pub async fn children(&self, source: &Source) -> Result<Vec<Digest>, Error> {
-        let manifest = source.repository.recall_manifest(source.digest()).await?;
-        Ok(manifest
-            .children
-            .into_iter()
-            .map(|child| child.digest)
-            .collect())
+        let children = source.manifest().await?.children.iter();
+        Ok(children.map(|child| child.digest.clone()).collect())
     }
 
     /// Whether pulling from this repository needs credentials: asked anonymously.
@@ -245,6 +279,8 @@ impl Registries {
             for repository in distinct(askers) {
                 match repository.head_manifest(point).await {
                     Ok(Some(found)) => return Ok((repository, Some(found))),
+                    // a push goes to the first place that answers, not to the one that has something
+                    Ok(None) if access == Access::Push => return Ok((repository, None)),
                     Ok(None) if repository.is_anonymous() => {
                         missing.get_or_insert(repository);
                     }
@@ -331,29 +367,41 @@ async fn ping(endpoint: &Arc<host::Endpoint>, credentials: &Credentials) -> refu
     Err(refusal)
 }
 
-/// Adds up a manifest and everything below it, each digest once.
-fn sum<'a>(
-    repository: &'a Repository,
-    digest: Digest,
-    depth: usize,
-    sizes: &'a Mutex<HashMap<Digest, u64>>,
-) -> BoxFuture<'a, refusal::Result<()>> {
-    async move {
-        let seen = |sizes: &mut HashMap<_, _>| sizes.insert(digest.clone(), 0).is_some();
-        if seen(&mut sizes.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(());
+/// The sizes of an image's parts, each digest once.
+struct Sizes {
+    /// Whether layers count that are held elsewhere.
+    foreign: bool,
+    seen: Mutex<HashMap<Digest, u64>>,
+}
+
+impl Sizes {
+    /// Adds a manifest and everything below it.
+    fn add<'a>(
+        &'a self,
+        repository: &'a Repository,
+        manifest: &'a Manifest,
+        depth: usize,
+    ) -> BoxFuture<'a, refusal::Result<()>> {
+        async move {
+            manifest::check_depth(&manifest.digest, depth)?;
+            let children: Vec<&Digest> = {
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.insert(manifest.digest.clone(), manifest.bytes.len() as u64);
+                let blobs = manifest.blobs.iter();
+                let blobs = blobs.filter(|blob| self.foreign || !blob.foreign);
+                seen.extend(blobs.map(|blob| (blob.digest.clone(), blob.size)));
+                let children = manifest.children.iter().map(|child| &child.digest);
+                children
+                    .filter(|child| seen.insert((*child).clone(), 0).is_none())
+                    .collect()
+            };
+            try_join_all(children.into_iter().map(|child| async move {
+                let child = repository.recall_manifest(child).await?;
+                self.add(repository, &child, depth + 1).await
+            }))
+            .await?;
+            Ok(())
         }
-        let manifest = repository.recall_manifest(&digest).await?;
-        manifest::check_depth(&digest, depth)?;
-        {
-            let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
-            sizes.insert(digest, manifest.bytes.len() as u64);
-            let blobs = manifest.blobs.iter().filter(|blob| !blob.foreign);
-            sizes.extend(blobs.map(|blob| (blob.digest.clone(), blob.size)));
-        }
-        let children = manifest.children.into_iter();
-        try_join_all(children.map(|child| sum(repository, child.digest, depth + 1, sizes))).await?;
-        Ok(())
+        .boxed()
     }
-    .boxed()
 }

@@ -4,7 +4,7 @@
 
 use crate::reference::grammar::canonical_host;
 use reqwest::Url;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An endpoint as configured: a URL, or `host[:port]`, with an optional path.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,6 +73,51 @@ pub(super) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a manifest may send us to this address, as far as it can be told without resolving its name.
+pub(super) fn check_public(url: &Url) -> Result<(), &'static str> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("not an http or https address");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the address has credentials in it");
+    }
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    // behind a proxy it is the proxy that resolves names
+    let serves_metadata = bare.trim_end_matches('.') == "metadata.google.internal"
+        || bare.parse().is_ok_and(serves_metadata);
+    if serves_metadata {
+        return Err("link-local and metadata addresses are not contacted");
+    }
+    Ok(())
+}
+
+/// Whether an address belongs to the machine's own surroundings: link-local, or where clouds serve
+/// credentials to whatever runs in them.
+pub(super) fn serves_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            // Alibaba, Oracle, Azure
+            let others = [[100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16]];
+            address.is_link_local()
+                || address.is_unspecified()
+                || others.map(Ipv4Addr::from).contains(&address)
+        }
+        IpAddr::V6(address) => {
+            // AWS, Google
+            let others = [
+                Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+                Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+            ];
+            let inner = address.to_ipv4_mapped().map(IpAddr::V4);
+            address.is_unicast_link_local()
+                || address.is_unspecified()
+                || others.contains(&address)
+                || inner.is_some_and(serves_metadata)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +148,35 @@ mod tests {
         check("ftp://harbor", None);
         check("https://me:pw@harbor", None);
         check("", None);
+    }
+
+    #[test]
+    fn a_manifest_sends_us_to_no_metadata_and_with_no_credentials() {
+        let check = |url: &str, allowed: bool| {
+            let checked = check_public(&url.parse().unwrap());
+            assert_eq!(checked.is_ok(), allowed, "{url}");
+        };
+        check("https://layers.corp/a?b=c", true);
+        check("http://127.0.0.1:5000/a", true);
+        check("http://10.0.0.1/a", true);
+        check("https://[2001:db8::1]/a", true);
+        for address in [
+            "http://169.254.169.254/latest",
+            "http://0xa9fea9fe/",
+            "http://2852039166/",
+            "https://[fe80::1]/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://[fd00:ec2::254]/",
+            "http://100.100.100.200/",
+            "http://0.0.0.0/",
+            "http://metadata.google.internal./",
+            "https://me@layers.corp/a",
+            "https://me:pw@layers.corp/a",
+            "ftp://layers.corp/a",
+            "file:///etc/passwd",
+        ] {
+            check(address, false);
+        }
     }
 
     #[test]

@@ -70,12 +70,6 @@ impl Kept {
 }
 
 impl Repository {
-    /// A manifest that was read before.
-    pub(super) fn remembered(&self, digest: &Digest) -> Option<Manifest> {
-        let key = (self.name.clone(), digest.clone());
-        self.endpoint.memory.get(&key)
-    }
-
     /// A manifest of a source by its digest: read once, then remembered. Whoever asks must have been shown
     /// that it is there, as everybody is who has a [`super::Source`].
     pub(super) async fn recall_manifest(&self, digest: &Digest) -> Result<Manifest> {

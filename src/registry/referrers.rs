@@ -77,7 +77,7 @@ impl Walk<'_> {
         let mut subjects = vec![source.digest().clone()];
         if source.is_index() {
             // each platform may be signed by itself
-            let children = self.children(source.digest()).await;
+            let children = self.children(source).await;
             subjects.extend(self.or_failed(children).unwrap_or_default());
         }
         let mut seen: HashSet<Digest> = subjects.iter().cloned().collect();
@@ -89,10 +89,13 @@ impl Walk<'_> {
     }
 
     /// What an index lists, read in the target, which has it: sources count what is read.
-    async fn children(&self, index: &Digest) -> Result<Vec<Digest>> {
-        let index = match self.job.from.remembered(index) {
-            Some(index) => index,
-            None => self.job.to.get_manifest(index.as_str()).await?,
+    async fn children(&self, source: &Source) -> Result<Vec<Digest>> {
+        let index = match source.known_manifest() {
+            Some(index) => index.clone(),
+            None => {
+                let digest = source.digest().as_str();
+                self.job.to.get_manifest(digest).await?
+            }
         };
         Ok(index
             .children

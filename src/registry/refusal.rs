@@ -3,6 +3,7 @@
 //! Decides how an answer of a registry reads in one line, whether asking again can help, and which
 //! variant of [`Error`] the caller sees. Never sends anything.
 
+use super::retry::LONGEST_PAUSE;
 use super::{Error, connection};
 use oci_client::errors::{OciEnvelope, OciErrorCode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -92,6 +93,12 @@ impl Refusal {
         }
     }
 
+    /// The pause that everybody is to make, where it is short enough to be waited out.
+    pub(super) fn pause_asked(&self) -> Option<Duration> {
+        let asked = self.retry_after.filter(|_| self.transient());
+        asked.filter(|asked| *asked <= LONGEST_PAUSE)
+    }
+
     pub(super) fn status(&self) -> Option<StatusCode> {
         match self.kind {
             Kind::Status(status) => Some(status),
@@ -172,9 +179,13 @@ impl From<Box<Refusal>> for Error {
 
 /// `GET https://host/path`, without query (it may be signed) and without user information.
 pub(super) fn describe(method: &Method, url: &Url) -> String {
+    format!("{method} {}", describe_url(url))
+}
+
+pub(super) fn describe_url(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
-    format!("{method} {}://{host}{port}{}", url.scheme(), url.path())
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
 /// Reads a refusing answer: the registry's own code and message, or what came in their place.

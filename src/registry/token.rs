@@ -1,26 +1,24 @@
 //! Tokens: fetched once, shared, renewed before they expire.
 //!
-//! Decides how a challenge is answered and for how long an answer is good. Never sends credentials over
-//! plain HTTP to another machine, and never shows them.
+//! Decides how a challenge is answered and for how long an answer is good. Never shows a token, nor what
+//! was given for it.
 
-use super::call::ANSWER;
 use super::challenge::{self, Bearer, Challenge};
-use super::clients::Lane;
 use super::connection;
+use super::grant;
 use super::host::Endpoint;
-use super::place::is_loopback;
 use super::refusal::{self, Kind, Refusal, Result};
+use super::retry;
 use crate::credentials::Credentials;
-use base64::Engine as _;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, Response, StatusCode, Url};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// What a token is good for where its answer does not say: the token specification's default.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
@@ -32,6 +30,8 @@ const ANSWER_CAP: usize = 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Tokens {
     cache: Mutex<HashMap<Key, Slot>>,
+    /// What token servers gave to be used in place of an identity token from then on.
+    successors: Mutex<HashMap<Server, SecretString>>,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
@@ -42,12 +42,18 @@ impl fmt::Debug for Tokens {
     }
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
+/// A token server, as somebody knows it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Server {
     realm: String,
     service: String,
-    scopes: BTreeSet<String>,
     who: [u8; 32],
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    server: Server,
+    scopes: BTreeSet<String>,
 }
 
 struct Token {
@@ -81,17 +87,20 @@ impl Tokens {
         challenge: &Challenge,
     ) -> Result<Option<HeaderValue>> {
         match challenge {
-            Challenge::Basic => Ok(basic(asked.credentials)),
+            Challenge::Basic => Ok(grant::basic(asked.credentials)),
             Challenge::Bearer(bearer) => self.bearer(asked, bearer).await.map(Some),
         }
     }
 
     async fn bearer(&self, asked: &Asked<'_>, bearer: &Bearer) -> Result<HeaderValue> {
-        let slot = self.slot(Key {
+        let server = Server {
             realm: bearer.realm.clone(),
             service: bearer.service.clone(),
-            scopes: asked.scopes.clone(),
             who: fingerprint(asked.credentials),
+        };
+        let slot = self.slot(Key {
+            server: server.clone(),
+            scopes: asked.scopes.clone(),
         });
         // held while fetching: whoever comes meanwhile wants the same token
         let mut slot = slot.lock().await;
@@ -101,30 +110,86 @@ impl Tokens {
         {
             return Ok(token.header.clone());
         }
-        let token = fetch(asked, bearer).await?;
+        // whoever was here before may have been told to come back later
+        while let Some(left) = asked.endpoint.held() {
+            tokio::time::sleep(left + retry::jitter()).await;
+        }
+        let token = self.fetch(asked, bearer, &server).await?;
         let header = token.header.clone();
         *slot = Some(token);
         Ok(header)
     }
 
     fn slot(&self, key: Key) -> Slot {
-        let mut cache = self
-            .cache
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(cache.entry(key).or_default())
+        Arc::clone(lock(&self.cache).entry(key).or_default())
+    }
+
+    async fn fetch(&self, asked: &Asked<'_>, bearer: &Bearer, server: &Server) -> Result<Token> {
+        let realm = grant::realm(asked, bearer).await?;
+        let what = refusal::describe(&Method::GET, &realm);
+        let response = match asked.credentials {
+            Credentials::IdentityToken(token) => {
+                self.trade(asked, bearer, realm, server, token).await?
+            }
+            Credentials::Anonymous | Credentials::Basic { .. } => {
+                grant::ask(asked, bearer, realm).await?
+            }
+        };
+        if !response.status().is_success() {
+            let mut refusal = refusal::read(&Method::GET, response, &who(asked.credentials)).await;
+            refusal.by_token_server = true;
+            // without its tokens nothing is to be had from the registry either
+            if let Some(pause) = refusal.pause_asked() {
+                asked.endpoint.hold(pause);
+            }
+            return Err(refusal);
+        }
+        let body = connection::capped(response, ANSWER_CAP).await?;
+        let answer = serde_json::from_slice::<Answer>(&body).ok();
+        let (token, successor) = answer
+            .and_then(|answer| {
+                Some((
+                    read_answer(&answer)?,
+                    answer.refresh_token.filter(|t| !t.is_empty()),
+                ))
+            })
+            .ok_or_else(|| {
+                Refusal::new(what, Kind::Other, "the token server's answer has no token")
+            })?;
+        // it was not asked for in exchange for a password, which is good for longer
+        if let (Credentials::IdentityToken(_), Some(successor)) = (asked.credentials, successor) {
+            lock(&self.successors).insert(server.clone(), successor.into());
+        }
+        Ok(token)
+    }
+
+    /// Trades an identity token, or what the server gave in its place.
+    async fn trade(
+        &self,
+        asked: &Asked<'_>,
+        bearer: &Bearer,
+        realm: Url,
+        server: &Server,
+        given: &SecretString,
+    ) -> Result<Response> {
+        let successor = lock(&self.successors).get(server).cloned();
+        if let Some(successor) = successor {
+            let response = grant::refresh(asked, bearer, realm.clone(), &successor).await?;
+            let is_refused = matches!(
+                response.status(),
+                StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
+            );
+            if !is_refused {
+                return Ok(response);
+            }
+            lock(&self.successors).remove(server);
+        }
+        grant::refresh(asked, bearer, realm, given).await
     }
 }
 
-fn basic(credentials: &Credentials) -> Option<HeaderValue> {
-    let Credentials::Basic { username, password } = credentials else {
-        return None;
-    };
-    let pair = format!("{username}:{}", password.expose_secret());
-    let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-    let mut header = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
-    header.set_sensitive(true);
-    Some(header)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells credentials apart without keeping them.
@@ -151,53 +216,11 @@ struct Answer {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<f64>,
+    refresh_token: Option<String>,
 }
 
-async fn fetch(asked: &Asked<'_>, bearer: &Bearer) -> Result<Token> {
-    let realm = realm(asked, bearer).await?;
-    let what = refusal::describe(&Method::GET, &realm);
-    let response = ask(asked, bearer, realm).await?;
-    if !response.status().is_success() {
-        let mut refusal = refusal::read(&Method::GET, response, &who(asked.credentials)).await;
-        refusal.by_token_server = true;
-        return Err(refusal);
-    }
-    let body = connection::capped(response, ANSWER_CAP).await?;
-    read_answer(&body)
-        .ok_or_else(|| Refusal::new(what, Kind::Other, "the token server's answer has no token"))
-}
-
-/// Asks the token server in the way that these credentials need.
-async fn ask(asked: &Asked<'_>, bearer: &Bearer, realm: Url) -> Result<Response> {
-    if let Credentials::IdentityToken(token) = asked.credentials {
-        let grant = [
-            ("grant_type", "refresh_token"),
-            ("refresh_token", token.expose_secret()),
-        ];
-        return oauth2(asked, bearer, realm, &grant).await;
-    }
-    let response = plain(asked, bearer, realm.clone()).await?;
-    let unknown = matches!(
-        response.status(),
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-    );
-    match asked.credentials {
-        // a server that knows only the OAuth2 way
-        Credentials::Basic { username, password } if unknown => {
-            let grant = [
-                ("grant_type", "password"),
-                ("username", username),
-                ("password", password.expose_secret()),
-            ];
-            oauth2(asked, bearer, realm, &grant).await
-        }
-        _ => Ok(response),
-    }
-}
-
-fn read_answer(body: &[u8]) -> Option<Token> {
-    let answer: Answer = serde_json::from_slice(body).ok()?;
-    let secret = [answer.token, answer.access_token]
+fn read_answer(answer: &Answer) -> Option<Token> {
+    let secret = [&answer.token, &answer.access_token]
         .into_iter()
         .flatten()
         .find(|token| !token.is_empty())?;
@@ -214,109 +237,6 @@ fn read_answer(body: &[u8]) -> Option<Token> {
         // renewed well before the registry stops taking it
         fresh_until: Instant::now() + life.mul_f64(0.8),
     })
-}
-
-/// The realm's URL, refused where it would carry credentials in the clear to another machine.
-async fn realm(asked: &Asked<'_>, bearer: &Bearer) -> Result<Url> {
-    let what = || {
-        format!(
-            "asking {:?} for a token of {}",
-            bearer.realm, asked.endpoint.host
-        )
-    };
-    let base = asked.endpoint.base().await?;
-    let realm = base
-        .join(&bearer.realm)
-        .map_err(|error| Refusal::new(what(), Kind::Other, error.to_string()))?;
-    let same_host = realm.host_str() == base.host_str();
-    let safe = match realm.scheme() {
-        "https" => true,
-        "http" => {
-            matches!(asked.credentials, Credentials::Anonymous)
-                || realm.host_str().is_some_and(is_loopback)
-                // the user allowed plain HTTP to this very host
-                || (same_host && base.scheme() == "http")
-        }
-        _ => false,
-    };
-    if safe {
-        Ok(realm)
-    } else {
-        Err(Refusal::new(
-            what(),
-            Kind::Other,
-            "credentials would go over plain HTTP",
-        ))
-    }
-}
-
-/// The usual way: GET with the scopes in the query, Basic if there is somebody to name.
-async fn plain(asked: &Asked<'_>, bearer: &Bearer, mut realm: Url) -> Result<Response> {
-    {
-        let mut query = realm.query_pairs_mut();
-        if !bearer.service.is_empty() {
-            query.append_pair("service", &bearer.service);
-        }
-        for scope in asked.scopes {
-            query.append_pair("scope", scope);
-        }
-        if let Credentials::Basic { username, .. } = asked.credentials {
-            query.append_pair("account", username);
-        }
-    }
-    let mut request = reqwest::Request::new(Method::GET, realm);
-    if let Some(header) = basic(asked.credentials) {
-        request.headers_mut().insert(AUTHORIZATION, header);
-    }
-    send(asked, request).await
-}
-
-/// OAuth2, as ACR's identity tokens need it.
-async fn oauth2(
-    asked: &Asked<'_>,
-    bearer: &Bearer,
-    realm: Url,
-    grant: &[(&str, &str)],
-) -> Result<Response> {
-    let scopes = asked
-        .scopes
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(" ");
-    let mut form = vec![
-        ("client_id", "image-cloner"),
-        ("service", &bearer.service),
-        ("scope", &scopes),
-    ];
-    form.extend_from_slice(grant);
-    let client = asked
-        .endpoint
-        .clients
-        .get(realm.scheme(), Lane::Small)
-        .map_err(|e| Refusal::new("asking for a token", Kind::Other, e))?;
-    let request = client
-        .post(realm)
-        .form(&form)
-        .build()
-        .map_err(|error| connection::broken("asking for a token", &error))?;
-    send(asked, request).await
-}
-
-async fn send(asked: &Asked<'_>, request: reqwest::Request) -> Result<Response> {
-    let what = refusal::describe(request.method(), request.url());
-    let client = asked
-        .endpoint
-        .clients
-        .get(request.url().scheme(), Lane::Small)
-        .map_err(|reason| Refusal::new(what.clone(), Kind::Other, reason))?;
-    match timeout(ANSWER, client.execute(request)).await {
-        Ok(answer) => answer.map_err(|error| connection::broken(what, &error)),
-        Err(_) => {
-            let detail = format!("no answer within {} s", ANSWER.as_secs());
-            Err(Refusal::new(what, Kind::Connection, detail))
-        }
-    }
 }
 
 /// The challenge of a 401, its scopes joined to those that were asked for.
@@ -368,7 +288,8 @@ mod tests {
     #[test]
     fn token_answers_are_read_as_servers_write_them() {
         let check = |body: &str, expected: Option<(&str, u32)>| {
-            let got = read_answer(body.as_bytes()).map(|t| {
+            let answer = serde_json::from_str(body).ok();
+            let got = answer.and_then(|answer| read_answer(&answer)).map(|t| {
                 let life = t.fresh_until - Instant::now();
                 (
                     t.header.to_str().unwrap().to_owned(),

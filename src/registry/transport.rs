@@ -7,12 +7,15 @@ use super::call::Call;
 use super::challenge::Challenge;
 use super::clients::Lane;
 use super::connection;
+use super::hint;
 use super::host::Endpoint;
+use super::place;
 use super::quota::Quota;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::retry::{self, LONGEST_PAUSE, Pauses, RETRIES};
+use super::retry::{self, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
+use crate::reference::Digest;
 use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::collections::BTreeSet;
@@ -48,6 +51,8 @@ pub(super) struct Repository {
     credentials: Credentials,
     access: Access,
     told: Option<UnboundedSender<Event>>,
+    /// The one blob that is to be had there, where it is no repository but an address in a manifest.
+    address: Option<Url>,
 }
 
 impl Repository {
@@ -80,6 +85,17 @@ impl Repository {
             credentials: credentials.clone(),
             access,
             told: None,
+            address: None,
+        }
+    }
+
+    /// An address that a manifest gives for a blob: no registry, and not asked with anybody's credentials.
+    pub(super) fn at(address: Url, endpoint: &Arc<Endpoint>, told: &Self) -> Self {
+        Self {
+            name: address.path().trim_start_matches('/').to_owned(),
+            told: told.told.clone(),
+            address: Some(address),
+            ..Self::root(endpoint, &Credentials::Anonymous, Access::Pull)
         }
     }
 
@@ -135,6 +151,14 @@ impl Repository {
             .map_err(|error| Refusal::new(path, Kind::Other, error.to_string()))
     }
 
+    /// Where a blob is read.
+    pub(super) async fn blob_url(&self, digest: &Digest) -> Result<Url> {
+        match &self.address {
+            Some(address) => Ok(address.clone()),
+            None => self.url(&format!("blobs/{digest}")).await,
+        }
+    }
+
     /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
     pub(super) async fn send(&self, call: &Call) -> Result<Response> {
         let mut pauses = Pauses::new(&self.endpoint, RETRIES);
@@ -186,8 +210,7 @@ impl Repository {
         let base = self.endpoint.base().await;
         let own = base.is_ok_and(|base| same_origin(response.url(), base));
         let mut refusal = refusal::read(method, response, &self.who()).await;
-        let asked = refusal.retry_after.filter(|asked| *asked <= LONGEST_PAUSE);
-        if let Some(asked) = asked.filter(|_| own && refusal.transient()) {
+        if let Some(asked) = refusal.pause_asked().filter(|_| own) {
             self.endpoint.hold(asked);
         }
         if own
@@ -198,7 +221,8 @@ impl Repository {
         }
         if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
             refusal.refused_push = true;
-            return refusal.hinted(push_hint(&self.endpoint.host));
+            let hint = hint::for_push(&self.endpoint.host, &self.name, &refusal);
+            return refusal.hinted(hint);
         }
         refusal
     }
@@ -252,6 +276,8 @@ impl Repository {
         scopes: &BTreeSet<String>,
     ) -> Result<Option<(Challenge, BTreeSet<String>)>> {
         let own = same_origin(response.url(), self.endpoint.base().await?);
+        // an address in a manifest may not send us on to a token server
+        let own = own && self.address.is_none();
         Ok(own.then(|| token::challenge_of(response, scopes)).flatten())
     }
 
@@ -331,6 +357,11 @@ impl Repository {
         let base = self.endpoint.base().await?;
         let mut url = call.url.clone();
         for _ in 0..REDIRECTS {
+            if self.address.is_some() {
+                place::check_public(&url).map_err(|reason| {
+                    Refusal::new(refusal::describe(&call.method, &url), Kind::Other, reason)
+                })?;
+            }
             let body = stream
                 .take()
                 .unwrap_or_else(|| Body::from(call.body.clone()));
@@ -399,15 +430,6 @@ pub(super) async fn ping_url(endpoint: &Endpoint) -> Result<Url> {
     let base = endpoint.base().await?;
     base.join("v2/")
         .map_err(|error| Refusal::new("v2/", Kind::Other, error.to_string()))
-}
-
-/// A refused push is often a repository that nobody created: Quay answers 401 then, ECR 404.
-fn push_hint(host: &str) -> &'static str {
-    if host.ends_with(".amazonaws.com") {
-        "ECR creates no repositories on push: aws ecr create-repository --repository-name NAME"
-    } else {
-        "the repository may have to be created first, or these credentials may not push to it"
-    }
 }
 
 fn build(

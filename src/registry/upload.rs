@@ -1,28 +1,31 @@
-//! Blobs in a target repository: known, mounted, uploaded.
+//! A blob on its way into a target repository.
 //!
-//! Decides how an upload goes: one PUT with a length where the registry takes it, pieces where not.
-//! Never decides whether a blob is needed.
+//! Decides how an upload goes, in one request where the registry takes it, in pieces where not, and where
+//! it goes on after a break. Never decides whether a blob is needed.
 
 use super::body::{Meter, Source};
 use super::call::Call;
-use super::manifest::Content;
+use super::manifest::{Content, header_digest};
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{Pauses, RETRIES};
-use super::transport::{Repository, drain, same_origin};
-use crate::reference::Digest;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
-use reqwest::{Body, Method, Response, StatusCode, Url};
+use super::session::{Session, finished};
+use super::transport::{Repository, drain};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use reqwest::{Body, Method, Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const BYTES: &str = "application/octet-stream";
 
-/// The least size of a piece that a registry takes.
-const MIN_PIECE: HeaderName = HeaderName::from_static("oci-chunk-min-length");
-
-/// Size of a piece where whole blobs are refused.
+/// Size of a piece where a blob does not go in one request.
 const PIECE: u64 = 16 * 1024 * 1024;
+
+/// Down to this size a piece is cut where it is too large; nginx takes that much unless told otherwise.
+const LEAST_PIECE: u64 = 1024 * 1024;
+
+/// So many bytes are worth a question about whether the registry still has them.
+const WORTH_ASKING: u64 = 1024 * 1024;
 
 /// An upload that takes no byte for so long is given up.
 const STALL: Duration = Duration::from_secs(120);
@@ -33,85 +36,6 @@ const STORING: Duration = Duration::from_secs(15 * 60);
 /// How often a blob is carried again that was wrong, or whose upload was lost.
 const AGAIN: usize = 2;
 
-/// A place where a blob may be uploaded to.
-#[derive(Debug, Clone)]
-pub(super) struct Session {
-    location: Url,
-    min_piece: u64,
-}
-
-/// What came of asking for a mount.
-#[derive(Debug)]
-pub(super) enum Mount {
-    /// It is in the repository now.
-    Done,
-    /// The registry would not, but opened an upload.
-    Upload(Session),
-    /// The registry would not.
-    Refused,
-}
-
-impl Repository {
-    /// Whether a blob is in the repository.
-    pub(super) async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        let url = self.url(&format!("blobs/{digest}")).await?;
-        let response = self.send(&Call::new(Method::HEAD, url)).await?;
-        match response.status() {
-            status if status.is_success() => Ok(true),
-            // the last two: a registry that cannot be asked so
-            StatusCode::NOT_FOUND
-            | StatusCode::METHOD_NOT_ALLOWED
-            | StatusCode::NOT_IMPLEMENTED => Ok(false),
-            _ => Err(self.refuse(&Method::HEAD, response).await),
-        }
-    }
-
-    /// Whether the repository is known to hold no tag: small blobs need not be asked for then.
-    pub(super) async fn is_new(&self) -> bool {
-        let Ok(mut url) = self.url("tags/list").await else {
-            return false;
-        };
-        url.set_query(Some("n=1"));
-        let answer = self.send(&Call::new(Method::GET, url)).await;
-        matches!(answer, Ok(response) if response.status() == StatusCode::NOT_FOUND)
-    }
-
-    /// Asks the registry to take a blob over from another of its repositories.
-    pub(super) async fn mount(&self, digest: &Digest, from: &str) -> Result<Mount> {
-        let mut url = self.url("blobs/uploads/").await?;
-        url.query_pairs_mut()
-            .append_pair("mount", digest.as_str())
-            .append_pair("from", from);
-        let call = Call::new(Method::POST, url)
-            .header(CONTENT_LENGTH, "0")
-            .scope(format!("repository:{from}:pull"));
-        let response = self.send(&call).await?;
-        let answer = match response.status() {
-            StatusCode::CREATED | StatusCode::NO_CONTENT => Mount::Done,
-            StatusCode::ACCEPTED => Mount::Upload(session(&response)?),
-            // Docker Hub answers 400, Harbor 401 where others open an upload
-            status => {
-                tracing::debug!(%status, %digest, from, "mount refused");
-                Mount::Refused
-            }
-        };
-        drain(response).await;
-        Ok(answer)
-    }
-
-    async fn start_upload(&self) -> Result<Session> {
-        let url = self.url("blobs/uploads/").await?;
-        let call = Call::new(Method::POST, url).header(CONTENT_LENGTH, "0");
-        let response = self.send(&call).await?;
-        if !response.status().is_success() {
-            return Err(self.refuse(&Method::POST, response).await);
-        }
-        let session = session(&response)?;
-        drain(response).await;
-        Ok(session)
-    }
-}
-
 /// Carries a blob from one repository to another, checked on the way.
 ///
 /// `session` is an upload that is open already.
@@ -119,158 +43,282 @@ pub(super) async fn carry(
     from: &Repository,
     to: &Repository,
     content: &Content,
-    mut session: Option<Session>,
+    session: Option<Session>,
 ) -> Result<()> {
-    let meter = Arc::new(Meter::default());
+    let mut upload = Upload::new(from, to, content, session)?;
     let mut pauses = Pauses::new(&to.endpoint, RETRIES);
     let mut odd = 0;
-    let mut in_pieces = content.size > 0 && to.endpoint.in_pieces.load(Ordering::Relaxed);
     loop {
-        // a new session for every try: what a broken one holds is not known (ECR's Range is stale)
-        let tried = attempt(from, to, content, session.take(), &meter, in_pieces).await;
-        let refusal = match tried {
-            Ok(()) => {
-                // only now: one odd answer to a whole blob must not slow down all that follow
-                to.endpoint.in_pieces.fetch_or(in_pieces, Ordering::Relaxed);
-                return Ok(());
-            }
-            Err(Failure::Whole(refusal)) if content.size > 0 && refused_whole(&refusal) => {
-                let (host, detail) = (&to.endpoint.host, &refusal.detail);
-                tracing::debug!(host, detail, "uploading in pieces");
-                in_pieces = true;
-                continue;
-            }
-            Err(Failure::Whole(refusal) | Failure::Other(refusal)) => refusal,
+        let refusal = match upload.attempt().await {
+            Ok(()) => return Ok(()),
+            Err(Failure::Before(refusal)) if refusal.kind != Kind::Corrupt => return Err(refusal),
+            Err(Failure::Sending(refusal)) if upload.turns(&refusal) => continue,
+            Err(Failure::Before(refusal) | Failure::Sending(refusal)) => refusal,
         };
-        // a 401 in the middle of it: the next session renews the token
-        let odd_one = refusal.kind == Kind::Corrupt
-            || matches!(
-                refusal.status(),
-                Some(StatusCode::UNAUTHORIZED | StatusCode::RANGE_NOT_SATISFIABLE)
-            );
+        let odd_one = is_odd(&refusal);
         odd += usize::from(odd_one);
         let again = refusal.transient() || (odd_one && odd <= AGAIN);
         if !again || refusal.exhausted {
             return Err(refusal);
         }
+        let resumable = refusal.transient() || refusal.status() == Some(StatusCode::UNAUTHORIZED);
         let pause = pauses.after(refusal)?;
         to.pause(pause).await;
+        if upload.is_there().await? {
+            return Ok(());
+        }
+        if upload.resume(resumable).await? {
+            // whoever takes a part each time gets the whole in the end
+            pauses = Pauses::new(&to.endpoint, RETRIES);
+            odd = 0;
+        }
     }
 }
 
 /// Why a blob did not get there.
 enum Failure {
-    /// The registry's answer to all of it in one request.
-    Whole(Box<Refusal>),
-    Other(Box<Refusal>),
+    /// Nothing was sent.
+    Before(Box<Refusal>),
+    /// What came of sending it.
+    Sending(Box<Refusal>),
 }
 
-impl From<Box<Refusal>> for Failure {
-    fn from(refusal: Box<Refusal>) -> Self {
-        Self::Other(refusal)
+/// Whether it is no reason to give up, although the same request would be refused again: a wrong body may
+/// come right, a token be renewed, a lost upload be opened anew.
+fn is_odd(refusal: &Refusal) -> bool {
+    let lost = [
+        "BLOB_UPLOAD_UNKNOWN",
+        "BLOB_UPLOAD_INVALID",
+        "DIGEST_INVALID",
+    ];
+    match refusal.kind {
+        Kind::Corrupt => true,
+        Kind::Status(status) => {
+            matches!(status.as_u16(), 401 | 404 | 410 | 416)
+                || lost.contains(&refusal.code.as_str())
+        }
+        _ => false,
     }
 }
 
-/// Whether a registry, or a proxy before it, takes no blob in one piece.
-fn refused_whole(refusal: &Refusal) -> bool {
+/// Whether a registry, or a proxy before it, does not take a blob this way.
+fn refuses_the_way(refusal: &Refusal) -> bool {
     refusal
         .status()
         .is_some_and(|status| matches!(status.as_u16(), 400 | 405 | 411 | 413 | 415 | 501))
 }
 
-async fn attempt(
-    from: &Repository,
-    to: &Repository,
-    content: &Content,
+/// A blob that is being uploaded.
+struct Upload<'a> {
+    to: &'a Repository,
+    content: &'a Content,
+    source: Source,
+    meter: Arc<Meter>,
+    /// What is open; none before the first and where nothing is left of it.
     session: Option<Session>,
-    meter: &Arc<Meter>,
-    in_pieces: bool,
-) -> std::result::Result<(), Failure> {
-    let opened = async {
-        match session {
-            Some(session) => Ok(session),
-            None => to.start_upload().await,
+    /// How much goes into one request; none where that is everything.
+    piece: Option<u64>,
+    /// Whether the registry refused the blob as a whole.
+    refused_whole: bool,
+    /// Whether it refused it in pieces.
+    refused_pieces: bool,
+    /// The furthest place from which it went on after a break.
+    resumed: u64,
+}
+
+impl<'a> Upload<'a> {
+    fn new(
+        from: &Repository,
+        to: &'a Repository,
+        content: &'a Content,
+        session: Option<Session>,
+    ) -> Result<Self> {
+        let meter = Arc::new(Meter::default());
+        let piece = match to.endpoint.piece.load(Ordering::Relaxed) {
+            0 => None,
+            piece => Some(piece).filter(|_| content.size > 0),
+        };
+        Ok(Self {
+            to,
+            content,
+            source: Source::new(from, content, &meter)?,
+            meter,
+            session,
+            piece,
+            refused_whole: piece.is_some(),
+            refused_pieces: false,
+            resumed: 0,
+        })
+    }
+
+    /// Whether all bytes were handed on, which they are only when they are right.
+    fn all_sent(&self) -> bool {
+        self.meter.at.load(Ordering::Relaxed) == self.content.size
+    }
+
+    async fn attempt(&mut self) -> std::result::Result<(), Failure> {
+        let at = self.session.as_ref().map_or(0, |session| session.at);
+        let (to, opened) = (self.to, self.session.take());
+        let opened = async {
+            match opened {
+                Some(session) => Ok(session),
+                None => to.start_upload().await,
+            }
+        };
+        let (session, ()) = futures::future::try_join(opened, self.source.seek(at))
+            .await
+            .map_err(Failure::Before)?;
+        let sent = match self.piece {
+            Some(piece) => self.pieces(session, piece).await,
+            None => self.whole(session).await,
+        };
+        self.check(sent.map_err(Failure::Sending)?)
+            .await
+            .map_err(Failure::Sending)
+    }
+
+    /// One PUT with everything.
+    async fn whole(&mut self, session: Session) -> Result<Response> {
+        let url = finished(session.location.clone(), &self.content.digest);
+        self.session = Some(session);
+        let call = Call::new(Method::PUT, url);
+        self.stream(call, self.content.size).await
+    }
+
+    /// PATCH after PATCH, then a PUT without body.
+    async fn pieces(&mut self, mut session: Session, piece: u64) -> Result<Response> {
+        let piece = piece.max(session.min_piece);
+        while session.at < self.content.size {
+            let (start, length) = (session.at, piece.min(self.content.size - session.at));
+            let call = Call::new(Method::PATCH, session.location.clone())
+                .header(CONTENT_RANGE, &format!("{start}-{}", start + length - 1));
+            self.session = Some(session.clone());
+            let response = self.stream(call, length).await?;
+            // 202 by the specification, 201 on ECR, 204 on Pulp
+            if !response.status().is_success() {
+                return Err(self.to.refuse(&Method::PATCH, response).await);
+            }
+            session.advance(&response, start + length)?;
+            drain(response).await;
         }
-    };
-    let (session, source) =
-        futures::future::try_join(opened, Source::open(from, content, meter)).await?;
-    let response = if in_pieces {
-        pieces(to, content, session, source, meter).await?
-    } else {
-        whole(to, content, session, source, meter).await?
-    };
-    if !response.status().is_success() {
-        let refusal = to.refuse(&Method::PUT, response).await;
-        return Err(if in_pieces {
-            Failure::Other(refusal)
-        } else {
-            Failure::Whole(refusal)
-        });
+        let url = finished(session.location.clone(), &self.content.digest);
+        self.session = Some(session);
+        let call = Call::new(Method::PUT, url)
+            .header(CONTENT_LENGTH, "0")
+            .within(STORING);
+        self.to.send(&call).await
     }
-    let what = refusal::describe(&Method::PUT, response.url());
-    drain(response).await;
-    // an answer before the last byte proves nothing
-    if meter.whole.load(Ordering::Acquire) {
-        Ok(())
-    } else {
-        let detail = "stored before all of it was sent";
-        Err(Refusal::new(what, Kind::Corrupt, detail).into())
-    }
-}
 
-/// One PUT with everything.
-async fn whole(
-    to: &Repository,
-    content: &Content,
-    session: Session,
-    source: Source,
-    meter: &Meter,
-) -> Result<Response> {
-    let call = Call::new(Method::PUT, finished(session.location, &content.digest))
-        .header(CONTENT_TYPE, BYTES)
-        // a fixed length: chunked encoding stalls on ECR Public
-        .header(CONTENT_LENGTH, &content.size.to_string())
-        .bulk()
-        .untimed();
-    let body = Body::wrap_stream(source.into_stream());
-    watched(to.send_stream(&call, body), &call.name(), content, meter).await
-}
-
-/// PATCH after PATCH, then a PUT without body.
-async fn pieces(
-    to: &Repository,
-    content: &Content,
-    session: Session,
-    source: Source,
-    meter: &Meter,
-) -> Result<Response> {
-    let size = PIECE.max(session.min_piece);
-    let mut location = session.location;
-    let source = Arc::new(tokio::sync::Mutex::new(source));
-    let mut start = 0;
-    while start < content.size {
-        let length = size.min(content.size - start);
-        let call = Call::new(Method::PATCH, location.clone())
+    /// Sends the next bytes.
+    async fn stream(&self, call: Call, length: u64) -> Result<Response> {
+        let call = call
             .header(CONTENT_TYPE, BYTES)
+            // a fixed length: chunked encoding stalls on ECR Public
             .header(CONTENT_LENGTH, &length.to_string())
-            .header(CONTENT_RANGE, &format!("{start}-{}", start + length - 1))
             .bulk()
             .untimed();
-        let body = Body::wrap_stream(Source::piece(Arc::clone(&source), length));
-        let sending = to.send_stream(&call, body);
-        let response = watched(sending, &call.name(), content, meter).await?;
-        // 202 by the specification, 201 on ECR, 204 on Pulp
-        if !response.status().is_success() {
-            return Err(to.refuse(&Method::PATCH, response).await);
-        }
-        location = next_location(&response)?.unwrap_or(location);
-        drain(response).await;
-        start += length;
+        let sending = self
+            .to
+            .send_stream(&call, Body::wrap_stream(self.source.stream(length)));
+        watched(sending, &call.name(), self.content, &self.meter).await
     }
-    let call = Call::new(Method::PUT, finished(location, &content.digest))
-        .header(CONTENT_LENGTH, "0")
-        .within(STORING);
-    to.send(&call).await
+
+    /// What the answer to the last request of an upload is worth.
+    async fn check(&mut self, response: Response) -> Result<()> {
+        if !response.status().is_success() {
+            return Err(self.to.refuse(&Method::PUT, response).await);
+        }
+        let what = refusal::describe(&Method::PUT, response.url());
+        let stored = header_digest(response.headers());
+        drain(response).await;
+        // an answer before the last byte proves nothing
+        if !self.all_sent() {
+            let detail = "stored before all of it was sent";
+            return Err(Refusal::new(what, Kind::Corrupt, detail));
+        }
+        // many leave the digest out, and some always name the sha256 one
+        let wanted = &self.content.digest;
+        match stored {
+            Some(stored) if stored.algorithm() == wanted.algorithm() && stored != *wanted => {
+                let detail = format!("the registry stored {stored} instead of {wanted}");
+                Err(Refusal::new(what, Kind::Corrupt, detail))
+            }
+            _ => {
+                // only now: one odd answer to a whole blob must not slow down all that follow
+                if let Some(piece) = self.piece.filter(|_| self.refused_whole) {
+                    self.to.endpoint.piece.store(piece, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether there is another way left after this refusal. It starts anew.
+    fn turns(&mut self, refusal: &Refusal) -> bool {
+        if refusal.transient() && self.piece.is_none() && self.content.size > PIECE {
+            // also where a limit on the size of a request is enforced by closing the connection
+            self.piece = Some(PIECE).filter(|_| !self.refused_pieces);
+        }
+        if self.content.size == 0 || !refuses_the_way(refusal) {
+            return false;
+        }
+        let (host, detail) = (&self.to.endpoint.host, &refusal.detail);
+        match self.piece {
+            None if !self.refused_pieces => {
+                tracing::debug!(host, detail, "uploading in pieces");
+                self.refused_whole = true;
+                self.piece = Some(PIECE);
+            }
+            Some(piece)
+                if refusal.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
+                    && piece > LEAST_PIECE =>
+            {
+                tracing::debug!(host, detail, "uploading in smaller pieces");
+                self.piece = Some(piece / 4);
+            }
+            Some(_) if !self.refused_whole && refusal.code != "DIGEST_INVALID" => {
+                tracing::debug!(host, detail, "uploading as a whole again");
+                self.refused_pieces = true;
+                self.piece = None;
+            }
+            _ => return false,
+        }
+        self.session = None;
+        true
+    }
+
+    /// Whether it got there although it looks as if it did not: the answer may be all that was lost.
+    async fn is_there(&self) -> Result<bool> {
+        if !self.all_sent() {
+            return Ok(false);
+        }
+        match self.to.has_blob(&self.content.digest).await {
+            Err(refusal) if refusal.exhausted => Err(refusal),
+            found => Ok(found.unwrap_or(false)),
+        }
+    }
+
+    /// Finds out where the upload goes on, which is from the start where nothing is left of it. Whether it
+    /// is further than ever.
+    async fn resume(&mut self, worth_asking: bool) -> Result<bool> {
+        let sent = self.meter.at.load(Ordering::Relaxed);
+        let worth_asking = worth_asking && sent >= WORTH_ASKING && !self.refused_pieces;
+        let Some(session) = self.session.take().filter(|_| worth_asking) else {
+            return Ok(false);
+        };
+        let found = self.to.ask_upload(session).await?;
+        // a place that did not help before does not now
+        let Some(session) = found.filter(|found| found.at <= sent && found.at > self.resumed)
+        else {
+            return Ok(false);
+        };
+        let further = session.at >= self.resumed + WORTH_ASKING;
+        self.resumed = session.at;
+        // whoever has a part takes the rest as a piece, not as a whole
+        self.piece.get_or_insert(PIECE);
+        self.session = Some(session);
+        Ok(further)
+    }
 }
 
 /// Waits for an upload as long as bytes move.
@@ -293,100 +341,5 @@ async fn watched(
             return Err(Refusal::new(what, Kind::Connection, detail));
         }
         at = now;
-    }
-}
-
-/// Where an upload goes on: relative, absolute, on another host, with or without a query.
-fn next_location(response: &Response) -> Result<Option<Url>> {
-    let what = || refusal::describe(&Method::POST, response.url());
-    let Some(location) = response.headers().get(LOCATION) else {
-        return Ok(None);
-    };
-    let text = location
-        .to_str()
-        .map_err(|error| Refusal::new(what(), Kind::Other, format!("Location: {error}")))?;
-    resolve(response.url(), text)
-        .map(Some)
-        .map_err(|detail| Refusal::new(what(), Kind::Other, detail))
-}
-
-fn resolve(from: &Url, text: &str) -> std::result::Result<Url, String> {
-    let mut url = from
-        .join(text)
-        .map_err(|error| format!("the upload's Location is no URL: {error}"))?;
-    if from.scheme() == "https" && url.scheme() == "http" {
-        // a registry behind a proxy that ends TLS and does not say so
-        let mut upgraded = url.clone();
-        let _ = upgraded.set_scheme("https");
-        if url.port() == Some(80) || url.port().is_none() || url.port() == from.port() {
-            let _ = upgraded.set_port(from.port());
-        }
-        if !same_origin(&upgraded, from) {
-            return Err("the upload's Location leads from https to http".to_owned());
-        }
-        url = upgraded;
-    }
-    Ok(url)
-}
-
-fn session(response: &Response) -> Result<Session> {
-    let location = next_location(response)?.ok_or_else(|| {
-        Refusal::new(
-            refusal::describe(&Method::POST, response.url()),
-            Kind::Other,
-            "the registry opened an upload without a Location",
-        )
-    })?;
-    let min_piece = response.headers().get(MIN_PIECE);
-    let min_piece = min_piece.and_then(|v| v.to_str().ok()?.parse().ok());
-    Ok(Session {
-        location,
-        min_piece: min_piece.unwrap_or(0),
-    })
-}
-
-/// The location with the digest that ends the upload, after whatever query is there.
-fn finished(mut location: Url, digest: &Digest) -> Url {
-    location
-        .query_pairs_mut()
-        .append_pair("digest", digest.as_str());
-    location
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn upload_locations_are_resolved_as_registries_write_them() {
-        let check = |from: &str, location: &str, expected: std::result::Result<&str, ()>| {
-            let digest: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-            let got = resolve(&from.parse().unwrap(), location)
-                .map(|url| finished(url, &digest).to_string())
-                .map_err(|_| ());
-            let expected = expected.map(|e| format!("{e}digest=sha256%3A{}", "a".repeat(64)));
-            assert_eq!(got, expected, "{location}");
-        };
-        let post = "https://r:5000/v2/a/blobs/uploads/";
-        check(
-            post,
-            "/v2/a/blobs/uploads/1",
-            Ok("https://r:5000/v2/a/blobs/uploads/1?"),
-        );
-        check(
-            post,
-            "x?_state=a%2Fb%3D",
-            Ok("https://r:5000/v2/a/blobs/uploads/x?_state=a%2Fb%3D&"),
-        );
-        check(post, "https://s3/u?sig=1", Ok("https://s3/u?sig=1&"));
-        check(post, "http://r:5000/u", Ok("https://r:5000/u?"));
-        check(post, "http://r/u", Ok("https://r:5000/u?"));
-        check(post, "http://other/u", Err(()));
-        check(
-            "http://r/v2/a/blobs/uploads/",
-            "http://r:81/u",
-            Ok("http://r:81/u?"),
-        );
-        check(post, "https://[", Err(()));
     }
 }

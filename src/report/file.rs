@@ -33,6 +33,9 @@ fn image(outcome: &ImageOutcome) -> Value {
     if let Some(digest) = &outcome.digest {
         value["digest"] = json!(digest.as_str());
     }
+    if outcome.foreign_left > 0 {
+        value["foreignLayersNotCopied"] = json!(outcome.foreign_left);
+    }
     match &outcome.state {
         ImageState::Copied { bytes } => {
             value["state"] = json!("copied");

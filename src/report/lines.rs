@@ -1,6 +1,6 @@
 //! One line for one workload or image.
 
-use super::text::bytes;
+use super::text::{bytes, count};
 use crate::outcome::{DryRun, ImageOutcome, ImageState, WorkloadOutcome, WorkloadState};
 
 /// What stdout says of a workload, in kubectl's form: `deployment.apps/nginx repointed`; none for one that
@@ -45,6 +45,15 @@ pub fn image_line(outcome: &ImageOutcome) -> Option<String> {
         ImageState::Present => Some(format!("{source} present in the target")),
         ImageState::Failed(_) => None,
     }
+}
+
+/// What stderr says of an image whose foreign layers were not copied; none for others.
+pub fn foreign_line(outcome: &ImageOutcome) -> Option<String> {
+    (outcome.foreign_left > 0).then(|| {
+        let layers = count(outcome.foreign_left, "foreign layer");
+        let source = outcome.source.familiar();
+        format!("{source}: {layers} not copied, which nodes get from their owner")
+    })
 }
 
 /// What stdout of `copy` says of an image: `source target digest`; none for one that failed.

@@ -14,7 +14,7 @@ mod tests;
 mod text;
 
 pub use file::report_file;
-pub use lines::{copy_line, image_line, workload_line};
+pub use lines::{copy_line, foreign_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
 pub use quota::shortages;
 pub use restore::{restore, restore_question};

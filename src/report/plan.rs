@@ -4,6 +4,7 @@ use super::quota;
 use super::text::{bytes, count, rows, shorten, wrap};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
+use crate::platform::Platforms;
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -24,6 +25,8 @@ pub struct Scene<'a> {
     pub push_as: Option<&'a str>,
     /// The pull secret's name and user, where one is added.
     pub pull_secret: Option<(&'a str, &'a str)>,
+    /// What is copied of images for several platforms.
+    pub platforms: &'a Platforms,
     /// Columns.
     pub width: usize,
     /// `-o wide`: every image, full names and digests.
@@ -183,6 +186,9 @@ type Row = (&'static str, Option<usize>, String);
 
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = decisions(plan, survey);
+    if *scene.platforms != Platforms::All && !plan.copies.is_empty() {
+        rows.push(("platforms", None, scene.platforms.to_string()));
+    }
     for copy in &plan.copies {
         match survey.get(&copy.target) {
             Some(Ok(found)) => {

@@ -58,14 +58,14 @@ fn line(reads: &Reads) -> String {
         (needed, false) => format!("at least {needed}"),
     };
     let figures = format!("{registry}: {left} of {limit} manifest reads left");
-    let mut line = format!("{figures}, this run needs {needs}");
-    if is_short(reads) {
-        line += if user.is_none() {
-            ": it will stall; log in there for more, or wait"
-        } else {
-            ": it will stall; wait"
-        };
-        line += &format!(" (counted over {} h)", window.as_secs().div_ceil(3600));
+    let line = format!("{figures}, this run needs {needs}");
+    if !is_short(reads) {
+        return line;
     }
-    line
+    let advice = match user {
+        None => "log in there for more, or wait",
+        Some(_) => "wait",
+    };
+    let hours = window.as_secs().div_ceil(3600);
+    format!("{line}: it will stall; {advice} (counted over {hours} h)")
 }

@@ -1,6 +1,6 @@
 //! The end of a run in a few lines.
 
-use super::text::{bytes, duration};
+use super::text::{bytes, count, duration};
 use crate::outcome::{DryRun, Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,6 +18,7 @@ pub fn summary(outcome: &Outcome) -> String {
     for (head, figures) in [
         ("images", images(outcome)),
         ("workloads", workloads(outcome)),
+        ("not copied", foreign_left(outcome)),
     ] {
         if !figures.is_empty() {
             let _ = writeln!(text, "{head:<10}  {figures}");
@@ -80,6 +81,23 @@ fn images(outcome: &Outcome) -> String {
         (present, "present"),
         (failed, "failed"),
     ])
+}
+
+/// `4 foreign layers of 2 images (--foreign-layers copy)`.
+fn foreign_left(outcome: &Outcome) -> String {
+    let images = outcome.images.iter();
+    let left: Vec<usize> = images
+        .map(|image| image.foreign_left)
+        .filter(|left| *left > 0)
+        .collect();
+    if left.is_empty() {
+        return String::new();
+    }
+    format!(
+        "{} of {} (--foreign-layers copy)",
+        count(left.iter().sum(), "foreign layer"),
+        count(left.len(), "image")
+    )
 }
 
 fn workloads(outcome: &Outcome) -> String {

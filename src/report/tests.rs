@@ -5,12 +5,13 @@
     reason = "values that a screen does not show"
 )]
 
-use super::{Scene, plan, question, restore, summary, workload_line};
+use super::{Scene, foreign_line, plan, question, restore, summary, workload_line};
 use crate::outcome::{
     DryRun, Failure, Finding, ImageOutcome, ImageState, Outcome, Reads, Survey, WorkloadOutcome,
     WorkloadState,
 };
 use crate::plan::{self as planning, Observed, Plan, Policy, PullAccess};
+use crate::platform::Platforms;
 use crate::target::{Layout, TargetRegistry};
 use crate::workload::{Kind, Workload};
 use serde_json::json;
@@ -100,6 +101,7 @@ fn scene(target: &TargetRegistry) -> Scene<'_> {
         target,
         push_as: Some("robot$cloner"),
         pull_secret: Some(("image-cloner-pull", "robot$pull")),
+        platforms: &Platforms::All,
         width: 80,
         wide: false,
     }
@@ -207,6 +209,7 @@ fn outcome() -> Outcome {
             "bitnami/redis" => ImageState::Present,
             _ => ImageState::Copied { bytes: 71_000_000 },
         },
+        foreign_left: 0,
         notes: Vec::new(),
     });
     let workloads = plan.workloads.iter().map(|planned| WorkloadOutcome {
@@ -247,6 +250,23 @@ fn the_summary() {
     retry   same command; finished work is not repeated
     undo    kubectl image-cloner restore --run a7f3 -n prod
     ");
+}
+
+#[test]
+fn foreign_layers_that_were_left_are_counted_and_named() {
+    let mut outcome = outcome();
+    outcome.images[0].foreign_left = 1;
+    outcome.images[2].foreign_left = 2;
+    let text = summary(&outcome);
+    let line = "not copied  3 foreign layers of 2 images (--foreign-layers copy)\n";
+    assert!(text.contains(line), "{text}");
+    let line = |at: usize| foreign_line(&outcome.images[at]);
+    let said = "bitnami/redis:7.2: 1 foreign layer not copied, which nodes get from their owner";
+    assert_eq!(line(0).as_deref(), Some(said));
+    assert_eq!(line(1), None);
+    let report = super::report_file(&outcome);
+    assert_eq!(report["images"][2]["foreignLayersNotCopied"], json!(2));
+    assert!(report["images"][1].get("foreignLayersNotCopied").is_none());
 }
 
 #[test]

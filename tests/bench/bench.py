@@ -7,6 +7,7 @@ that failed is reported and gives none.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -21,33 +22,35 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 import images  # noqa: E402
+import place  # noqa: E402
+from far import Far  # noqa: E402
 from registry import Registry, processor_of_machine  # noqa: E402
 from report import report  # noqa: E402
 from tools import LIMIT, Failed, prefix_of, tools_of  # noqa: E402
 
-MEGA = 1_000_000
-SPACE = 3_300 * MEGA  # below /dev/shm for all cases: an image of 1.5 GB, twice
-
 
 class Bench:
-    """Two registries, and how often to run what from one to the other."""
+    """Two registries, a line to each, and how often to run what from one to the other."""
 
-    def __init__(self, arguments, source, target):
+    def __init__(self, arguments, registries, lines):
         self.plugin = arguments.plugin
         self.work = arguments.work
         self.count = 3 if arguments.quick else 5
-        self.divisor = 16 if arguments.quick else 1
-        self.source = source
-        self.target = target
+        self.divisor = place.QUICK if arguments.quick else 1
+        self.source, self.target = registries
+        self.lines = lines
 
     def case(self, name):
         say(f"{name}: filling the source")
         self.source.empty()
         filled = images.fill(self.source, name, self.divisor)
-        tools = tools_of(self.plugin, self.source, self.target, filled)
+        ends = self.lines if name in images.FAR else (self.source, self.target)
+        if ends is self.lines:
+            self.measure_lines(name)
+        tools = tools_of(self.plugin, *ends, filled)
         if name == "again":
             tools = [tool for tool in tools if tool.name != "floor"]
-            self.prepare_again(tools, filled)
+            self.prepare_again(tools, filled, ends)
         for number in range(1, self.count + 1):
             for tool in tools:
                 if tool.failure:
@@ -55,34 +58,43 @@ class Bench:
                 if name != "again":
                     self.target.empty()
                     self.fresh_home(tool)
-                self.run(tool, filled)
+                self.run(tool, filled, ends)
                 took = f"FAILED: {tool.failure}" if tool.failure else f"{tool.runs[-1]['seconds']:.2f} s"
                 say(f"{name}: {tool.label}, run {number} of {self.count}: {took}")
         return {"case": name, "bytes": sum(filled.blobs.values()), "tools": tools}
 
-    def prepare_again(self, tools, filled):
+    def prepare_again(self, tools, filled, ends):
         """Everything into the target; skopeo keeps what it learnt of it."""
         for tool in tools:
             self.fresh_home(tool)
             if tool.name == "skopeo":
                 say(f"again: filling the target with {tool.label}")
                 self.target.empty()
-                self.run(tool, filled)
+                self.run(tool, filled, ends)
                 tool.runs.clear()
 
-    def run(self, tool, filled):
+    def measure_lines(self, name):
+        """Says how far the registries really are."""
+        for line in self.lines:
+            first, next_ = (seconds * 1000 for seconds in line.round_trips())
+            say(f"{name}: the {line.registry.name} answers a first request in {first:.1f} ms, others in {next_:.1f} ms")
+
+    def run(self, tool, filled, ends):
         """One run; its figures go to the tool's, its failure too."""
         output, before = os.path.join(self.work, "output"), self.meters()
         figures = self.measure(tool, output)
         after = self.meters()
-        spent = {key: after[key] - before[key] for key in ("source", "target", "machine")}
-        figures["source_processor"], figures["target_processor"] = spent["source"], spent["target"]
-        others = spent["machine"] - spent["source"] - spent["target"] - figures["processor"]
+        spent = {key: after[key] - before[key] for key in ("source", "target", "lines", "machine")}
+        for key in ("source", "target", "lines"):
+            figures[f"{key}_processor"] = spent[key]
+        others = spent["machine"] - spent["source"] - spent["target"] - spent["lines"] - figures["processor"]
         figures["other_processor"] = max(others, 0.0)
         figures["from_source"], figures["read"] = self.source.asked(before["source_log"])
         figures["to_target"], _ = self.target.asked(before["target_log"])
         try:
-            self.judge(tool, filled, figures, output)
+            self.judge(tool, filled, figures, output, prefix_of(ends[0]))
+            if ends is self.lines:
+                judge_lines(figures, filled, before, after)
             tool.runs.append(figures)
         except Failed as failure:
             tool.failure = str(failure)
@@ -122,15 +134,18 @@ class Bench:
 
     def meters(self):
         """What is counted before and after a run."""
+        through = [line.through() for line in self.lines]
         return {
             "machine": processor_of_machine(),
             "source": self.source.processor(),
             "target": self.target.processor(),
+            "through": through,
+            "lines": sum(line["processor"] for line in through),
             "source_log": self.source.mark(),
             "target_log": self.target.mark(),
         }
 
-    def judge(self, tool, filled, figures, output):
+    def judge(self, tool, filled, figures, output, prefix):
         """Fails a run that did not do all of its work."""
         if figures["code"] != 0:
             with open(output, encoding="utf-8", errors="replace") as file:
@@ -145,7 +160,7 @@ class Bench:
         if figures["to_target"] < len(filled.images):
             raise Failed(f"asked the target only {figures['to_target']} times")
         for repository, digest in filled.images:
-            lacking = images.missing(self.target, f"{prefix_of(self.source)}/{repository}", digest, "1")
+            lacking = images.missing(self.target, f"{prefix}/{repository}", digest, "1")
             if lacking:
                 raise Failed(f"not in the target: {lacking}")
 
@@ -157,14 +172,23 @@ class Bench:
         os.makedirs(self.home(tool))
 
 
-def facts(plugin):
+def judge_lines(figures, filled, before, after):
+    """Fails a run that went past the lines: all that it read and wrote is to have come through them."""
+    gone = [{key: new[key] - old[key] for key in new} for old, new in zip(before["through"], after["through"])]
+    size = sum(filled.blobs.values())
+    for name, through, wanted in (("source", gone[0]["down"], figures["read"]), ("target", gone[1]["up"], size)):
+        if through < wanted:
+            raise Failed(f"{wanted} bytes are to go through the line to the {name}, and {through} did")
+
+
+def facts(plugin, work):
     """What was measured, on what, and when."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), "
-        f"Linux {platform.release()}; image-cloner {version(plugin, 'version')}, "
+        f"Linux {platform.release()}, storage on {place.kind(work)}; image-cloner {version(plugin, 'version')}, "
         f"skopeo {version('skopeo')}, docker-registry {version('docker-registry')}, curl {version('curl')}"
     )
 
@@ -189,23 +213,16 @@ def parse():
     return parser.parse_args()
 
 
-def check_space(arguments):
-    needed = SPACE // 16 if arguments.quick else SPACE
-    free = shutil.disk_usage(arguments.work).free
-    if free < needed:
-        raise SystemExit(f"bench: error: needs {needed // MEGA} MB in /dev/shm, where {free // MEGA} MB are free")
-    say(f"uses up to {needed // MEGA} of the {free // MEGA} MB that are free in /dev/shm")
-
-
 def main():
     arguments = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    check_space(arguments)
-    with Registry(arguments.work, "source") as source, Registry(arguments.work, "target") as target:
-        bench = Bench(arguments, source, target)
+    with contextlib.ExitStack() as stack:
+        registries = [stack.enter_context(Registry(arguments.work, name)) for name in ("source", "target")]
+        lines = [stack.enter_context(Far(registry)) for registry in registries]
+        bench = Bench(arguments, registries, lines)
         results = [bench.case(name) for name in arguments.cases]
         code = report(results, bench.count, bench.divisor)
-        print(f"\n{facts(arguments.plugin)}")
+        print(f"\n{facts(arguments.plugin, arguments.work)}")
     return code
 
 

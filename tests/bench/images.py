@@ -14,6 +14,7 @@ PLATFORMS = ("amd64", "arm64/v8", "arm/v5", "arm/v7", "386", "mips64le", "ppc64l
 # One platform of the eight, shaped as images are: two big layers, some tiny ones.
 EIGHT = (28_000_000, 18_000_000, 8_000_000, 4_000_000, 700_000, 45_000, 5_000)
 BASE = (35_000_000, 20_000_000, 5_000_000)
+BASE_OF_EIGHT = (20_000_000, 14_000_000, 10_000_000, 6_000_000, 4_000_000, 3_000_000, 2_000_000, 1_000_000)
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -23,9 +24,16 @@ GZIP = bytes.fromhex("1f8b08000000000000ff")
 PIECE = 1 << 20
 
 
-def sixty():
-    """60 repositories: a common base, a layer of its own each."""
-    return [(f"bench/app-{n:02}", [("amd64", [*named("base", BASE), (f"app-{n}", 1 << 20)])]) for n in range(1, 61)]
+def layers():
+    """One image of many small layers."""
+    return [("bench/layers", [("amd64", named("layer", (65_536,) * 100))])]
+
+
+def sharing(count, base):
+    """Repositories with a common base and a layer of its own each."""
+    return [
+        (f"bench/app-{n:02}", [("amd64", [*named("base", base), (f"app-{n}", 1 << 20)])]) for n in range(1, count + 1)
+    ]
 
 
 def named(prefix, sizes):
@@ -36,10 +44,23 @@ def named(prefix, sizes):
 CASES = {
     "eight": lambda: [("bench/eight", [(p, named(p, EIGHT)) for p in PLATFORMS])],
     "big": lambda: [("bench/big", [("amd64", named("big", (512_000_000,) * 3))])],
-    "layers": lambda: [("bench/layers", [("amd64", named("layer", (65_536,) * 100))])],
-    "sixty": sixty,
-    "again": sixty,
+    "layers": layers,
+    "sixty": lambda: sharing(60, BASE),
+    "again": lambda: sharing(60, BASE),
+    "far-layers": layers,
+    "far-ten": lambda: sharing(10, BASE_OF_EIGHT),
 }
+FAR = ("far-layers", "far-ten")  # with both registries a round trip away
+
+
+def size(case, divisor):
+    """Bytes of the distinct layers of a case."""
+    distinct = {layer for _, platforms in CASES[case]() for _, layers in platforms for layer in layers}
+    return sum(shrunk(size, divisor) for _, size in distinct)
+
+
+def shrunk(size, divisor):
+    return max(size // divisor, 1024)
 
 
 class Filled:
@@ -77,7 +98,7 @@ def platform_manifest(connection, repository, platform, filled, made, divisor):
     architecture, _, variant = name.partition("/")
     described = []
     for seed, size in layers:
-        size = max(size // divisor, 1024)
+        size = shrunk(size, divisor)
         if seed in made:  # in the registry already, in another repository
             mount(connection, repository, made[seed], filled.homes[made[seed]])
         else:

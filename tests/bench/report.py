@@ -11,6 +11,8 @@ WHAT = {
     "layers": "100 layers of 64 KiB",
     "sixty": "60 images, common base",
     "again": "the same again, all there",
+    "far-layers": "100 layers of 64 KiB, 40 ms",
+    "far-ten": "10 images, common base, 40 ms",
 }
 
 
@@ -44,13 +46,14 @@ def print_main(results):
                 megabytes(result["bytes"]),
                 seconds(own),
                 seconds(skopeo),
-                f"{skopeo.median('seconds') / own.median('seconds'):.2f}" if own and skopeo else "-",
+                factor(skopeo, own),
                 seconds(floor),
+                factor(own, floor),
                 memory(own),
                 memory(skopeo),
             )
         )
-    heads = ("case", "what", "MB", "image-cloner s", "skopeo s", "ratio", "curl s", "image-cloner MB", "skopeo MB")
+    heads = ("case", "what", "MB", "image-cloner s", "skopeo s", "ratio", "curl s", "x floor", "peak MB", "skopeo's")
     table(heads, rows)
 
 
@@ -71,27 +74,33 @@ def print_details(results):
                     f"{tool.median('processor'):.2f}",
                     f"{tool.median('source_processor'):.2f}",
                     f"{tool.median('target_processor'):.2f}",
+                    f"{tool.median('lines_processor'):.2f}",
                     f"{tool.median('other_processor'):.2f}",
                     f"{tool.median('from_source'):.0f}",
                     f"{tool.median('to_target'):.0f}",
                     megabytes(tool.median("read")),
                 )
             )
-    heads = ("case", "tool", "best s", "median s", "worst s", "cpu s", "source cpu s", "target cpu s", "other cpu s")
-    table((*heads, "to source", "to target", "MB read"), rows)
+    heads = ("case", "tool", "best s", "median s", "worst s", "cpu s", "source cpu s", "target cpu s", "line cpu s")
+    table((*heads, "other cpu s", "to source", "to target", "MB read"), rows)
 
 
 def print_notes(count, divisor):
     print(f"""\
 Seconds are medians of {count} runs, in turn, each into an empty target (`again`: a full
 one). ratio: skopeo's seconds by image-cloner's; above 1, image-cloner is faster.
-For the 60 images skopeo runs once an image, one by one and 8 at a time; the first
+Of several images skopeo runs once for each, one by one and 8 at a time; the first
 table has the faster of the two. curl: each blob once, GET piped into PUT, eight at
 a time, no digest checked on the way, no manifests; for small blobs it is mostly the
-start of its processes. MB are 1,000,000 bytes: first the distinct blobs of the images,
-then the peak memory of a process in the worst run (8 x: of each of eight).
-cpu s: processor seconds of the tool, of the two registries and of everything else on
-the machine: where that is not small, others were at work and the seconds suffer.
+start of its processes, and for far registries of connections, a new one a request.
+x floor: image-cloner's seconds by curl's; below 1, it is faster than that. MB are
+1,000,000 bytes: first the distinct blobs of the images, then the peak memory of a
+process in the worst run (8 x: of each of eight).
+40 ms: of round trip, to either registry, for every byte; a new connection takes one
+more; bandwidth is not limited.
+cpu s: processor seconds of the tool, of the two registries, of the two lines that
+delay and of everything else on the machine: where that is not small, others were at
+work and the seconds suffer.
 to source, to target: requests. MB read: what the source gave.""")
     if divisor > 1:
         print(f"QUICK: layers are {divisor} times smaller than said: no figures to publish.")
@@ -99,6 +108,10 @@ to source, to target: requests. MB read: what the source gave.""")
 
 def seconds(tool):
     return f"{tool.median('seconds'):.2f}" if tool else "-"
+
+
+def factor(slower, faster):
+    return f"{slower.median('seconds') / faster.median('seconds'):.2f}" if slower and faster else "-"
 
 
 def memory(tool):

@@ -3,20 +3,28 @@
 # curl, on this machine: the same images, the same two registries, one after the
 # other in turn, each into an empty target. Prints the figures, judges none.
 #
-# usage: run.sh [--quick] [--plugin FILE] [CASE…]
+# usage: run.sh [--quick] [--plugin FILE] [--dir FOLDER] [CASE…]
 #   --quick         small images, three runs of each: does it work, not how fast
 #   --plugin FILE   measure this program instead of building one
-#   CASE            eight  an 8-platform image of 470 MB, 7 layers a platform
-#                   big    an image of three layers of 512 MB
-#                   layers an image of 100 layers of 64 KiB
-#                   sixty  60 images with a common base of 60 MB
-#                   again  those 60 once more, all of it in the target already
+#   --dir FOLDER    the registries' storage goes below it (default: /dev/shm,
+#                   in memory, where there is enough of it, else $TMPDIR or /tmp)
+#   CASE            eight       an 8-platform image of 470 MB, 7 layers each
+#                   big         an image of three layers of 512 MB
+#                   layers      an image of 100 layers of 64 KiB
+#                   sixty       60 images with a common base of 60 MB
+#                   again       those 60 once more, all in the target already
+#                   far-layers  as layers, both registries 40 ms away
+#                   far-ten     10 images with a common base of 60 MB in 8
+#                               layers, both registries 40 ms away
 #                   (default: all)
 #
 # Both registries are Debian's docker-registry on loopback, without TLS and
-# without users, their storage in memory below /dev/shm (about 3.1 GB at most).
+# without users; `big` stores 3.1 GB in them, `eight` 1, all others less. Far ones
+# are behind a proxy each that delays every byte by 20 ms, a new connection by a
+# round trip more, and limits no bandwidth (delay.py). A run whose bytes did not all
+# go through the proxies is a failure.
 # Installs missing packages with apt-get (root). Nothing leaves this machine,
-# and nothing stays behind. All cases take about ten minutes on two cores.
+# and nothing stays behind. All cases take about 15 minutes on two cores.
 #
 # Ends with 0 when everything was measured, whatever the figures are.
 set -euo pipefail
@@ -34,21 +42,23 @@ die() {
 	exit 1
 }
 
-plugin='' quick=() cases=()
+plugin='' quick=() folder=() cases=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) quick=(--quick) && shift ;;
 	--plugin) plugin=${2:?--plugin needs a file} && shift 2 ;;
+	--dir) folder=(--dir "${2:?--dir needs a folder}") && shift 2 ;;
 	-h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '/^set /d' && exit ;;
-	eight | big | layers | sixty | again) cases+=("$1") && shift ;;
+	eight | big | layers | sixty | again | far-layers | far-ten) cases+=("$1") && shift ;;
 	*) die "unknown argument $1 (see --help)" ;;
 	esac
 done
-[ ${#cases[@]} -gt 0 ] || cases=(eight big layers sixty again)
+[ ${#cases[@]} -gt 0 ] || cases=(eight big layers sixty again far-layers far-ten)
 
 needed=(docker-registry skopeo curl util-linux)
 command -v python3 >/dev/null || needed+=(python3)
 install_packages "${needed[@]}"
+storage=$(python3 -I -B "$bench/place.py" "${quick[@]}" "${folder[@]}" "${cases[@]}")
 
 if [ -z "$plugin" ]; then
 	say "building the release"
@@ -58,10 +68,10 @@ fi
 [ -x "$plugin" ] || die "$plugin is not a program"
 plugin=$(realpath "$plugin")
 
-work=$(mktemp -d /dev/shm/image-cloner-bench.XXXXXX)
+work=$(mktemp -d "$storage/image-cloner-bench.XXXXXX")
 python=
 # shellcheck disable=SC2317  # called by the trap
-# The registries end with the benchmark's own process (see registry.py).
+# The registries and the proxies end with the benchmark's own process.
 end() {
 	local status=$?
 	trap - EXIT

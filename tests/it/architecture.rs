@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "reference",
+    "platform",
     "target",
     "workload",
     "plan",
@@ -23,8 +24,9 @@ const ORDER: [&str; 14] = [
 ];
 
 /// The modules that do no I/O, read no clock and know no client.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "reference",
+    "platform",
     "target",
     "workload",
     "plan",

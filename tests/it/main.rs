@@ -17,6 +17,8 @@ mod cluster_wire;
 mod conflict;
 mod dry_run;
 mod names;
+mod platforms;
+mod reach;
 mod refusals;
 mod restore;
 mod round_trip;

@@ -40,8 +40,8 @@ impl Images {
         self.findings(looks)
     }
 
-    /// The same without sizes: one HEAD on each side, which no source counts. What failed is not tried again
-    /// when it is to be copied.
+    /// The same without sizes: only what is settled before any copy, one HEAD on each side as a rule, which no
+    /// source counts. What failed is not tried again when it is to be copied.
     pub async fn outlook(&self, copies: &[Copy]) -> Survey {
         let looks = self.look(copies).await;
         let mut settled = lock(&self.inner.settled);
@@ -109,8 +109,8 @@ impl Inner {
         let settled = self.sources.settle(copy).await?;
         Ok(Look {
             quota: self.sources.registries.quota(&settled.source),
+            children: settled.source.listed(),
             settled,
-            children: None,
             size: None,
         })
     }
@@ -121,12 +121,9 @@ impl Inner {
     }
 
     async fn measure(&self, look: &mut Look) {
-        look.size = self
-            .sources
-            .registries
-            .size(&look.settled.source)
-            .await
-            .ok();
+        let registries = &self.sources.registries;
+        let size = registries.size(&look.settled.source, self.options.extras);
+        look.size = size.await.ok();
     }
 
     fn finding(&self, look: &Look) -> Finding {
@@ -182,7 +179,8 @@ impl Purse {
 
     /// Whether an image's first manifest is to be read before the rest: it says what the rest costs.
     fn pays_first(&mut self, look: &Look) -> bool {
-        look.quota.is_some() && !look.settled.is_present() && self.pay(look, 1)
+        let is_due = look.quota.is_some() && look.children.is_none();
+        is_due && !look.settled.is_present() && self.pay(look, 1)
     }
 
     /// Whether all manifests are to be read: nothing is, of what is there already.
@@ -190,8 +188,11 @@ impl Purse {
         if look.quota.is_none() {
             return !look.settled.is_present();
         }
-        look.children
-            .is_some_and(|children| self.pay(look, children))
+        let is_due = !look.settled.is_present();
+        is_due
+            && look
+                .children
+                .is_some_and(|children| self.pay(look, children))
     }
 
     fn pay(&mut self, look: &Look, price: u64) -> bool {

@@ -355,7 +355,7 @@ async fn sizes_count_each_digest_once() {
         .await
         .unwrap();
     assert_eq!(found.digest().as_str(), digest(&index));
-    let size = registries.size(&found).await.unwrap();
+    let size = registries.size(&found, Extras::default()).await.unwrap();
     assert_eq!(
         size,
         (300 + 300 + 1000 + amd.len() + arm.len() + index.len()) as u64

@@ -6,13 +6,15 @@ use std::sync::Mutex;
 
 /// Makes a registry want Bearer tokens from itself. A token is `t<n>:<scopes>`; `valid` says which `n`
 /// the registry takes.
-fn guard(registry: &Registry, valid: impl Fn(u64, &Request) -> bool + Send + 'static) {
+pub(super) fn guard(registry: &Registry, valid: impl Fn(u64, &Request) -> bool + Send + 'static) {
     let host = registry.host.clone();
     let mut issued = 0;
     registry.hook(move |r| {
         if r.path == "/token" {
             issued += 1;
-            let scopes: Vec<_> = r.query.split('&').filter(|p| p.starts_with("scope=")).collect();
+            // an identity token comes as a form
+            let asked = format!("{}&{}", r.query, String::from_utf8_lossy(&r.body));
+            let scopes: Vec<_> = asked.split('&').filter(|p| p.starts_with("scope=")).collect();
             let scopes = scopes.join("+").replace("scope=", "").replace("%3A", ":");
             let scopes = scopes.replace("%2F", "/").replace("%2C", ",");
             let body = format!(r#"{{"token":"t{issued}:{scopes}","expires_in":300}}"#);

@@ -6,20 +6,31 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+mod challenges;
 mod copies;
+mod endpoints;
 mod faults;
+mod foreign;
+mod limits;
 mod logins;
 mod meanwhile;
 mod patience;
+mod platforms;
 mod quotas;
 mod referrers;
-mod server;
+mod secrets;
+mod secure;
+pub(crate) mod server;
+mod targets;
+pub(crate) mod tls;
+mod tokens;
 mod trust;
+mod uploads;
 
 use image_cloner::config::HostConfig;
 use image_cloner::credentials::Credentials;
 use image_cloner::reference::{Digest, Reference};
-use image_cloner::registry::{Copied, Copier, Error, Progress, Registries};
+use image_cloner::registry::{Copied, Copier, Error, Extras, Progress, Registries};
 use secrecy::SecretString;
 use server::{Registry, digest};
 use std::collections::BTreeMap;
@@ -28,7 +39,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Adds up what it is told.
 #[derive(Default)]
@@ -198,7 +209,7 @@ fn index(registry: &Registry, repository: &str, manifests: &[(&str, &[u8])]) -> 
 }
 
 /// `a/b:1` with one config and one layer.
-fn simple(registry: &Registry) -> Vec<u8> {
+pub(crate) fn simple(registry: &Registry) -> Vec<u8> {
     let manifest = image(registry, "a/b", &[&bytes(1, 300), &bytes(2, 200_000)]);
     registry.put_manifest("a/b", "1", MANIFEST, &manifest);
     manifest

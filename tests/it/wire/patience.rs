@@ -39,7 +39,7 @@ async fn silent(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static)
 }
 
 /// From here on timers fire as soon as nothing else is left to do.
-fn run_the_clock() {
+pub(super) fn run_the_clock() {
     PAUSED.with(|paused| {
         if !paused.replace(true) {
             tokio::time::pause();
@@ -70,7 +70,10 @@ async fn a_manifest_whose_body_never_comes_is_given_up() {
     let reference = reference(&format!("{host}/a/b:1"));
     let source = registries.source(&reference, &anonymous).await.unwrap();
 
-    let error = registries.size(&source).await.unwrap_err();
+    let error = registries
+        .size(&source, Extras::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("no byte for"), "{error}");
 }
 

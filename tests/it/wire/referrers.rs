@@ -2,7 +2,7 @@
 
 use super::server::Reply;
 use super::*;
-use image_cloner::registry::{Extras, Referrers};
+use image_cloner::registry::Referrers;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
@@ -12,7 +12,10 @@ type Lists = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
 /// An engine that copies what refers to images.
 fn engine() -> Engine {
     Engine {
-        copier: Copier::new(4).with(Extras { referrers: true }),
+        copier: Copier::new(4).with(Extras {
+            referrers: true,
+            ..Extras::default()
+        }),
         ..copier()
     }
 }
@@ -142,13 +145,6 @@ fn assert_has(registry: &Registry, manifest: &[u8]) {
     }
 }
 
-fn pushes(registry: &Registry) -> Vec<String> {
-    let lines = registry.lines().into_iter();
-    lines
-        .filter(|line| !line.starts_with("HEAD ") && !line.starts_with("GET "))
-        .collect()
-}
-
 #[tokio::test]
 async fn what_a_registry_lists_page_by_page_arrives_where_the_registry_lists_it_too() {
     let (from, to) = (Registry::start().await, Registry::start().await);
@@ -271,7 +267,8 @@ async fn a_second_run_pushes_nothing_and_asks_little() {
         let sig = super::image(&from, "a/b", &[b"{}", b"signature"]);
         from.put_manifest("a/b", &cosign(&image, "sig"), MANIFEST, &sig);
         assert_eq!(bring(&engine(), &from, &to).await, copied(2));
-        (from.log(), to.log());
+        from.log();
+        to.log();
 
         assert_eq!(bring(&engine(), &from, &to).await, copied(0));
 
@@ -281,8 +278,8 @@ async fn a_second_run_pushes_nothing_and_asks_little() {
         assert_eq!(manifest_reads.count(), 0);
         let asked = to.lines();
         assert!(asked.len() <= 8, "{asked:?}");
-        to.log();
-        assert_eq!(pushes(&to), [""; 0]);
+        let reads = |line: &String| line.starts_with("GET ") || line.starts_with("HEAD ");
+        assert!(asked.iter().all(reads), "{asked:?}");
     }
 }
 
@@ -322,7 +319,7 @@ async fn a_registry_that_compares_refuses_a_list_that_was_changed_meanwhile() {
     let both = list(&[one.clone(), two.clone()]);
     let (other, tag) = (to.clone(), fallback(&image));
     let mut version = 1;
-    to.put_manifest("a/b", &tag, INDEX, &list(&[one.clone()]));
+    to.put_manifest("a/b", &tag, INDEX, &list(std::slice::from_ref(&one)));
     to.hook(move |r| {
         if !r.path.ends_with(&tag) {
             return None;
@@ -331,7 +328,7 @@ async fn a_registry_that_compares_refuses_a_list_that_was_changed_meanwhile() {
             let (kind, bytes) = (
                 INDEX,
                 if version == 1 {
-                    list(&[one.clone()])
+                    list(std::slice::from_ref(&one))
                 } else {
                     both.clone()
                 },

@@ -1,12 +1,12 @@
 //! A registry in this process: it answers by the distribution specification, remembers what it was
 //! asked, and misbehaves where a test tells it to.
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -21,6 +21,12 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
+    }
+
+    /// Of its body. No chunked bodies: a test must notice when one is sent.
+    pub(crate) fn length(&self) -> usize {
+        self.header("content-length")
+            .map_or(0, |v| v.parse().unwrap())
     }
 
     pub(crate) fn is(&self, method: &str, part: &str) -> bool {
@@ -79,6 +85,19 @@ impl Reply {
 }
 
 type Hook = Box<dyn FnMut(&Request) -> Option<Reply> + Send>;
+type Amendment = Box<dyn FnMut(&Request, Reply) -> Reply + Send>;
+type Breaker = Box<dyn FnMut(&Request) -> Option<Break> + Send>;
+
+/// How a request breaks in the middle of its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Break {
+    /// After so many bytes. The upload has them then.
+    pub(crate) after: usize,
+    /// What is answered before the connection is closed.
+    pub(crate) reply: Option<Reply>,
+    /// The connection is not closed, only never read from again.
+    pub(crate) silent: bool,
+}
 
 #[derive(Default)]
 struct State {
@@ -87,6 +106,8 @@ struct State {
     uploads: HashMap<String, Vec<u8>>,
     log: Vec<Request>,
     hooks: Vec<Hook>,
+    amendments: Vec<Amendment>,
+    breakers: Vec<Breaker>,
 }
 
 /// The registry; its contents can be read and set from the test.
@@ -124,11 +145,25 @@ impl Registry {
         self.state.lock().unwrap().hooks.push(Box::new(hook));
     }
 
+    /// Given what the registry answers, to be answered otherwise.
+    pub(crate) fn amend(&self, amend: impl FnMut(&Request, Reply) -> Reply + Send + 'static) {
+        let mut state = self.state.lock().unwrap();
+        state.amendments.push(Box::new(amend));
+    }
+
+    /// Asked with a request's head whether it breaks. One that does is not in the log.
+    pub(crate) fn breaks(&self, breaks: impl FnMut(&Request) -> Option<Break> + Send + 'static) {
+        self.state.lock().unwrap().breakers.push(Box::new(breaks));
+    }
+
     pub(crate) fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
-        let digest = digest(bytes);
-        let key = (repository.to_owned(), digest.clone());
+        self.put_blob_as(repository, &digest(bytes), bytes)
+    }
+
+    pub(crate) fn put_blob_as(&self, repository: &str, digest: &str, bytes: &[u8]) -> String {
+        let key = (repository.to_owned(), digest.to_owned());
         self.state.lock().unwrap().blobs.insert(key, bytes.to_vec());
-        digest
+        digest.to_owned()
     }
 
     pub(crate) fn put_manifest(&self, repository: &str, point: &str, kind: &str, bytes: &[u8]) {
@@ -187,9 +222,17 @@ impl Registry {
             .collect()
     }
 
-    async fn serve(self, stream: TcpStream) {
+    pub(crate) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut stream = BufReader::new(stream);
-        while let Some(request) = read(&mut stream).await {
+        while let Some(mut request) = read_head(&mut stream).await {
+            if let Some(how) = self.breaking(&request) {
+                self.break_off(stream, request, how).await;
+                return;
+            }
+            request.body = vec![0; request.length()];
+            if stream.read_exact(&mut request.body).await.is_err() {
+                return;
+            }
             let reply = self.answer(&request);
             let head = request.method == "HEAD";
             if !write(stream.get_mut(), &reply, head).await {
@@ -198,14 +241,46 @@ impl Registry {
         }
     }
 
-    fn answer(&self, request: &Request) -> Reply {
+    fn breaking(&self, head: &Request) -> Option<Break> {
+        let mut state = self.state.lock().unwrap();
+        state.breakers.iter_mut().find_map(|breaks| breaks(head))
+    }
+
+    async fn break_off(
+        self,
+        mut stream: BufReader<impl AsyncRead + AsyncWrite + Unpin>,
+        mut request: Request,
+        how: Break,
+    ) {
+        request.body = vec![0; how.after];
+        if stream.read_exact(&mut request.body).await.is_err() {
+            return;
+        }
+        let id = request.path.rsplit('/').next().unwrap();
+        if let Some(upload) = self.state.lock().unwrap().uploads.get_mut(id) {
+            upload.extend_from_slice(&request.body);
+        }
+        if let Some(reply) = &how.reply {
+            write(stream.get_mut(), reply, false).await;
+        }
+        if how.silent {
+            super::patience::run_the_clock();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(crate) fn answer(&self, request: &Request) -> Reply {
         let mut state = self.state.lock().unwrap();
         state.log.push(request.clone());
         let mut hooks = std::mem::take(&mut state.hooks);
         let hooked = hooks.iter_mut().find_map(|hook| hook(request));
         state.hooks = hooks;
         state.manifests.extend(self.later.lock().unwrap().drain(..));
-        hooked.unwrap_or_else(|| state.answer(request))
+        let mut reply = hooked.unwrap_or_else(|| state.answer(request));
+        for amend in &mut state.amendments {
+            reply = amend(request, reply);
+        }
+        reply
     }
 }
 
@@ -308,15 +383,27 @@ impl State {
         if request.parameter("_state").as_deref() != Some("a/b") {
             return Reply::error(400, "BLOB_UPLOAD_INVALID", "the query was lost");
         }
-        upload.extend_from_slice(&request.body);
         let location = format!("/v2/{repository}/blobs/uploads/{id}?_state=a%2Fb");
+        if request.method == "GET" {
+            let range = format!("0-{}", upload.len().saturating_sub(1));
+            return Reply::new(204)
+                .header("Location", location)
+                .header("Range", range);
+        }
+        let range = request
+            .header("content-range")
+            .and_then(|r| r.split_once('-'));
+        if range.is_some_and(|(start, _)| start != upload.len().to_string()) {
+            return Reply::error(416, "BLOB_UPLOAD_INVALID", "not where this upload is");
+        }
+        upload.extend_from_slice(&request.body);
         if request.method == "PATCH" {
             return Reply::new(202).header("Location", location);
         }
         let Some(wanted) = request.parameter("digest") else {
             return Reply::error(400, "DIGEST_INVALID", "no digest");
         };
-        if digest(upload) != wanted {
+        if digest_like(&wanted, upload) != wanted {
             return Reply::error(400, "DIGEST_INVALID", "provided digest did not match");
         }
         let bytes = upload.clone();
@@ -326,15 +413,29 @@ impl State {
 }
 
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(bytes) {
+    hex("sha256:", &Sha256::digest(bytes))
+}
+
+/// The digest by the algorithm of another one.
+pub(crate) fn digest_like(other: &str, bytes: &[u8]) -> String {
+    if other.starts_with("sha512:") {
+        hex("sha512:", &Sha512::digest(bytes))
+    } else {
+        digest(bytes)
+    }
+}
+
+fn hex(algorithm: &str, hash: &[u8]) -> String {
+    let mut text = algorithm.to_owned();
+    for byte in hash {
         write!(text, "{byte:02x}").unwrap();
     }
     text
 }
 
-/// Reads one request; none at the end, and for what is no HTTP (a TLS greeting).
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+/// Reads one request up to its body, which stays to be read; none at the end, and for what is no HTTP (a TLS
+/// greeting).
+pub(crate) async fn read_head(stream: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Request> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await.ok()?;
     let line = String::from_utf8(line).ok()?;
@@ -343,33 +444,42 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         .next()
         .filter(|m| m.bytes().all(|b| b.is_ascii_uppercase()))?;
     let target = words.next()?;
+    // through a proxy the whole URL comes
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map(|at| &rest[at..])?,
+        None => target,
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Some(Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: read_headers(stream).await?,
+        body: Vec::new(),
+    })
+}
+
+/// The headers of a request or an answer, their names in lower case.
+pub(crate) async fn read_headers(
+    stream: &mut BufReader<impl AsyncRead + Unpin>,
+) -> Option<HashMap<String, String>> {
     let mut headers = HashMap::new();
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await.ok()?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
-            break;
+            return Some(headers);
         };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    // no chunked bodies: a test must notice when one is sent
-    let length = headers
-        .get("content-length")
-        .map_or(0, |v| v.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.ok()?;
-    Some(Request {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers,
-        body,
-    })
 }
 
 /// Writes one answer; false when the connection is to end.
-async fn write(stream: &mut TcpStream, reply: &Reply, head: bool) -> bool {
+pub(crate) async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    reply: &Reply,
+    head: bool,
+) -> bool {
     let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
     for (name, value) in &reply.headers {
         write!(text, "{name}: {value}\r\n").unwrap();

@@ -172,7 +172,10 @@ async fn shared_children_are_read_once_and_endless_nesting_not_at_all() {
         let anonymous = [Credentials::Anonymous];
         let source = registries.source(&reference, &anonymous).await.unwrap();
         from.log();
-        (registries.size(&source).await, from.log().len())
+        (
+            registries.size(&source, Extras::default()).await,
+            from.log().len(),
+        )
     };
 
     let (deep, asked) = size("7").await;

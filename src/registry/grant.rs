@@ -1,0 +1,168 @@
+//! Asking a token server: by GET with a password, or by OAuth2 with what stands for one.
+//!
+//! Decides how these credentials are shown. Never sends them over plain HTTP to another machine, and never
+//! after a redirect, which is an answer like any other here.
+
+use super::call::ANSWER;
+use super::challenge::Bearer;
+use super::clients::Lane;
+use super::connection;
+use super::place::is_loopback;
+use super::refusal::{self, Kind, Refusal, Result};
+use super::token::Asked;
+use crate::credentials::Credentials;
+use base64::Engine as _;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+
+/// Trades a refresh token, as ACR's identity tokens need it.
+pub(super) async fn refresh(
+    asked: &Asked<'_>,
+    bearer: &Bearer,
+    realm: Url,
+    token: &SecretString,
+) -> Result<Response> {
+    let grant = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", token.expose_secret()),
+    ];
+    oauth2(asked, bearer, realm, &grant).await
+}
+
+/// Asks the token server in the usual way, and where it does not know that one, by OAuth2.
+pub(super) async fn ask(asked: &Asked<'_>, bearer: &Bearer, realm: Url) -> Result<Response> {
+    let response = plain(asked, bearer, realm.clone()).await?;
+    let unknown = matches!(
+        response.status(),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    );
+    match asked.credentials {
+        // a server that knows only the OAuth2 way
+        Credentials::Basic { username, password } if unknown => {
+            let grant = [
+                ("grant_type", "password"),
+                ("username", username),
+                ("password", password.expose_secret()),
+            ];
+            oauth2(asked, bearer, realm, &grant).await
+        }
+        _ => Ok(response),
+    }
+}
+
+/// The `Authorization` header of a user name and password; none for others.
+pub(super) fn basic(credentials: &Credentials) -> Option<HeaderValue> {
+    let Credentials::Basic { username, password } = credentials else {
+        return None;
+    };
+    let pair = format!("{username}:{}", password.expose_secret());
+    let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+    let mut header = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// The realm's URL, refused where it would carry credentials in the clear to another machine.
+pub(super) async fn realm(asked: &Asked<'_>, bearer: &Bearer) -> Result<Url> {
+    let what = || {
+        format!(
+            "asking {:?} for a token of {}",
+            bearer.realm, asked.endpoint.host
+        )
+    };
+    let base = asked.endpoint.base().await?;
+    let realm = base
+        .join(&bearer.realm)
+        .map_err(|error| Refusal::new(what(), Kind::Other, error.to_string()))?;
+    let same_host = realm.host_str() == base.host_str();
+    let safe = match realm.scheme() {
+        "https" => true,
+        "http" => {
+            matches!(asked.credentials, Credentials::Anonymous)
+                || realm.host_str().is_some_and(is_loopback)
+                // the user allowed plain HTTP to this very host
+                || (same_host && base.scheme() == "http")
+        }
+        _ => false,
+    };
+    if safe {
+        Ok(realm)
+    } else {
+        Err(Refusal::new(
+            what(),
+            Kind::Other,
+            "credentials would go over plain HTTP",
+        ))
+    }
+}
+
+/// The usual way: GET with the scopes in the query, Basic if there is somebody to name.
+async fn plain(asked: &Asked<'_>, bearer: &Bearer, mut realm: Url) -> Result<Response> {
+    {
+        let mut query = realm.query_pairs_mut();
+        if !bearer.service.is_empty() {
+            query.append_pair("service", &bearer.service);
+        }
+        for scope in asked.scopes {
+            query.append_pair("scope", scope);
+        }
+        if let Credentials::Basic { username, .. } = asked.credentials {
+            query.append_pair("account", username);
+        }
+    }
+    let mut request = reqwest::Request::new(Method::GET, realm);
+    if let Some(header) = basic(asked.credentials) {
+        request.headers_mut().insert(AUTHORIZATION, header);
+    }
+    send(asked, request).await
+}
+
+/// OAuth2.
+async fn oauth2(
+    asked: &Asked<'_>,
+    bearer: &Bearer,
+    realm: Url,
+    grant: &[(&str, &str)],
+) -> Result<Response> {
+    let scopes = asked
+        .scopes
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut form = vec![
+        ("client_id", "image-cloner"),
+        ("service", &bearer.service),
+        ("scope", &scopes),
+    ];
+    form.extend_from_slice(grant);
+    let client = asked
+        .endpoint
+        .clients
+        .get(realm.scheme(), Lane::Small)
+        .map_err(|e| Refusal::new("asking for a token", Kind::Other, e))?;
+    let request = client
+        .post(realm)
+        .form(&form)
+        .build()
+        .map_err(|error| connection::broken("asking for a token", &error))?;
+    send(asked, request).await
+}
+
+async fn send(asked: &Asked<'_>, request: reqwest::Request) -> Result<Response> {
+    let what = refusal::describe(request.method(), request.url());
+    let client = asked
+        .endpoint
+        .clients
+        .get(request.url().scheme(), Lane::Small)
+        .map_err(|reason| Refusal::new(what.clone(), Kind::Other, reason))?;
+    match timeout(ANSWER, client.execute(request)).await {
+        Ok(answer) => answer.map_err(|error| connection::broken(what, &error)),
+        Err(_) => {
+            let detail = format!("no answer within {} s", ANSWER.as_secs());
+            Err(Refusal::new(what, Kind::Connection, detail))
+        }
+    }
+}
