@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Shows what a run does while it does it.
 pub(crate) struct Progress {
@@ -26,6 +26,8 @@ pub(crate) struct Progress {
     bars: Option<Bars>,
     /// Images that were said to be on their way, where there are no bars.
     announced: Mutex<BTreeSet<Reference>>,
+    /// Until when it was said, by its cause, that there is a wait; where there are no bars.
+    waits: Mutex<BTreeMap<String, Instant>>,
 }
 
 struct Bars {
@@ -54,6 +56,7 @@ impl Progress {
             copy_lines: false,
             bars: Bars::draw(terminal, plan.copies.len(), plan.workloads.len()),
             announced: Mutex::default(),
+            waits: Mutex::default(),
         })
     }
 
@@ -67,6 +70,7 @@ impl Progress {
             copy_lines: true,
             bars: Bars::draw(terminal, images, 0),
             announced: Mutex::default(),
+            waits: Mutex::default(),
         })
     }
 
@@ -95,6 +99,20 @@ impl Progress {
             self.terminal
                 .say(&format!("{} is being copied", source.familiar()));
         }
+    }
+
+    /// Says once what many may wait for together.
+    fn wait(&self, source: &Reference, why: &str, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = waits.get(why).copied();
+        // they do not all return at the same moment
+        if said.is_some_and(|said| until < said + Duration::from_secs(1)) {
+            return;
+        }
+        waits.insert(why.to_owned(), until);
+        self.terminal
+            .say(&format!("{}  {}", source.familiar(), waiting(why, pause)));
     }
 
     fn image_finished(&self, outcome: &ImageOutcome) {
@@ -154,21 +172,15 @@ impl Observer for Progress {
             (Event::WorkloadFinished(outcome), _) => self.workload_finished(outcome),
             (Event::Expected(source, bytes), Some(bars)) => bars.expected(source, *bytes),
             (Event::Carried(source, bytes), Some(bars)) => bars.carried(source, *bytes),
-            (Event::Waiting(source, host, pause), Some(bars)) => bars.waiting(source, host, *pause),
+            (Event::Waiting(source, why, pause), Some(bars)) => bars.waiting(source, why, *pause),
+            (Event::Waiting(source, why, pause), None) => self.wait(source, why, *pause),
             (Event::RollingOut(id), Some(bars)) => bars.rolling_out(id),
-            (Event::Waiting(source, host, pause), None) if *pause > Duration::from_secs(5) => {
-                self.terminal.say(&format!(
-                    "{} waits {} s: {host} asks for it",
-                    source.familiar(),
-                    pause.as_secs()
-                ));
-            }
             (Event::Expected(source, _), None) => self.announce(source),
             (Event::RollingOut(id), None) => {
                 self.terminal
                     .say(&format!("waiting for {id} in {}", id.namespace));
             }
-            (Event::Carried(..) | Event::Waiting(..), None) => {}
+            (Event::Carried(..), None) => {}
         }
     }
 }
@@ -240,33 +252,40 @@ impl Bars {
     }
 
     fn expected(&self, source: &Reference, bytes: u64) {
+        self.copy().inc_length(bytes);
+        self.image(source).inc_length(bytes);
+    }
+
+    /// The bar of one image: drawn once it is on its way, or waits.
+    fn image(&self, source: &Reference) -> ProgressBar {
         let copy = self.copy();
-        copy.inc_length(bytes);
         let mut images = self.images();
         let bar = images.entry(source.clone()).or_insert_with(|| {
             let bar = self.all.insert_after(copy, ProgressBar::new(0));
-            bar.set_style(style(
-                "  {prefix:30}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes}{msg}",
-            ));
+            bar.set_style(style(MOVING));
             let name = source.familiar();
             bar.set_prefix(console::truncate_str(&name, 30, "..").into_owned());
             bar
         });
-        bar.inc_length(bytes);
+        bar.clone()
     }
 
     fn carried(&self, source: &Reference, bytes: u64) {
         self.copy().inc(bytes);
         if let Some(bar) = self.images().get(source) {
-            bar.set_message("");
+            if !bar.message().is_empty() {
+                bar.set_message("");
+                bar.set_style(style(MOVING));
+            }
             bar.inc(bytes);
         }
     }
 
-    fn waiting(&self, source: &Reference, host: &str, pause: Duration) {
-        if let Some(bar) = self.images().get(source) {
-            bar.set_message(format!(", {host} asks for {} s", pause.as_secs()));
-        }
+    /// In the place of the bar, until something of the image moves again.
+    fn waiting(&self, source: &Reference, why: &str, pause: Duration) {
+        let bar = self.image(source);
+        bar.set_style(style("  {prefix:30}  {wide_msg}"));
+        bar.set_message(waiting(why, pause));
     }
 
     fn clear(&self) {
@@ -285,6 +304,14 @@ impl Bars {
     fn images(&self) -> std::sync::MutexGuard<'_, BTreeMap<Reference, ProgressBar>> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An image whose bytes move.
+const MOVING: &str = "  {prefix:30}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes}";
+
+/// `waiting 12 s: docker.io asks for it`.
+fn waiting(why: &str, pause: Duration) -> String {
+    format!("waiting {} s: {why}", pause.as_secs())
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -266,9 +266,9 @@ impl Progress for ImageProgress<'_> {
         self.observer.notice(&Event::Carried(self.source, bytes));
     }
 
-    fn waiting(&self, host: &str, pause: Duration) {
+    fn waiting(&self, why: &str, pause: Duration) {
         self.observer
-            .notice(&Event::Waiting(self.source, host, pause));
+            .notice(&Event::Waiting(self.source, why, pause));
     }
 }
 

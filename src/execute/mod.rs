@@ -27,7 +27,7 @@ pub enum Event<'a> {
     Expected(&'a Reference, u64),
     /// So many more bytes of this image were carried.
     Carried(&'a Reference, u64),
-    /// A registry asked for a pause.
+    /// Something of this image waits, why (`docker.io asks for it`), and for how long.
     Waiting(&'a Reference, &'a str, Duration),
     /// An image is done, one way or the other.
     ImageFinished(&'a ImageOutcome),

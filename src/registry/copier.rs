@@ -69,8 +69,8 @@ pub trait Progress: Send + Sync {
     fn expected(&self, bytes: u64);
     /// Bytes that were carried.
     fn carried(&self, bytes: u64);
-    /// The host asked for a pause.
-    fn waiting(&self, host: &str, pause: Duration);
+    /// Something of this image waits for so long, and why: `docker.io asks for it`.
+    fn waiting(&self, why: &str, pause: Duration);
 }
 
 /// The copy engine: one for a whole run, so that no blob is carried twice.
@@ -116,7 +116,7 @@ impl Copier {
         let relay = |event| match event {
             Event::Expected(bytes) => progress.expected(bytes),
             Event::Carried(bytes) => progress.carried(bytes),
-            Event::Waiting(host, pause) => progress.waiting(&host, pause),
+            Event::Waiting(why, pause) => progress.waiting(&why, pause),
         };
         let work = async {
             let mut copied = self.engine.copy(source, target, verify, &told).await?;

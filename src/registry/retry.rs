@@ -21,6 +21,23 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(90);
 /// The most that is added to a pause that was asked for.
 const SPREAD: Duration = Duration::from_secs(1);
 
+/// Nothing is asked for so long.
+pub(super) struct Pause {
+    pub(super) length: Duration,
+    /// As people are told: `docker.io asks for it`.
+    pub(super) why: String,
+}
+
+impl Pause {
+    /// One that many wait out together.
+    pub(super) fn asked(host: &str, length: Duration) -> Self {
+        Self {
+            length: length + backoff().next().unwrap_or_default().min(SPREAD),
+            why: format!("{host} asks for it"),
+        }
+    }
+}
+
 /// The pauses between tries, with jitter so that many clients do not return together.
 pub(super) struct Pauses {
     endpoint: Arc<Endpoint>,
@@ -41,7 +58,7 @@ impl Pauses {
     }
 
     /// How long to wait after this refusal; the refusal itself when it is the last one.
-    pub(super) fn after(&mut self, mut refusal: Box<Refusal>) -> Result<Duration> {
+    pub(super) fn after(&mut self, mut refusal: Box<Refusal>) -> Result<Pause> {
         if refusal.exhausted {
             return Err(refusal);
         }
@@ -67,13 +84,22 @@ impl Pauses {
             return Err(refusal);
         }
         tracing::debug!(what = refusal.what, detail = refusal.detail, "trying again");
-        Ok(pause.max(asked + pause.min(SPREAD)))
+        Ok(Pause {
+            length: pause.max(asked + pause.min(SPREAD)),
+            why: why(&self.endpoint.host, &refusal),
+        })
     }
 }
 
-/// What is added to a pause that many wait out together.
-pub(super) fn jitter() -> Duration {
-    backoff().next().unwrap_or_default().min(SPREAD)
+/// Why there is a pause after this refusal.
+fn why(host: &str, refusal: &Refusal) -> String {
+    match refusal.kind {
+        _ if refusal.retry_after.is_some() => format!("{host} asks for it"),
+        Kind::Status(status) => format!("{host} answered {}", status.as_u16()),
+        Kind::NoConnection => format!("{host} cannot be reached"),
+        Kind::Corrupt => format!("{host} gave or got wrong bytes"),
+        _ => format!("the connection to {host} broke"),
+    }
 }
 
 fn backoff() -> ExponentialBackoff {

@@ -8,7 +8,7 @@ use super::connection;
 use super::grant;
 use super::host::Endpoint;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::retry;
+use super::retry::Pause;
 use crate::credentials::Credentials;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, Response, StatusCode, Url};
@@ -112,7 +112,7 @@ impl Tokens {
         }
         // whoever was here before may have been told to come back later
         while let Some(left) = asked.endpoint.held() {
-            tokio::time::sleep(left + retry::jitter()).await;
+            tokio::time::sleep(Pause::asked(&asked.endpoint.host, left).length).await;
         }
         let token = self.fetch(asked, bearer, &server).await?;
         let header = token.header.clone();

@@ -12,7 +12,7 @@ use super::host::Endpoint;
 use super::place;
 use super::quota::Quota;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::retry::{self, Pauses, RETRIES};
+use super::retry::{Pause, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
 use crate::reference::Digest;
@@ -20,18 +20,22 @@ use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Redirects that are followed for one request.
 const REDIRECTS: usize = 8;
 
+/// How often a 401 is doubted that comes after the same asker was let in.
+const DOUBTS: usize = 2;
+
 /// What a copy tells its observer; carried out of streams that outlive no borrow.
 #[derive(Debug)]
 pub(super) enum Event {
     Expected(u64),
     Carried(u64),
+    /// Why, and for how long.
     Waiting(String, Duration),
 }
 
@@ -53,6 +57,8 @@ pub(super) struct Repository {
     told: Option<UnboundedSender<Event>>,
     /// The one blob that is to be had there, where it is no repository but an address in a manifest.
     address: Option<Url>,
+    /// Whether it was ever answered as one who may ask; its clones share that.
+    let_in: Arc<AtomicBool>,
 }
 
 impl Repository {
@@ -86,6 +92,7 @@ impl Repository {
             access,
             told: None,
             address: None,
+            let_in: Arc::default(),
         }
     }
 
@@ -162,9 +169,14 @@ impl Repository {
     /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
     pub(super) async fn send(&self, call: &Call) -> Result<Response> {
         let mut pauses = Pauses::new(&self.endpoint, RETRIES);
+        let mut shut_out = 0;
         loop {
             let refusal = match self.once(call).await {
                 Ok(response) if refusal::transient(response.status()) => {
+                    self.refuse(&call.method, response).await
+                }
+                Ok(response) if shut_out < DOUBTS && self.is_doubtful(call, &response) => {
+                    shut_out += 1;
                     self.refuse(&call.method, response).await
                 }
                 Ok(response) => return Ok(response),
@@ -176,18 +188,30 @@ impl Repository {
         }
     }
 
-    /// Waits, and says so where it is long enough to be noticed.
-    pub(super) async fn pause(&self, pause: Duration) {
-        if pause >= Duration::from_secs(1) {
-            self.tell(Event::Waiting(self.endpoint.host.clone(), pause));
+    /// Whether a 401 is for one who was let in before: what checks tokens and passwords behind a registry
+    /// fails now and then. A question about another repository has its own rights.
+    fn is_doubtful(&self, call: &Call, response: &Response) -> bool {
+        let status = response.status();
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            self.let_in.store(true, Ordering::Relaxed);
         }
-        tokio::time::sleep(pause).await;
+        status == StatusCode::UNAUTHORIZED
+            && call.more_scopes.is_empty()
+            && self.let_in.load(Ordering::Relaxed)
+    }
+
+    /// Waits, and says so where it is long enough to be noticed.
+    pub(super) async fn pause(&self, pause: Pause) {
+        if pause.length >= Duration::from_secs(1) {
+            self.tell(Event::Waiting(pause.why, pause.length));
+        }
+        tokio::time::sleep(pause.length).await;
     }
 
     /// Waits as long as the registry has asked everybody to stay away.
     async fn wait_for_turn(&self) {
         while let Some(left) = self.endpoint.held() {
-            self.pause(left + retry::jitter()).await;
+            self.pause(Pause::asked(&self.endpoint.host, left)).await;
         }
     }
 

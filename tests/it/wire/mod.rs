@@ -13,6 +13,7 @@ mod faults;
 mod foreign;
 mod limits;
 mod logins;
+mod matrix;
 mod meanwhile;
 mod patience;
 mod platforms;
@@ -58,7 +59,7 @@ impl Progress for Told {
         self.carried.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn waiting(&self, _host: &str, pause: Duration) {
+    fn waiting(&self, _why: &str, pause: Duration) {
         self.waited.fetch_add(pause.as_secs(), Ordering::Relaxed);
     }
 }
