@@ -15,7 +15,7 @@ use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
     OCI_IMAGE_MEDIA_TYPE, OciDescriptor,
 };
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
 use reqwest::{Method, Response, StatusCode};
 
 /// What is asked for; a registry may convert to an older form whatever is not listed.
@@ -142,7 +142,7 @@ impl Repository {
         // a tag has no colon; what was asked for by digest must be that, whatever the header says
         let pinned = point.parse::<Digest>().ok();
         let (headers, bytes, digest) = self
-            .read(&call, |headers, bytes| {
+            .read_checked(&call, |headers, bytes| {
                 let named = pinned.clone().or_else(|| header_digest(headers));
                 let algorithm = named.as_ref().map_or("sha256", Digest::algorithm);
                 let actual = digest::of(algorithm, bytes);
@@ -165,7 +165,7 @@ impl Repository {
         let call = Call::new(Method::GET, url)
             .header(ACCEPT, ACCEPTED)
             .header(ACCEPT, "*/*");
-        let (headers, bytes, ()) = match self.read(&call, |_, _| Ok(())).await {
+        let (headers, bytes) = match self.read(&call).await {
             Ok(read) => read,
             Err(refusal) if refusal.is_not_found() => return Ok(None),
             Err(refusal) => return Err(refusal),
@@ -181,8 +181,14 @@ impl Repository {
         }))
     }
 
-    /// A manifest's bytes, and what a check of them gave; asked for again where they break off or come wrong.
-    async fn read<T>(
+    /// What a place of manifests answers; asked for again where it breaks off.
+    pub(super) async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
+        let (headers, bytes, ()) = self.read_checked(call, |_, _| Ok(())).await?;
+        Ok((headers, bytes))
+    }
+
+    /// The same, and what a check of it gave; asked for again, too, where it comes wrong.
+    async fn read_checked<T>(
         &self,
         call: &Call,
         check: impl Fn(&HeaderMap, &[u8]) -> Result<T>,
@@ -209,17 +215,32 @@ impl Repository {
 
     /// Pushes a manifest under a tag or its digest.
     pub(super) async fn put_manifest(&self, point: &str, manifest: &Manifest) -> Result<()> {
+        self.push_manifest(point, manifest, None).await.map(drop)
+    }
+
+    /// The same, where the point still has the version that was read, as far as the registry looks at that;
+    /// gives the headers of the answer.
+    pub(super) async fn push_manifest(
+        &self,
+        point: &str,
+        manifest: &Manifest,
+        version: Option<&str>,
+    ) -> Result<HeaderMap> {
         let url = self.url(&format!("manifests/{point}")).await?;
         let what = refusal::describe(&Method::PUT, &url);
-        let call = Call::new(Method::PUT, url)
+        let mut call = Call::new(Method::PUT, url)
             .header(CONTENT_TYPE, &manifest.media_type)
             .body(manifest.bytes.clone());
+        if let Some(version) = version {
+            call = call.header(IF_MATCH, version);
+        }
         let response = self.send(&call).await?;
         if !response.status().is_success() {
             return Err(self.refuse(&Method::PUT, response).await);
         }
         // neither Location nor digest need be there (ECR)
-        let stored = header_digest(response.headers());
+        let headers = response.headers().clone();
+        let stored = header_digest(&headers);
         drain(response).await;
         match stored {
             Some(stored)
@@ -232,7 +253,7 @@ impl Repository {
                 );
                 Err(Refusal::new(what, Kind::Corrupt, detail))
             }
-            _ => Ok(()),
+            _ => Ok(headers),
         }
     }
 }
