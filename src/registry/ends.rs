@@ -98,6 +98,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// The same, telling of what it does.
+    pub(super) fn telling(&self, told: &UnboundedSender<Event>) -> Self {
+        Self {
+            repository: self.repository.telling(told),
+            ..self.clone()
+        }
+    }
+
     /// The digest that is there now, if any can be seen.
     pub fn digest(&self) -> Option<&Digest> {
         match &self.seen {

@@ -37,6 +37,7 @@ mod session;
 mod token;
 mod transport;
 mod upload;
+mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
@@ -56,6 +57,7 @@ use refusal::Refusal;
 use reqwest::Method;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use transport::{Access, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
@@ -148,6 +150,12 @@ impl Registries {
             registries.host(name)?;
         }
         Ok(registries)
+    }
+
+    /// Tells somebody of waits while images are looked up: why, and for how long. A copy tells its own
+    /// [`Progress`]. Must be quick; of several only the first is told.
+    pub fn on_wait(&self, told: impl Fn(&str, Duration) + Send + Sync + 'static) {
+        self.shared.waits.listen(told);
     }
 
     /// The image behind a reference, read with the first of the credentials that can: one HEAD for each
