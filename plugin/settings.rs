@@ -53,9 +53,23 @@ impl Settings {
             .or_else(|| contexts.get(context?)?.registry.as_deref())
     }
 
-    /// The target registry and the way there: what is named, else what the cluster publishes, else the
-    /// file's general one; none when nobody names one.
+    /// The target registry and the way there, which takes our credentials.
     pub(crate) async fn target(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<Target>, Stopped> {
+        let target = self.find_target(copying, cluster).await?;
+        if let Some(target) = &target {
+            let credentials = &target.credentials;
+            log_in(&target.registries, &target.registry, credentials, "push").await?;
+        }
+        Ok(target)
+    }
+
+    /// The same, which may be away: what is named, else what the cluster publishes, else the file's general
+    /// one; none when nobody names one.
+    pub(crate) async fn find_target(
         &self,
         copying: &Copying,
         cluster: Option<&Cluster>,
@@ -94,7 +108,6 @@ impl Settings {
         let registries = Arc::new(Registries::new(&hosts)?);
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
-        log_in(&registries, &registry, &credentials, "push").await?;
         let concurrency = self.concurrency(copying.concurrency)?;
         Ok(Some(Target {
             registry,
