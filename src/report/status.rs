@@ -202,3 +202,128 @@ fn clip(text: &str, width: usize) -> String {
     let start: String = text.chars().take(width.saturating_sub(2)).collect();
     format!("{}..", start.trim_end())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::Digest;
+    use crate::workload::Kind;
+    use std::collections::BTreeSet;
+
+    fn digest(letter: char) -> Digest {
+        let hex = letter.to_string().repeat(64);
+        format!("sha256:{hex}").parse().unwrap()
+    }
+
+    /// A row that this many Deployments share.
+    fn row(namespace: &str, image: &str, state: State, used: usize, note: &str) -> Row {
+        let source = Reference::parse(image).unwrap();
+        let target = TargetRegistry::parse("harbor.corp/mirror", Default::default()).unwrap();
+        let workloads = (0..used).map(|number| WorkloadId {
+            kind: Kind::from_word("deploy").unwrap(),
+            namespace: namespace.to_owned(),
+            name: format!("web-{number}"),
+        });
+        Row {
+            namespace: namespace.to_owned(),
+            image: image.to_owned(),
+            copy: target.name(&source).ok(),
+            source: Some(source),
+            state,
+            skipped: note.contains("skipped"),
+            digest: (state != State::MissingInTarget).then(|| digest('4')),
+            note: (!note.is_empty()).then(|| note.to_owned()),
+            workloads: workloads.collect::<BTreeSet<_>>(),
+            pods: used * 2,
+            size: (!state.is_outside()).then_some(71_000_000),
+        }
+    }
+
+    /// Three hundred workloads in four namespaces.
+    fn three_hundred() -> Status {
+        let mut rows = vec![
+            row("shop", "corp/cart:7", State::MissingInTarget, 1, ""),
+            row("prod", "nginx:1.26", State::Changed, 2, "cloned as nginx:1.25, edited since"),
+            row("prod", "nginx:1.25", State::Moved, 12, "91be07d3 upstream"),
+            row("prod", "bitnami/redis:7.2", State::SourceGone, 3, ""),
+            row("prod", "istio/proxyv2:1.24", State::External, 40, "injected"),
+            row("prod", "corp/billing:4", State::External, 1, "Argo CD (billing)"),
+            row(
+                "platform-observability",
+                "registry.gitlab.com/a-group/sub-group/a-project/exporter:v2.14.0-rc.1",
+                State::External,
+                1,
+                "copied, not repointed",
+            ),
+            row(
+                "kube-system",
+                "registry.k8s.io/coredns/coredns:v1.12.0",
+                State::External,
+                1,
+                "namespace kube-system is skipped",
+            ),
+        ];
+        for number in 0..12 {
+            let image = format!("corp/service-{number}:1.{number}");
+            rows.push(row("shop", &image, State::Cloned, 20, ""));
+        }
+        Status { rows }
+    }
+
+    fn table(layout: Layout) -> String {
+        status(&three_hundred().rows, &layout)
+    }
+
+    const NARROW: Layout = Layout {
+        width: 80,
+        wide: false,
+        namespaces: true,
+        no_headers: false,
+    };
+
+    #[test]
+    fn three_hundred_workloads_are_read_at_80_columns() {
+        let table = table(NARROW);
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(status_sum(&three_hundred(), 80), @"");
+    }
+
+    #[test]
+    fn one_namespace_needs_no_column_and_a_script_no_titles() {
+        let status = super::status(
+            three_hundred().rows.iter().filter(|row| row.namespace == "prod"),
+            &Layout {
+                namespaces: false,
+                no_headers: true,
+                ..NARROW
+            },
+        );
+        insta::assert_snapshot!(status, @"");
+    }
+
+    #[test]
+    fn wide_leaves_nothing_out() {
+        let rows = &three_hundred().rows[4..7];
+        let wide = Layout {
+            wide: true,
+            ..NARROW
+        };
+        insta::assert_snapshot!(super::status(rows, &wide), @"");
+    }
+
+    #[test]
+    fn the_document_and_the_lines_have_every_field_and_each_image_once() {
+        let rows = [
+            row("prod", "nginx:1.25", State::Cloned, 1, ""),
+            row("shop", "nginx:1.25", State::Cloned, 1, ""),
+            row("shop", "corp/cart:7", State::MissingInTarget, 1, ""),
+        ];
+        insta::assert_snapshot!(status_refs(&rows).join("\n"), @"");
+        let status = Status { rows: rows.into() };
+        let target = TargetRegistry::parse("harbor.corp/mirror", Default::default()).unwrap();
+        let shown = status.rows.iter().skip(2);
+        let document = status_document(&status, shown, &target);
+        insta::assert_snapshot!(format!("{document:#}"), @"");
+    }
+}

@@ -125,3 +125,58 @@ fn below(copy: &Reference, target: &TargetRegistry) -> String {
     full.strip_prefix(&format!("{target}/"))
         .map_or(full.clone(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::Digest;
+
+    fn digest(letter: char) -> Digest {
+        let hex = letter.to_string().repeat(64);
+        format!("sha256:{hex}").parse().unwrap()
+    }
+
+    #[test]
+    fn each_copy_has_its_line_and_all_of_them_their_figures() {
+        let target = TargetRegistry::parse("harbor.corp/mirror", Default::default()).unwrap();
+        let sound = Inventory {
+            digest: Some(digest('a')),
+            manifests: 3,
+            blobs: 12,
+            bytes: 71_000_000,
+            ..Inventory::default()
+        };
+        let faults = [
+            (digest('b'), Fault::BlobMissing),
+            (digest('c'), Fault::BlobMissing),
+            (digest('d'), Fault::ManifestMissing),
+            (digest('e'), Fault::BlobCorrupt),
+        ];
+        let broken = Inventory {
+            faults: faults.into(),
+            ..sound.clone()
+        };
+        let windows = Inventory {
+            foreign: 2,
+            ..sound.clone()
+        };
+        let verified: Verified = [
+            ("harbor.corp/mirror/nginx:1.25", Ok(sound)),
+            ("harbor.corp/mirror/corp/api:9", Ok(broken)),
+            ("harbor.corp/mirror/iis:1", Ok(windows)),
+            ("harbor.corp/mirror/lost:1", Ok(Inventory::default())),
+            ("harbor.corp/mirror/zoo:1", Err(Failure::new("no route"))),
+        ]
+        .map(|(copy, proven)| (Reference::parse(copy).unwrap(), proven))
+        .into();
+        let mut lines: Vec<String> = verified
+            .iter()
+            .map(|(copy, proven)| verify_line(copy, proven, &target))
+            .collect();
+        lines.push(verify_sum(&verified));
+        insta::assert_snapshot!(lines.join("\n"), @"");
+        let first = verified.into_iter().take(1).collect();
+        let document = verify_document(&first, &target, true);
+        insta::assert_snapshot!(format!("{document:#}"), @"");
+    }
+}

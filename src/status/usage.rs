@@ -111,7 +111,7 @@ impl View<'_> {
 
     fn of_template(&self, slot: &Slot) -> Usage {
         let mut pods = self.pods.iter();
-        let pods = pods.find(|pods| pods.slot == slot.key && pods.image == slot.image);
+        let pods = pods.find(|pods| is_as_named(slot, pods));
         let usage = self.of_text(&slot.image, pods, || self.of_slot(slot));
         let is_pulled = !slot.never_pulled && !plan::is_placeholder(slot);
         if is_pulled || usage.standing == Standing::Copy {
@@ -134,7 +134,7 @@ impl View<'_> {
 
     fn is_named(&self, pods: &InPods) -> bool {
         let slot = self.observed.workload.slot(&pods.slot);
-        slot.is_some_and(|slot| slot.image == pods.image)
+        slot.is_some_and(|slot| is_as_named(slot, pods))
     }
 
     /// One image text in use; `elsewhere` is how it stands where it is not in the target.
@@ -221,6 +221,12 @@ impl View<'_> {
         };
         why.to_owned()
     }
+}
+
+/// Whether pods have the image that a slot names; admission may have written it out (`docker.io/…`).
+fn is_as_named(slot: &Slot, pods: &InPods) -> bool {
+    let same = || Some(Reference::parse(&slot.image).ok()? == Reference::parse(&pods.image).ok()?);
+    slot.key == pods.slot && (slot.image == pods.image || same() == Some(true))
 }
 
 /// What was done to a slot since it was cloned.

@@ -175,27 +175,16 @@ fn a_sidecar_that_no_template_names_is_seen_in_its_pods() {
     };
     bed.apply(&asleep("web", NGINX));
     bed.plugin(&["clone", "deploy/web"]).exits(0);
-    let set = bed.kubectl(&[
-        "get",
-        "rs",
-        "-l",
-        "app=web",
-        "--sort-by=.metadata.creationTimestamp",
-        "-o",
-        "jsonpath={.items[-1:].metadata.name} {.items[-1:].metadata.uid}",
-    ]);
-    let (name, uid) = set.split_once(' ').expect("a ReplicaSet");
-    let hash = name.rsplit('-').next().expect("a hash");
+    let uid = bed.kubectl(&["get", "deploy/web", "-o", "jsonpath={.metadata.uid}"]);
     let copy = format!("{}/{NGINX}", bed.target());
-    // what an injector's webhook makes of the ReplicaSet's pod; no scheduler is asked to run it
+    // as an injector's webhook makes it; no ReplicaSet takes it for its own and no scheduler runs it
     bed.apply(&format!(
         "apiVersion: v1
 kind: Pod
 metadata:
   name: web-injected
-  labels: {{app: other, pod-template-hash: {hash}}}
   ownerReferences:
-  - {{apiVersion: apps/v1, kind: ReplicaSet, name: {name}, uid: {uid}, controller: true}}
+  - {{apiVersion: apps/v1, kind: Deployment, name: web, uid: {uid}, controller: true}}
 spec:
   schedulerName: nobody
   containers:
