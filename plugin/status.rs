@@ -142,7 +142,11 @@ pub(crate) async fn run(args: StatusArgs, terminal: &Terminal) -> Result<u8, Sto
             }
         }
     }
-    let code = if args.exit_code { status.exit_code() } else { 0 };
+    let code = if args.exit_code {
+        status.exit_code()
+    } else {
+        0
+    };
     Ok(match code {
         0 if scene.missed > 0 => 1,
         code => code,

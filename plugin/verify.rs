@@ -108,7 +108,9 @@ pub(crate) async fn run(args: VerifyArgs, terminal: &Terminal) -> Result<u8, Sto
 
 /// The copies that workloads or their pods pull.
 fn in_use(usages: &[Usage]) -> BTreeSet<Reference> {
-    let copies = usages.iter().filter(|usage| usage.standing == Standing::Copy);
+    let copies = usages
+        .iter()
+        .filter(|usage| usage.standing == Standing::Copy);
     copies.filter_map(|usage| usage.copy.clone()).collect()
 }
 
@@ -125,7 +127,9 @@ async fn prove(
     let prover = Prover::new(args.deep, scene.target.concurrency);
     let progress = Progress::draw(terminal, copies.len(), args.deep);
     let finished = |_: &Reference| progress.finished();
-    let verified = scene.images.prove(&copies, &prover, progress.as_ref(), finished);
+    let verified = scene
+        .images
+        .prove(&copies, &prover, progress.as_ref(), finished);
     let verified = verified.await;
     progress.clear();
     verified

@@ -56,10 +56,7 @@ impl Pod {
 }
 
 /// The images that the pods of these workloads have, as long as they are not over.
-pub(super) fn in_pods(
-    observed: &[Observed],
-    pods: &[Pod],
-) -> BTreeMap<WorkloadId, Vec<InPods>> {
+pub(super) fn in_pods(observed: &[Observed], pods: &[Pod]) -> BTreeMap<WorkloadId, Vec<InPods>> {
     let by_owner = by_owner(pods);
     let mut all = BTreeMap::new();
     for one in observed {
@@ -128,19 +125,22 @@ fn images<'a>(
 ) -> impl Iterator<Item = PodImage> + 'a {
     let containers = pod["spec"][list.field()].as_array();
     let statuses = pod["status"][statuses].as_array();
-    containers.into_iter().flatten().filter_map(move |container| {
-        let name = container["name"].as_str()?;
-        let mut statuses = statuses.into_iter().flatten();
-        let status = statuses.find(|status| status["name"] == name);
-        Some(PodImage {
-            slot: SlotKey {
-                list,
-                name: name.to_owned(),
-            },
-            image: container["image"].as_str()?.to_owned(),
-            digest: status.and_then(|status| digest(status["imageID"].as_str()?)),
+    containers
+        .into_iter()
+        .flatten()
+        .filter_map(move |container| {
+            let name = container["name"].as_str()?;
+            let mut statuses = statuses.into_iter().flatten();
+            let status = statuses.find(|status| status["name"] == name);
+            Some(PodImage {
+                slot: SlotKey {
+                    list,
+                    name: name.to_owned(),
+                },
+                image: container["image"].as_str()?.to_owned(),
+                digest: status.and_then(|status| digest(status["imageID"].as_str()?)),
+            })
         })
-    })
 }
 
 /// The digest in a status's `imageID`: `docker-pullable://repo@sha256:…` and `repo@sha256:…` carry one. A

@@ -3,8 +3,8 @@
 //! Decides whom to ask: each registry once about each image, and one that is away no more than needed.
 //! Never writes.
 
-use super::images::{ImageProgress, Images, lock};
 use super::Observer;
+use super::images::{ImageProgress, Images, lock};
 use crate::credentials::Credentials;
 use crate::outcome::Failure;
 use crate::reference::{Digest, Reference};
@@ -47,7 +47,10 @@ impl Images {
         let (sources, copies): (BTreeMap<_, Found>, BTreeMap<_, Found>) =
             tokio::join!(of_sources, of_copies);
         let mut used: BTreeMap<&Reference, Option<&Reference>> = BTreeMap::new();
-        for usage in usages.iter().filter(|usage| usage.standing == Standing::Copy) {
+        for usage in usages
+            .iter()
+            .filter(|usage| usage.standing == Standing::Copy)
+        {
             if let Some(copy) = &usage.copy {
                 let known = used.entry(copy).or_default();
                 *known = known.or(usage.source.as_ref());
@@ -65,7 +68,9 @@ impl Images {
         let mut sightings = Sightings::default();
         for (copy, narrowed, size) in closer {
             sightings.narrowed.extend(narrowed.then(|| copy.clone()));
-            sightings.sizes.extend(size.map(|size| (copy.clone(), size)));
+            sightings
+                .sizes
+                .extend(size.map(|size| (copy.clone(), size)));
         }
         sightings.sources = digests(sources);
         sightings.copies = digests(copies);
@@ -211,7 +216,10 @@ impl Away {
     }
 }
 
-fn present<'a>(found: &'a BTreeMap<&Reference, Found>, reference: &Reference) -> Option<&'a Source> {
+fn present<'a>(
+    found: &'a BTreeMap<&Reference, Found>,
+    reference: &Reference,
+) -> Option<&'a Source> {
     found.get(reference)?.as_ref().ok()?.as_ref()
 }
 

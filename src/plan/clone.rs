@@ -7,7 +7,8 @@ use super::{
     PullSecretChange, Repoint, SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
 };
 use crate::workload::{
-    Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, Slot, SlotRecord, Workload,
+    Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, Slot, SlotRecord,
+    Workload,
 };
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 /// The least that is left of a name, however narrow the screen.
-const NAME: usize = 24;
+const NAME: usize = 20;
 
 /// The least that is left of a note.
 const NOTE: usize = 12;
@@ -59,21 +59,33 @@ pub fn status<'a>(images: impl IntoIterator<Item = &'a Row>, layout: &Layout) ->
         if layout.wide {
             cells.push(row.copy.as_ref().map_or_else(dash, Reference::to_string));
         }
-        cells.push(row.state.word().to_owned());
+        cells.push(word(row.state).to_owned());
         let digest = row.digest.as_ref();
         cells.push(digest.map_or_else(dash, |digest| {
-            if layout.wide { digest.as_str() } else { digest.short() }.to_owned()
+            if layout.wide {
+                digest.as_str()
+            } else {
+                digest.short()
+            }
+            .to_owned()
         }));
         cells.push(row.workloads.len().to_string());
         if layout.wide {
             cells.push(row.pods.to_string());
             cells.push(row.size.map_or_else(dash, bytes));
         }
-        let note = row.note.as_deref().unwrap_or_default();
-        cells.push(clip(note, room.note));
+        cells.push(note(row, room.note));
         table.add_row(cells);
     }
     rows(&mut table, &figures)
+}
+
+/// A state as the table has it: its longest word would cost the note its place.
+fn word(state: State) -> &'static str {
+    match state {
+        State::MissingInTarget => "missing",
+        state => state.word(),
+    }
 }
 
 /// How many columns what can be shortened may take.
@@ -87,20 +99,26 @@ impl Room {
     fn of(images: &[&Row], layout: &Layout) -> Self {
         if layout.wide {
             let (namespace, image, note) = (usize::MAX, usize::MAX, usize::MAX);
-            return Self { namespace, image, note };
+            return Self {
+                namespace,
+                image,
+                note,
+            };
         }
         let widest = |text: fn(&Row) -> &str| {
             let lengths = images.iter().map(|row| text(row).chars().count());
             lengths.max().unwrap_or(0)
         };
         let namespace = if layout.namespaces {
-            widest(|row| &row.namespace).clamp("NAMESPACE".len(), 20) + 2
+            widest(|row| &row.namespace).clamp("NAMESPACE".len(), 14) + 2
         } else {
             0
         };
         // state, digest, used, and the gaps after them and the name
-        let state = widest(|row| row.state.word()).max("STATE".len());
-        let rest = layout.width.saturating_sub(namespace + state + 8 + 4 + 4 * 2);
+        let state = widest(|row| word(row.state)).max("STATE".len());
+        let rest = layout
+            .width
+            .saturating_sub(namespace + state + 8 + 4 + 4 * 2);
         let note = widest(|row| row.note.as_deref().unwrap_or_default());
         let longest = widest(|row| &row.image).max("IMAGE".len());
         let image = longest.min(rest.saturating_sub(note.min(NOTE)).max(NAME));
@@ -194,6 +212,15 @@ fn dash() -> String {
     "-".to_owned()
 }
 
+/// What there is to say of an image, in a column of this width.
+fn note(row: &Row, width: usize) -> String {
+    let note = row.note.as_deref().unwrap_or_default();
+    if row.skipped && note.chars().count() > width {
+        return "skipped".to_owned();
+    }
+    clip(note, width)
+}
+
 /// Text that fits a column: its beginning, which says what it is about, is kept.
 fn clip(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
@@ -243,17 +270,29 @@ mod tests {
     fn three_hundred() -> Status {
         let mut rows = vec![
             row("shop", "corp/cart:7", State::MissingInTarget, 1, ""),
-            row("prod", "nginx:1.26", State::Changed, 2, "cloned as nginx:1.25, edited since"),
-            row("prod", "nginx:1.25", State::Moved, 12, "91be07d3 upstream"),
+            row("prod", "nginx:1.26", State::Changed, 2, "was nginx:1.25"),
+            row("prod", "nginx:1.25", State::Moved, 12, "now 91be07d3"),
             row("prod", "bitnami/redis:7.2", State::SourceGone, 3, ""),
-            row("prod", "istio/proxyv2:1.24", State::External, 40, "injected"),
-            row("prod", "corp/billing:4", State::External, 1, "Argo CD (billing)"),
+            row(
+                "prod",
+                "istio/proxyv2:1.24",
+                State::External,
+                40,
+                "injected",
+            ),
+            row(
+                "prod",
+                "corp/billing:4",
+                State::External,
+                1,
+                "Argo CD (billing)",
+            ),
             row(
                 "platform-observability",
                 "registry.gitlab.com/a-group/sub-group/a-project/exporter:v2.14.0-rc.1",
                 State::External,
                 1,
-                "copied, not repointed",
+                "copied",
             ),
             row(
                 "kube-system",
@@ -284,22 +323,59 @@ mod tests {
     #[test]
     fn three_hundred_workloads_are_read_at_80_columns() {
         let table = table(NARROW);
-        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-        insta::assert_snapshot!(table, @"");
-        insta::assert_snapshot!(status_sum(&three_hundred(), 80), @"");
+        assert!(
+            table.lines().all(|line| line.chars().count() <= 80),
+            "{table}"
+        );
+        insta::assert_snapshot!(table, @r#"
+        NAMESPACE       IMAGE                  STATE        DIGEST    USED  NOTE
+        shop            corp/cart:7            missing      -            1
+        prod            nginx:1.26             changed      44444444     2  was nginx:..
+        prod            nginx:1.25             moved        44444444    12  now 91be07d3
+        prod            bitnami/redis:7.2      source-gone  44444444     3
+        prod            istio/proxyv2:1.24     external     44444444    40  injected
+        prod            corp/billing:4         external     44444444     1  Argo CD (b..
+        plat..vability  regist..:v2.14.0-rc.1  external     44444444     1  copied
+        kube-system     regist..redns:v1.12.0  external     44444444     1  skipped
+        shop            corp/service-0:1.0     cloned       44444444    20
+        shop            corp/service-1:1.1     cloned       44444444    20
+        shop            corp/service-2:1.2     cloned       44444444    20
+        shop            corp/service-3:1.3     cloned       44444444    20
+        shop            corp/service-4:1.4     cloned       44444444    20
+        shop            corp/service-5:1.5     cloned       44444444    20
+        shop            corp/service-6:1.6     cloned       44444444    20
+        shop            corp/service-7:1.7     cloned       44444444    20
+        shop            corp/service-8:1.8     cloned       44444444    20
+        shop            corp/service-9:1.9     cloned       44444444    20
+        shop            corp/service-10:1.10   cloned       44444444    20
+        shop            corp/service-11:1.11   cloned       44444444    20
+        "#);
+        insta::assert_snapshot!(status_sum(&three_hundred(), 80), @r#"
+        20 images: 12 cloned, 4 external (1 skipped), 1 moved, 1 source-gone, 1 changed,
+        1 missing-in-target
+        "#);
     }
 
     #[test]
     fn one_namespace_needs_no_column_and_a_script_no_titles() {
         let status = super::status(
-            three_hundred().rows.iter().filter(|row| row.namespace == "prod"),
+            three_hundred()
+                .rows
+                .iter()
+                .filter(|row| row.namespace == "prod"),
             &Layout {
                 namespaces: false,
                 no_headers: true,
                 ..NARROW
             },
         );
-        insta::assert_snapshot!(status, @"");
+        insta::assert_snapshot!(status, @r#"
+        nginx:1.26          changed      44444444   2  was nginx:1.25
+        nginx:1.25          moved        44444444  12  now 91be07d3
+        bitnami/redis:7.2   source-gone  44444444   3
+        istio/proxyv2:1.24  external     44444444  40  injected
+        corp/billing:4      external     44444444   1  Argo CD (billing)
+        "#);
     }
 
     #[test]
@@ -309,7 +385,12 @@ mod tests {
             wide: true,
             ..NARROW
         };
-        insta::assert_snapshot!(super::status(rows, &wide), @"");
+        insta::assert_snapshot!(super::status(rows, &wide), @r#"
+        NAMESPACE               IMAGE                                                                  COPY                                                                                      STATE     DIGEST                                                                   USED  PODS  SIZE  NOTE
+        prod                    istio/proxyv2:1.24                                                     harbor.corp/mirror/istio/proxyv2:1.24                                                     external  sha256:4444444444444444444444444444444444444444444444444444444444444444    40    80     -  injected
+        prod                    corp/billing:4                                                         harbor.corp/mirror/corp/billing:4                                                         external  sha256:4444444444444444444444444444444444444444444444444444444444444444     1     2     -  Argo CD (billing)
+        platform-observability  registry.gitlab.com/a-group/sub-group/a-project/exporter:v2.14.0-rc.1  harbor.corp/mirror/registry.gitlab.com/a-group/sub-group/a-project/exporter:v2.14.0-rc.1  external  sha256:4444444444444444444444444444444444444444444444444444444444444444     1     2     -  copied
+        "#);
     }
 
     #[test]
@@ -319,11 +400,51 @@ mod tests {
             row("shop", "nginx:1.25", State::Cloned, 1, ""),
             row("shop", "corp/cart:7", State::MissingInTarget, 1, ""),
         ];
-        insta::assert_snapshot!(status_refs(&rows).join("\n"), @"");
+        insta::assert_snapshot!(status_refs(&rows).join("\n"), @r#"
+        docker.io/corp/cart:7 harbor.corp/mirror/corp/cart:7 -
+        docker.io/library/nginx:1.25 harbor.corp/mirror/nginx:1.25 sha256:4444444444444444444444444444444444444444444444444444444444444444
+        "#);
         let status = Status { rows: rows.into() };
         let target = TargetRegistry::parse("harbor.corp/mirror", Default::default()).unwrap();
         let shown = status.rows.iter().skip(2);
         let document = status_document(&status, shown, &target);
-        insta::assert_snapshot!(format!("{document:#}"), @"");
+        insta::assert_snapshot!(format!("{document:#}"), @r#"
+        {
+          "apiVersion": "image-cloner.io/v1alpha1",
+          "images": [
+            {
+              "bytes": 71000000,
+              "digest": null,
+              "image": "corp/cart:7",
+              "namespace": "shop",
+              "note": null,
+              "pods": 2,
+              "skipped": false,
+              "source": "docker.io/corp/cart:7",
+              "state": "missing-in-target",
+              "target": "harbor.corp/mirror/corp/cart:7",
+              "workloads": [
+                {
+                  "kind": "deployment.apps",
+                  "name": "web-0"
+                }
+              ]
+            }
+          ],
+          "kind": "Status",
+          "summary": {
+            "changed": 0,
+            "cloned": 2,
+            "external": 0,
+            "images": 3,
+            "missingInTarget": 1,
+            "moved": 0,
+            "skipped": 0,
+            "sourceGone": 0,
+            "unknown": 0
+          },
+          "target": "harbor.corp/mirror"
+        }
+        "#);
     }
 }

@@ -82,7 +82,10 @@ fn word(proven: &Result<Inventory, Failure>) -> &'static str {
 
 /// What was found out as a document. Every field is always there; null is what is not known.
 pub fn verify_document(verified: &Verified, target: &TargetRegistry, deep: bool) -> Value {
-    let copies: Vec<Value> = verified.iter().map(|(copy, one)| entry(copy, one)).collect();
+    let copies: Vec<Value> = verified
+        .iter()
+        .map(|(copy, one)| entry(copy, one))
+        .collect();
     let mut document = json!({
         "apiVersion": "image-cloner.io/v1alpha1",
         "kind": "Verification",
@@ -174,9 +177,52 @@ mod tests {
             .map(|(copy, proven)| verify_line(copy, proven, &target))
             .collect();
         lines.push(verify_sum(&verified));
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        corp/api:9  incomplete: 1 manifest missing, 2 blobs missing, 1 blob corrupt
+        iis:1  complete, 12 blobs, 71 MB, 2 foreign layers with their owner
+        lost:1  missing: not in the target
+        nginx:1.25  complete, 12 blobs, 71 MB
+        zoo:1  unknown: no route
+        5 copies: 2 complete, 1 incomplete, 1 missing, 1 unknown
+        "#);
         let first = verified.into_iter().take(1).collect();
         let document = verify_document(&first, &target, true);
-        insta::assert_snapshot!(format!("{document:#}"), @"");
+        insta::assert_snapshot!(format!("{document:#}"), @r#"
+        {
+          "apiVersion": "image-cloner.io/v1alpha1",
+          "copies": [
+            {
+              "blobs": 12,
+              "bytes": 71000000,
+              "corruptBlobs": [
+                "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
+              ],
+              "digest": "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+              "error": null,
+              "foreignLayers": 0,
+              "manifests": 3,
+              "missingBlobs": [
+                "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+              ],
+              "missingManifests": [
+                "sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd"
+              ],
+              "state": "incomplete",
+              "target": "harbor.corp/mirror/corp/api:9"
+            }
+          ],
+          "deep": true,
+          "kind": "Verification",
+          "summary": {
+            "complete": 0,
+            "copies": 1,
+            "incomplete": 1,
+            "missing": 0,
+            "unknown": 0
+          },
+          "target": "harbor.corp/mirror"
+        }
+        "#);
     }
 }

@@ -39,6 +39,9 @@ impl Inventory {
 
     /// How many parts have this fault.
     pub fn count(&self, fault: Fault) -> usize {
-        self.faults.values().filter(|found| **found == fault).count()
+        self.faults
+            .values()
+            .filter(|found| **found == fault)
+            .count()
     }
 }

@@ -166,7 +166,7 @@ impl Row {
 }
 
 /// An image that a clone would have nothing to carry of.
-const UNUSED: &str = "copied, not repointed";
+const UNUSED: &str = "copied";
 
 fn row(usage: Usage, sightings: &Sightings) -> Row {
     let skipped = matches!(usage.standing, Standing::External { skipped: true, .. });
@@ -178,8 +178,13 @@ fn row(usage: Usage, sightings: &Sightings) -> Row {
         }
         Standing::External { why, .. } => {
             let (digest, trouble) = outside(&usage, sightings);
-            let unused = || (why.is_none() && is_copied(&usage, sightings)).then(|| UNUSED.to_owned());
-            let notes: Vec<String> = why.clone().into_iter().chain(trouble.or_else(unused)).collect();
+            let unused =
+                || (why.is_none() && is_copied(&usage, sightings)).then(|| UNUSED.to_owned());
+            let notes: Vec<String> = why
+                .clone()
+                .into_iter()
+                .chain(trouble.or_else(unused))
+                .collect();
             let note = (!notes.is_empty()).then(|| notes.join("; "));
             (State::External, digest, note)
         }
@@ -225,7 +230,7 @@ fn of_copy(usage: &Usage, sightings: &Sightings) -> (State, Option<Digest>, Opti
         }
         (_, Some(Ok(None))) => (State::SourceGone, None),
         (_, Some(Ok(Some(now)))) if now != digest && !sightings.narrowed.contains(copy) => {
-            let note = format!("{} upstream", now.short());
+            let note = format!("now {}", now.short());
             (State::Moved, Some(note))
         }
         _ => (State::Cloned, None),

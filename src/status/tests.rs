@@ -40,7 +40,12 @@ fn observed(word: &str, name: &str, metadata: &Value, container: &Value) -> Obse
 }
 
 fn deployment(name: &str, metadata: &Value, image: &str) -> Observed {
-    observed("deploy", name, metadata, &json!({"name": "main", "image": image}))
+    observed(
+        "deploy",
+        name,
+        metadata,
+        &json!({"name": "main", "image": image}),
+    )
 }
 
 fn cloned(name: &str, image: &str) -> Observed {
@@ -48,7 +53,9 @@ fn cloned(name: &str, image: &str) -> Observed {
 }
 
 fn digest(letter: char) -> Digest {
-    format!("sha256:{}", letter.to_string().repeat(64)).parse().unwrap()
+    format!("sha256:{}", letter.to_string().repeat(64))
+        .parse()
+        .unwrap()
 }
 
 fn in_pods(list: SlotList, name: &str, image: &str) -> InPods {
@@ -114,10 +121,14 @@ fn a_copy_is_held_against_its_source() {
         assert_eq!(found.trim_end(), expected);
     };
     check('a', 'a', "cloned nginx:1.25 aaaaaaaa 1/0 -");
-    check('b', 'a', "moved nginx:1.25 aaaaaaaa 1/0 bbbbbbbb upstream");
+    check('b', 'a', "moved nginx:1.25 aaaaaaaa 1/0 now bbbbbbbb");
     check('-', 'a', "source-gone nginx:1.25 aaaaaaaa 1/0 -");
     check('a', '-', "missing-in-target nginx:1.25 - 1/0 -");
-    check('-', '-', "missing-in-target nginx:1.25 - 1/0 its source is gone, too");
+    check(
+        '-',
+        '-',
+        "missing-in-target nginx:1.25 - 1/0 its source is gone, too",
+    );
     check('a', '!', "unknown nginx:1.25 - 1/0 reg.corp: no route");
     // what is away does not make worse what is there
     check(
@@ -154,8 +165,8 @@ fn what_was_changed_since_is_not_called_external() {
         &[],
         &has,
     ), @r#"
-    changed nginx:1.25 aaaaaaaa 1/0 back at what it was before the clone
-    changed nginx:1.26 bbbbbbbb 1/0 cloned as nginx:1.25, edited since
+    changed nginx:1.25 aaaaaaaa 1/0 clone undone
+    changed nginx:1.26 bbbbbbbb 1/0 was nginx:1.25
     external nginx:1.26 bbbbbbbb 1/0 -
     "#);
     // a rollback took the record; what is neither the one nor the other was changed by its owner
@@ -176,20 +187,24 @@ fn what_was_changed_since_is_not_called_external() {
         &json!({"annotations": {ORIGINALS: elsewhere}}),
         "old.corp/nginx:1.25",
     );
-    insta::assert_snapshot!(of(&[moved], &[], &has), @r#"
-    external nginx:1.25 aaaaaaaa 1/0 cloned to another registry
-    "#);
+    insta::assert_snapshot!(of(&[moved], &[], &has), @"external nginx:1.25 aaaaaaaa 1/0 copy in old.corp");
 }
 
 #[test]
 fn external_images_say_why_and_are_counted_by_it() {
-    let owned = json!({"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:prod/web"}});
+    let owned =
+        json!({"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:prod/web"}});
     let out = json!({"annotations": {"image-cloner.io/skip": "true"}});
     let local = json!({"name": "main", "image": "dev/tool:1", "imagePullPolicy": "Never"});
     let all = [
         deployment("owned", &owned, "nginx:1.25"),
         deployment("out", &out, "nginx:1.25"),
-        observed("job", "once", &json!({}), &json!({"name": "main", "image": "nginx:1.25"})),
+        observed(
+            "job",
+            "once",
+            &json!({}),
+            &json!({"name": "main", "image": "nginx:1.25"}),
+        ),
         observed("deploy", "local", &json!({}), &local),
         deployment("gone", &json!({}), "corp/api:9"),
         deployment("copied", &json!({}), "nginx:1.25"),
@@ -205,7 +220,7 @@ fn external_images_say_why_and_are_counted_by_it() {
     external NGINX - 1/0 not an image reference: the repository "NGINX" must be lower case
     external corp/api:9 - 1/0 gone from its registry
     external dev/tool:1 - 1/0 never pulled: the node is expected to have it
-    external nginx:1.25 aaaaaaaa 1/0 copied, not repointed
+    external nginx:1.25 aaaaaaaa 1/0 copied
     external nginx:1.25 aaaaaaaa 1/0 Argo CD (shop)
     external nginx:1.25 aaaaaaaa 1/0 a Job's template cannot be changed
     external (skipped) nginx:1.25 aaaaaaaa 1/0 opted out by image-cloner.io/skip
@@ -237,19 +252,15 @@ fn pods_have_images_that_their_template_does_not_name() {
     "#);
     // a rollout that is not over, or that came to nothing
     insta::assert_snapshot!(of(&[cloned("web", "reg.corp/nginx:1.25")], &pods[..1], &has), @r#"
-    external nginx:1.25 ffffffff 1/2 pods not replaced yet
+    external nginx:1.25 ffffffff 1/2 old pods
     cloned nginx:1.25 aaaaaaaa 1/0 -
     "#);
     // the same, written out by a webhook
     let written_out = deployment("web", &json!({}), "nginx:1.25");
     let whole = in_pods(SlotList::Containers, "main", "docker.io/library/nginx:1.25");
-    insta::assert_snapshot!(of(&[written_out], &[whole], &has), @r#"
-    external nginx:1.25 ffffffff 1/2 copied, not repointed
-    "#);
+    insta::assert_snapshot!(of(&[written_out], &[whole], &has), @"external nginx:1.25 ffffffff 1/2 copied");
     let unfilled = observed("deploy", "web", &json!({}), &auto);
-    insta::assert_snapshot!(of(&[unfilled], &[], &has), @r#"
-    external auto - 1/0 the image is injected when the pod is made
-    "#);
+    insta::assert_snapshot!(of(&[unfilled], &[], &has), @"external auto - 1/0 the image is injected when the pod is made");
 }
 
 #[test]

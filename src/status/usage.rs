@@ -44,7 +44,13 @@ pub struct Usage {
 }
 
 /// What makes two uses one row.
-type Key = (String, String, Option<Reference>, Option<Reference>, Standing);
+type Key = (
+    String,
+    String,
+    Option<Reference>,
+    Option<Reference>,
+    Standing,
+);
 
 /// The images in use: those in the workloads, and those that only their pods have. `former` are records
 /// that a rollback took from their workloads.
@@ -147,7 +153,9 @@ impl View<'_> {
         let target = &self.policy.target;
         let (source, copy, standing) = match Reference::parse(text) {
             Ok(copy) if target.holds(&copy) => {
-                let source = self.original(text).and_then(|text| Reference::parse(text).ok());
+                let source = self
+                    .original(text)
+                    .and_then(|text| Reference::parse(text).ok());
                 (source, Some(copy), Standing::Copy)
             }
             Ok(image) => {
@@ -191,7 +199,7 @@ impl View<'_> {
         let current = self.observed.workload.record.as_ref().and_then(recorded);
         if let Some(recorded) = current {
             return if recorded.target == slot.image {
-                self.external(Some("cloned to another registry".to_owned()))
+                self.external(Some(format!("copy in {}", registry(&slot.image))))
             } else {
                 Standing::Changed(how(slot, &recorded))
             };
@@ -216,7 +224,7 @@ impl View<'_> {
         let slot = self.observed.workload.slot(&pods.slot);
         let why = match (pods.slot.list, slot) {
             (SlotList::EphemeralContainers, _) => "ephemeral container",
-            (_, Some(slot)) if !plan::is_placeholder(slot) => "pods not replaced yet",
+            (_, Some(slot)) if !plan::is_placeholder(slot) => "old pods",
             _ => "injected",
         };
         why.to_owned()
@@ -232,12 +240,16 @@ fn is_as_named(slot: &Slot, pods: &InPods) -> bool {
 /// What was done to a slot since it was cloned.
 fn how(slot: &Slot, recorded: &SlotRecord) -> String {
     if recorded.original == slot.image {
-        "back at what it was before the clone".to_owned()
+        "clone undone".to_owned()
     } else {
-        format!("cloned as {}, edited since", familiar(&recorded.original))
+        format!("was {}", familiar(&recorded.original))
     }
 }
 
 fn familiar(text: &str) -> String {
     Reference::parse(text).map_or_else(|_| text.to_owned(), |image| image.familiar())
+}
+
+fn registry(text: &str) -> String {
+    Reference::parse(text).map_or_else(|_| text.to_owned(), |image| image.registry().to_owned())
 }

@@ -31,7 +31,10 @@ fn a_lost_layer_is_found_and_brought_again() {
     assert_eq!(deep.stdout, sound.stdout);
 
     let layer = layer(&bed);
-    bed.delete("TARGET", &format!("{}/busybox/blobs/{layer}", bed.namespace));
+    bed.delete(
+        "TARGET",
+        &format!("{}/busybox/blobs/{layer}", bed.namespace),
+    );
     let hint = format!("kubectl image-cloner verify ns/{} --repair", bed.namespace);
     let broken = bed.plugin(&["verify"]).exits(1).says(&hint);
     assert_eq!(broken.stdout, "busybox:1.36  incomplete: 1 blob missing\n");
