@@ -145,7 +145,7 @@ impl Selecting {
 }
 
 /// Where copies go and how.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Copying {
     /// Target registry, HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "REGISTRY")]
@@ -168,6 +168,9 @@ pub(crate) struct Copying {
         hide_possible_values = true
     )]
     pub(crate) foreign_layers: ForeignLayers,
+    /// Copy signatures, attestations and SBOMs that refer to the images too
+    #[arg(long)]
+    pub(crate) referrers: bool,
 }
 
 impl Copying {
@@ -176,15 +179,14 @@ impl Copying {
         Self {
             to,
             layout,
-            concurrency: None,
-            platform: None,
-            foreign_layers: ForeignLayers::default(),
+            ..Self::default()
         }
     }
 
     pub(crate) fn extras(&self) -> registry::Extras {
         registry::Extras {
             foreign_layers: self.foreign_layers.into(),
+            referrers: self.referrers,
         }
     }
 }

@@ -53,7 +53,7 @@ impl Settings {
             .or_else(|| contexts.get(context?)?.registry.as_deref())
     }
 
-    /// The target registry and the way there, which takes our credentials.
+    /// The target registry, logged in to.
     pub(crate) async fn target(
         &self,
         copying: &Copying,
@@ -61,14 +61,13 @@ impl Settings {
     ) -> Result<Option<Target>, Stopped> {
         let target = self.find_target(copying, cluster).await?;
         if let Some(target) = &target {
-            let credentials = &target.credentials;
-            log_in(&target.registries, &target.registry, credentials, "push").await?;
+            target.log_in().await?;
         }
         Ok(target)
     }
 
-    /// The same, which may be away: what is named, else what the cluster publishes, else the file's general
-    /// one; none when nobody names one.
+    /// The target registry and the way there: what is named, else what the cluster publishes, else the
+    /// file's general one; none when nobody names one.
     pub(crate) async fn find_target(
         &self,
         copying: &Copying,
@@ -186,6 +185,11 @@ impl Settings {
 }
 
 impl Target {
+    /// Makes sure that it takes the credentials, before anything is changed.
+    pub(crate) async fn log_in(&self) -> Result<(), Stopped> {
+        log_in(&self.registries, &self.registry, &self.credentials, "push").await
+    }
+
     /// Who pushes, as people are told.
     pub(crate) fn user(&self) -> Option<&str> {
         self.credentials.user()

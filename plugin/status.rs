@@ -5,6 +5,7 @@ use crate::ending::{json_text, yaml_text};
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::waits::Waits;
 use clap::{Args, ValueEnum};
 use image_cloner::cluster::{Cluster, Observation, Selection, WriteMode};
 use image_cloner::execute::{Images, Options};
@@ -187,6 +188,7 @@ impl Scene {
         let copying = Copying::to(looking.to.clone(), looking.layout);
         let target = settings.find_target(&copying, Some(&cluster)).await?;
         let target = target.ok_or_else(Settings::no_target)?;
+        Waits::of_lookups(terminal, &target.registries);
         let platforms = match purpose {
             Purpose::Look => Platforms::All,
             Purpose::Repair => settings.platforms(&copying, Some(&cluster)).await?,

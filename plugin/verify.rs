@@ -5,6 +5,7 @@ use crate::ending::{json_text, yaml_text};
 use crate::status::{Looking, Purpose, Scene};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::waits::Waits;
 use clap::{Args, ValueEnum};
 use image_cloner::execute::{Event, Observer, Proven};
 use image_cloner::outcome::ImageState;
@@ -216,6 +217,7 @@ struct Progress {
     done: AtomicU64,
     carries: bool,
     terminal: Terminal,
+    waits: Waits,
 }
 
 impl Progress {
@@ -240,6 +242,7 @@ impl Progress {
             done: AtomicU64::new(0),
             carries,
             terminal: terminal.clone(),
+            waits: Waits::new(terminal),
         })
     }
 
@@ -272,9 +275,8 @@ impl Observer for Progress {
         match (event, &self.bar) {
             (Event::Expected(_, bytes), Some(bar)) if self.carries => bar.inc_length(*bytes),
             (Event::Carried(_, bytes), Some(bar)) if self.carries => bar.inc(*bytes),
-            (Event::Waiting(source, why, pause), _) if pause.as_secs() > 0 => {
-                let (name, pause) = (source.familiar(), pause.as_secs());
-                self.say(&format!("{name}  waiting {pause} s: {why}"));
+            (Event::Waiting(source, why, pause), _) => {
+                self.waits.say(&source.familiar(), why, *pause);
             }
             (Event::ImageFinished(outcome), _) => {
                 self.finished();

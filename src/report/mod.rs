@@ -6,6 +6,7 @@
 mod file;
 mod lines;
 mod plan;
+mod quota;
 mod restore;
 mod status;
 mod summary;
@@ -17,6 +18,7 @@ mod verify;
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
+pub use quota::shortages;
 pub use restore::{restore, restore_question};
 pub use status::{Layout, status, status_document, status_refs, status_sum};
 pub use summary::summary;
