@@ -1,5 +1,7 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
+use crate::doctor::DoctorArgs;
+use crate::sync_credentials::SyncArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
@@ -42,6 +44,10 @@ pub(crate) enum Verb {
     Copy(CopyArgs),
     /// Give workloads back the images they had before
     Restore(RestoreArgs),
+    /// Bring the pull secrets in the cluster up to date
+    SyncCredentials(SyncArgs),
+    /// Look for what keeps images from being cloned and pulled
+    Doctor(DoctorArgs),
     /// Show the version
     Version,
 }
@@ -139,7 +145,7 @@ impl Selecting {
 }
 
 /// Where copies go and how.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Copying {
     /// Target registry, HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "REGISTRY")]

@@ -5,12 +5,14 @@
 mod args;
 mod clone;
 mod copy;
+mod doctor;
 mod ending;
 mod interactive;
 mod progress;
 mod restore;
 mod settings;
 mod stop;
+mod sync_credentials;
 mod terminal;
 
 use args::{Cli, Verb};
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,
+            Verb::SyncCredentials(args) => sync_credentials::run(args, &terminal).await,
+            Verb::Doctor(args) => doctor::run(args, &terminal).await,
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
                 Ok(0)

@@ -10,9 +10,11 @@ mod restore;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use clone::clone;
 pub use restore::restore;
+pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;

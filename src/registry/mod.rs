@@ -27,6 +27,7 @@ mod host;
 mod manifest;
 mod narrow;
 mod place;
+mod probe;
 mod proxy;
 mod refusal;
 mod retry;
@@ -37,6 +38,8 @@ mod upload;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use place::means_this_machine;
+pub use probe::{Reached, Security, Unreached};
 
 use crate::config::HostConfig;
 use crate::credentials::Credentials;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "reference",
     "platform",
     "target",
@@ -19,6 +19,7 @@ const ORDER: [&str; 15] = [
     "registry",
     "cluster",
     "execute",
+    "doctor",
     "report",
     "install",
 ];
