@@ -68,8 +68,21 @@ impl Settings {
         Some((name, format!("contexts.{context} in config.yaml")))
     }
 
+    /// The target registry, logged in to.
+    pub(crate) async fn target(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<Target>, Stopped> {
+        let target = self.find_target(copying, cluster).await?;
+        if let Some(target) = &target {
+            target.log_in().await?;
+        }
+        Ok(target)
+    }
+
     /// The target registry and the way there: what is named, else what the cluster publishes, else the
-    /// file's general one; none when nobody names one. The registry is not asked yet.
+    /// file's general one; none when nobody names one.
     pub(crate) async fn resolve(
         &self,
         copying: &Copying,
@@ -116,8 +129,8 @@ impl Settings {
         }))
     }
 
-    /// The target registry, the way there and as whom: it was asked whether it takes them.
-    pub(crate) async fn target(
+    /// The target registry, the way there and as whom.
+    pub(crate) async fn find_target(
         &self,
         copying: &Copying,
         cluster: Option<&Cluster>,
@@ -132,7 +145,6 @@ impl Settings {
         } = resolved;
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
-        log_in(&registries, &registry, &credentials, "push").await?;
         let concurrency = self.concurrency(copying.concurrency)?;
         Ok(Some(Target {
             registry,
@@ -211,6 +223,11 @@ impl Settings {
 }
 
 impl Target {
+    /// Makes sure that it takes the credentials, before anything is changed.
+    pub(crate) async fn log_in(&self) -> Result<(), Stopped> {
+        log_in(&self.registries, &self.registry, &self.credentials, "push").await
+    }
+
     /// Who pushes, as people are told.
     pub(crate) fn user(&self) -> Option<&str> {
         self.credentials.user()

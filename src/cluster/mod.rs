@@ -322,7 +322,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the pod cannot be made, watched or deleted.
-    pub async fn try_pull(&self, trial: &Trial<'_>, patience: Duration) -> Result<Tried, Error> {
+    pub async fn trial(&self, trial: &Trial<'_>, patience: Duration) -> Result<Tried, Error> {
         trial::run(self, trial, patience).await
     }
 

@@ -57,7 +57,7 @@ async fn pull(
         service_account: &workload.service_account,
         platform,
     };
-    match cluster.try_pull(&trial, PATIENCE).await {
+    match cluster.trial(&trial, PATIENCE).await {
         Ok(Tried::Pulled(node)) => Check::ok(NAME, format!("{node} ({platform}) pulled {image}")),
         Ok(Tried::Refused(node, reason)) => {
             let check = Check::fail(NAME, format!("{node} ({platform}): {reason}"));

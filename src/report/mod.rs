@@ -7,6 +7,7 @@ mod checks;
 mod file;
 mod lines;
 mod plan;
+mod quota;
 mod restore;
 mod summary;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use checks::{checks, checks_file};
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, secret_line, workload_line};
 pub use plan::{Scene, plan, question};
+pub use quota::shortages;
 pub use restore::{restore, restore_question};
 pub use summary::summary;
 pub use text::{bytes, duration};
