@@ -50,5 +50,6 @@ pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod report;
+mod spelling;
 pub mod target;
 pub mod workload;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
+    "spelling",
     "reference",
     "platform",
     "target",
@@ -24,7 +25,8 @@ const ORDER: [&str; 15] = [
 ];
 
 /// The modules that do no I/O, read no clock and know no client.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
+    "spelling",
     "reference",
     "platform",
     "target",
