@@ -7,7 +7,7 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use dialoguer::{Confirm, FuzzySelect, Input, MultiSelect};
+use dialoguer::{Confirm, FuzzySelect, Input, MultiSelect, Password};
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::credentials::Credentials;
 use image_cloner::outcome::Failure;
@@ -107,6 +107,27 @@ pub(crate) async fn target(
         .target(&named, Some(cluster))
         .await?
         .ok_or_else(Settings::no_target)
+}
+
+/// Asks for a user, unless one is named, and a password, which is not shown.
+pub(crate) fn credentials(user: Option<String>) -> Result<Credentials, Stopped> {
+    let theme = theme();
+    let username = match user {
+        Some(user) => user,
+        None => {
+            let typed = Input::<String>::with_theme(theme.as_ref()).with_prompt("User");
+            typed.interact_text().map_err(|_| Stopped::cancelled())?
+        }
+    };
+    let password = Password::with_theme(theme.as_ref())
+        .with_prompt("Password")
+        .report(false)
+        .interact()
+        .map_err(|_| Stopped::cancelled())?;
+    Ok(Credentials::Basic {
+        username,
+        password: password.into(),
+    })
 }
 
 /// Asks whether the push credentials may go into pull secrets.

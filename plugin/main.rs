@@ -3,10 +3,15 @@
 //! Everything that is decided about images and workloads is decided in the library.
 
 mod args;
+mod candidates;
 mod clone;
+mod completion;
+mod config;
 mod copy;
 mod ending;
 mod interactive;
+mod login;
+mod man;
 mod progress;
 mod restore;
 mod settings;
@@ -14,15 +19,15 @@ mod stop;
 mod terminal;
 
 use args::{Cli, Verb};
-use clap::Parser;
 use std::process::ExitCode;
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("no other provider can be installed before the first line of main");
+    completion::answer();
+    let cli = Cli::read();
     log_to_stderr();
     let runtime =
         tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
@@ -33,6 +38,11 @@ fn main() -> ExitCode {
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,
+            Verb::Login(args) => login::log_in(args, &terminal).await,
+            Verb::Logout(args) => login::log_out(args, &terminal).await,
+            Verb::Config(args) => config::run(args, &terminal),
+            Verb::Completion(args) => completion::run(args, &terminal),
+            Verb::Man(args) => man::run(&args, &terminal),
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
                 Ok(0)

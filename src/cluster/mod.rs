@@ -18,6 +18,7 @@ mod surroundings;
 mod trouble;
 
 pub use error::Error;
+pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
 pub use pull_secret::PULL_SECRET;
 pub use selection::{Selection, SelectionError};
