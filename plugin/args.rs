@@ -5,6 +5,7 @@ use crate::completion::CompletionArgs;
 use crate::config::ConfigArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
@@ -65,7 +66,7 @@ const AFTER_HELP: &str = "\
 Target registry: --to, IMAGE_CLONER_REGISTRY, or `config set registry`
 Pushing there:   IMAGE_CLONER_USER and _PASS, or `login`
 Pulling there:   IMAGE_CLONER_PULL_USER and _PASS, for the pods' pull secrets
-What is in force: `config view`
+Configuration:   `config view` shows what is in force, and who says so
 
 Exit codes: 0 done, 1 something failed, 2 wrong request, 3 workloads were left,
 130 interrupted or declined";
@@ -226,7 +227,12 @@ pub(crate) struct Copying {
     #[arg(long, value_name = "REGISTRY")]
     pub(crate) to: Option<String>,
     /// How copies are named: mirror keeps paths, flat is for registries without nested ones
-    #[arg(long, value_name = "LAYOUT")]
+    #[arg(
+        long,
+        value_name = "mirror|flat",
+        value_parser = PossibleValuesParser::new(["mirror", "flat"]).try_map(|text| text.parse::<Layout>()),
+        hide_possible_values = true
+    )]
     pub(crate) layout: Option<Layout>,
     /// Transfers of big blobs at once per registry [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

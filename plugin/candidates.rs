@@ -56,7 +56,10 @@ pub(crate) fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Namespaces of the cluster.
 pub(crate) fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
-    let names = Typed::read().names("ns");
+    let mut typed = Typed::read();
+    // the word under way is no namespace yet
+    typed.connection.namespace = None;
+    let names = typed.names("ns");
     matching(current.to_str().unwrap_or_default(), names)
 }
 

@@ -288,7 +288,7 @@ fn set(
     }
     let config = file.config().map_err(|error| refused(error.reason))?;
     // a file that cannot be read is told of now, not when images are copied
-    Registries::new(&config.registries)?;
+    Registries::new(&config.registries).map_err(|error| Stopped::wrong(error.into()))?;
     file.save()?;
     terminal.say(&format!(
         "{} set in {}",

@@ -160,7 +160,7 @@ async fn ask(args: LoginArgs, host: &str, terminal: &Terminal) -> Result<Credent
             Failure::new("there is no terminal to ask for the password on").hint(hint),
         ));
     }
-    interactive::credentials(args.username)
+    interactive::credentials(args.username, terminal).await
 }
 
 fn refused(host: &str, credentials: &Credentials, error: registry::Error) -> Stopped {

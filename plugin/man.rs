@@ -38,7 +38,8 @@ fn pages(command: clap::Command, name: &str, folder: &Path) -> std::io::Result<u
         let name = format!("{name}-{}", below.get_name());
         count += pages(below.clone(), &name, folder)?;
     }
-    let page = Man::new(command.display_name(name.to_owned()));
+    let source = concat!("image-cloner ", env!("CARGO_PKG_VERSION"));
+    let page = Man::new(command.display_name(name.to_owned())).source(source);
     page.generate_to(folder)?;
     Ok(count)
 }
