@@ -39,7 +39,7 @@ pub(crate) struct DoctorArgs {
     )]
     output: Option<Format>,
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Transfers of big blobs at once per registry where nothing else is said: more of them fill no line
 /// better, and each holds more than a megabyte.
-const CONCURRENCY: usize = 5;
+pub(crate) const CONCURRENCY: usize = 5;
 
 /// The local configuration.
 pub(crate) struct Settings {
@@ -258,7 +258,7 @@ pub(crate) async fn log_in(
             (false, _) => failure,
             (true, "pull") => failure.hint("IMAGE_CLONER_PULL_USER and _PASS are for pulling"),
             (true, _) => failure.hint(format!(
-                "IMAGE_CLONER_USER and _PASS with IMAGE_CLONER_REGISTRY, or docker login {host}"
+                "kubectl image-cloner login {host}, or IMAGE_CLONER_USER and _PASS with IMAGE_CLONER_REGISTRY"
             )),
         })
     })

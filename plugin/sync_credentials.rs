@@ -44,7 +44,7 @@ pub(crate) struct SyncArgs {
     )]
     dry_run: DryRun,
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 const EXAMPLES: &str = "\

@@ -53,6 +53,7 @@ pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod report;
+mod spelling;
 pub mod status;
 pub mod target;
 pub mod workload;

@@ -23,6 +23,7 @@ mod trial;
 mod trouble;
 
 pub use error::Error;
+pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
 pub use policies::Policies;
 pub use pull_secret::{PULL_SECRET, SecretWrite};

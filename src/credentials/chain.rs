@@ -11,13 +11,13 @@ use super::{Credentials, CredentialsError};
 use crate::config::{Config, Environment, HostConfig};
 use crate::reference::grammar::DOCKER_HUB;
 use crate::target::{Layout, TargetRegistry};
-use sources::Sources;
+pub(super) use sources::Sources;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 /// The name under which docker and its helpers keep the credentials of Docker Hub.
-const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
+pub(super) const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
 
 /// The local sources of credentials, in order: environment, `config.yaml`, docker's `config.json`, podman's
 /// `auth.json`.

@@ -274,6 +274,20 @@ impl Registries {
         Err(last.map_or_else(no_endpoint, Error::from))
     }
 
+    /// As [`Self::ping`], for credentials that are not known to be good yet: they go to the host they are for,
+    /// or to an endpoint that has to do with them, and to no mirror.
+    pub async fn check(&self, host: &str, credentials: &Credentials) -> Result<(), Error> {
+        let shared = |host: &Host| host.endpoints.iter().all(|it| it.shares_credentials);
+        if shared(&*self.host(host)?) {
+            return self.ping(host, credentials).await;
+        }
+        let mut settings = self.settings.clone();
+        if let Some(own) = settings.get_mut(host) {
+            own.endpoint.clear();
+        }
+        Self::new(&settings)?.ping(host, credentials).await
+    }
+
     fn host(&self, name: &str) -> refusal::Result<Arc<Host>> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.get(name) {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 /// The stages in their order: each may import those before it.
 const ORDER: &[&str] = &[
+    "spelling",
     "reference",
     "platform",
     "target",
@@ -27,6 +28,7 @@ const ORDER: &[&str] = &[
 
 /// The modules that do no I/O, read no clock and know no client.
 const PURE: &[&str] = &[
+    "spelling",
     "reference",
     "platform",
     "target",
