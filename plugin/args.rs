@@ -1,7 +1,9 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
 use crate::doctor::DoctorArgs;
+use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
+use crate::verify::VerifyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
@@ -48,6 +50,10 @@ pub(crate) enum Verb {
     SyncCredentials(SyncArgs),
     /// Look for what keeps images from being cloned and pulled
     Doctor(DoctorArgs),
+    /// Show every image in use, and what has become of its copy
+    Status(StatusArgs),
+    /// Check that the copies in use are complete
+    Verify(VerifyArgs),
     /// Show the version
     Version,
 }
@@ -174,6 +180,15 @@ pub(crate) struct Copying {
 }
 
 impl Copying {
+    /// This target, where nothing is copied.
+    pub(crate) fn to(to: Option<String>, layout: Option<Layout>) -> Self {
+        Self {
+            to,
+            layout,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn extras(&self) -> registry::Extras {
         registry::Extras {
             foreign_layers: self.foreign_layers.into(),

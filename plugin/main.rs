@@ -11,9 +11,11 @@ mod interactive;
 mod progress;
 mod restore;
 mod settings;
+mod status;
 mod stop;
 mod sync_credentials;
 mod terminal;
+mod verify;
 mod waits;
 
 use args::{Cli, Verb};
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
             Verb::Restore(args) => restore::run(args, &terminal).await,
             Verb::SyncCredentials(args) => sync_credentials::run(args, &terminal).await,
             Verb::Doctor(args) => doctor::run(args, &terminal).await,
+            Verb::Status(args) => status::run(args, &terminal).await,
+            Verb::Verify(args) => verify::run(args, &terminal).await,
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
                 Ok(0)

@@ -7,10 +7,12 @@
 mod credentials;
 mod images;
 mod settle;
+mod sight;
 mod workloads;
 
 pub use credentials::SecretSync;
 pub use images::Images;
+pub use sight::Proven;
 pub use workloads::{CloneTerms, PullSecret, Run};
 
 use crate::cluster;

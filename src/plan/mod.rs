@@ -12,8 +12,9 @@ mod slots;
 mod tests;
 mod upkeep;
 
-pub use clone::clone;
+pub use clone::{clone, left, skipped};
 pub use restore::restore;
+pub use slots::is_placeholder;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
 use crate::reference::{Digest, Reference};

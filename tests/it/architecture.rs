@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "reference",
     "platform",
     "target",
@@ -13,6 +13,7 @@ const ORDER: [&str; 16] = [
     "plan",
     "patch",
     "outcome",
+    "status",
     "manifest",
     "config",
     "credentials",
@@ -25,7 +26,7 @@ const ORDER: [&str; 16] = [
 ];
 
 /// The modules that do no I/O, read no clock and know no client.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "reference",
     "platform",
     "target",
@@ -33,6 +34,7 @@ const PURE: [&str; 10] = [
     "plan",
     "patch",
     "outcome",
+    "status",
     "manifest",
     "report",
     "install",

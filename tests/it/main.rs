@@ -24,6 +24,8 @@ mod refusals;
 mod restore;
 mod round_trip;
 mod sources;
+mod status;
 mod sync_credentials;
 mod terminal;
+mod verify;
 mod wire;
