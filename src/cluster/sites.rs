@@ -116,8 +116,8 @@ async fn naming(
     at: &str,
 ) -> Result<BTreeSet<(String, String)>, Error> {
     let read = |object: Value| {
-        let names = object.pointer(at)?["imagePullSecrets"].as_array()?;
-        let named = names.iter().any(|name| name["name"] == PULL_SECRET);
+        let references = object.pointer(at)?["imagePullSecrets"].as_array()?;
+        let named = references.iter().any(|to| to["name"] == PULL_SECRET);
         let metadata = &object["metadata"];
         let key = (
             metadata["namespace"].as_str()?.to_owned(),

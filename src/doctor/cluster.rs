@@ -1,6 +1,6 @@
 //! Checks of the cluster: is it there, what does it allow, what is cloned, what does its admission watch.
 
-use super::{Doctor, Findings, Sample, failed, rights, too_late, within};
+use super::{Doctor, Findings, Sample, failed, rights, sources, too_late, within};
 use crate::cluster::{self, Cluster, LocalRegistry, Selection, Server};
 use crate::outcome::{Check, Verdict};
 use crate::reference::Reference;
@@ -67,12 +67,15 @@ impl Doctor {
         .await
     }
 
-    /// What there is to clone, and one copy of what is cloned.
-    pub(super) async fn workloads(&self, findings: &Findings) -> (Check, Option<Sample>) {
+    /// What there is to clone, one copy of what is cloned, and what comes from Docker Hub.
+    pub(super) async fn workloads(
+        &self,
+        findings: &Findings,
+    ) -> (Check, Option<Sample>, Vec<Reference>) {
         let name = "workloads";
         let cluster = match self.reachable(findings) {
             Ok(cluster) => cluster,
-            Err(why) => return (Check::skip(name, why), None),
+            Err(why) => return (Check::skip(name, why), None, Vec::new()),
         };
         let target = self.target.as_ref().ok().map(|target| &target.registry);
         match limited(survey(cluster, self.namespace.as_deref())).await {
@@ -84,10 +87,12 @@ impl Doctor {
                     target,
                     self.namespace.as_deref(),
                 );
-                (check, target.and_then(|target| sample(workloads, target)))
+                let from_hub = sources::from_hub(&workloads);
+                let sample = target.and_then(|target| sample(workloads, target));
+                (check, sample, from_hub)
             }
-            Ok(Err(error)) => (failed(name, error), None),
-            Err(()) => (too_late(name, Verdict::Warn), None),
+            Ok(Err(error)) => (failed(name, error), None, Vec::new()),
+            Err(()) => (too_late(name, Verdict::Warn), None, Vec::new()),
         }
     }
 

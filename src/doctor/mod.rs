@@ -9,6 +9,7 @@ mod cluster;
 mod nodes;
 mod registry;
 mod rights;
+mod sources;
 
 use crate::cluster::{Cluster, LocalRegistry, Server};
 use crate::credentials::{Chain, Credentials};
@@ -57,6 +58,8 @@ struct Findings {
     credentials: Option<Credentials>,
     sample: Option<Sample>,
     published: Option<LocalRegistry>,
+    /// Images from Docker Hub that workloads run or ran.
+    from_hub: Vec<Reference>,
 }
 
 /// A copy that a workload runs: something to read, to mount and to pull.
@@ -77,6 +80,7 @@ impl Doctor {
             credentials: None,
             sample: None,
             published: None,
+            from_hub: Vec::new(),
         };
         let (login, workloads, published) = tokio::join!(
             self.log_in(&findings),
@@ -84,27 +88,28 @@ impl Doctor {
             self.published(&findings)
         );
         let (login_check, credentials) = login;
-        let (workloads_check, sample) = workloads;
+        let (workloads_check, sample, from_hub) = workloads;
         findings.credentials = credentials;
         findings.sample = sample;
+        findings.from_hub = from_hub;
         findings.published = published;
 
         let findings = &findings;
-        let (permissions, policies, pushes, mount, referrers, pull, nodes) = tokio::join!(
+        let (permissions, policies, pushes, mount, referrers, pull, quota, nodes) = tokio::join!(
             self.permissions(findings),
             self.policies(findings),
             self.pushes(findings),
             self.mount(findings),
             self.referrers(findings),
             self.pull(findings),
+            self.quota(findings),
             self.nodes(findings),
         );
-        // quotas of sources (Docker Hub's) have their place after `pull`
         let mut checks = vec![server_check, permissions, workloads_check, policies];
         checks.extend(registry_checks);
         checks.push(login_check);
         checks.extend(pushes);
-        checks.extend([mount, referrers, pull]);
+        checks.extend([mount, referrers, pull, quota]);
         checks.extend(nodes);
         checks.push(clocks(findings));
         checks

@@ -119,7 +119,8 @@ fn guess(target: &TargetRegistry, published: Option<&LocalRegistry>) -> Check {
 /// Whether a host is the cluster DNS's to resolve (kubernetes/kubernetes#128057).
 fn is_service(host: &str) -> bool {
     let name = host.split(':').next().unwrap_or(host);
-    name.ends_with(".svc") || name.contains(".svc.") || name.ends_with(".cluster.local")
+    // NAME.NAMESPACE.svc, and what the cluster's domain adds to it
+    name.split('.').nth(2) == Some("svc")
 }
 
 #[cfg(test)]

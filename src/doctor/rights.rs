@@ -2,7 +2,7 @@
 
 use crate::cluster::Right;
 use crate::workload::Kind;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// A role that would be made: its resources with the verbs that each of them needs.
 struct Role {
@@ -153,8 +153,8 @@ fn name(group: &str, resource: &str) -> String {
 pub(super) fn resources(rights: &[Right]) -> usize {
     let names = rights
         .iter()
-        .map(|right| (name(&right.group, &right.resource), ()));
-    names.collect::<BTreeMap<_, ()>>().len()
+        .map(|right| name(&right.group, &right.resource));
+    names.collect::<BTreeSet<_>>().len()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::text::wrap;
 use crate::outcome::{Check, Verdict};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 /// Where what was found begins.
 const INDENT: usize = 20;
@@ -22,7 +23,7 @@ pub fn checks(checks: &[Check], width: usize, paint: impl Fn(Verdict, &str) -> S
         screen += &line[word.len()..];
         screen.push('\n');
         for mend in &check.mend {
-            screen += &format!("{:MEND$}{mend}\n", "");
+            let _ = writeln!(screen, "{:MEND$}{mend}", "");
         }
     }
     screen

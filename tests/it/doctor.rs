@@ -79,6 +79,7 @@ fn a_healthy_bed_is_all_right() {
     ok    mount         layers are taken over between repositories
     ok    referrers     not offered: signatures are found by their tags
     ok    pull          puller reads nginx:1.21.4-alpine
+    ok    docker.io     tells of no limit
     ok    nodes         NODE (linux/amd64) pulled nginx:1.21.4-alpine
     ok    clock         agrees with API server and registry
     ");
@@ -128,6 +129,7 @@ fn a_wrong_password_is_told_with_its_source() {
     skip  mount         the registry lets nobody in
     skip  referrers     the registry lets nobody in
     ok    pull          puller is let in; no copy to read yet
+    skip  docker.io     no workload here runs an image from there
     warn  nodes         TARGET is this machine here, and each node itself
                         there
           kubectl image-cloner doctor --nodes  # do they pull from it?
@@ -171,6 +173,7 @@ fn a_registry_that_is_not_there_stops_no_other_check() {
     skip  mount         the registry is not reached
     skip  referrers     the registry is not reached
     skip  pull          the registry is not reached
+    skip  docker.io     no workload here runs an image from there
     warn  nodes         localhost:1 is this machine here, and each node itself there
           kubectl image-cloner doctor --nodes  # do they pull from it?
           if not: --to NAME-FOR-NODES, and `endpoint` in config.yaml to push to

@@ -28,10 +28,9 @@ fn entries(bed: &Bed) -> Value {
 /// Replaces the entries of our pull secret.
 fn put(bed: &Bed, auths: &Value) {
     let content = json!({"auths": auths}).to_string();
-    let patch = json!({"data": null, "stringData": {".dockerconfigjson": content}});
     let mut object = bed.get(SECRET);
-    object["data"] = patch["data"].clone();
-    object["stringData"] = patch["stringData"].clone();
+    object["data"] = Value::Null;
+    object["stringData"] = json!({".dockerconfigjson": content});
     let path = bed.folder().join("secret.json");
     std::fs::write(&path, object.to_string()).expect("a file");
     bed.kubectl(&["replace", "-f", path.to_str().expect("UTF-8")]);
