@@ -5,6 +5,7 @@
 
 mod clone;
 mod copies;
+mod files;
 mod pull_secrets;
 mod restore;
 mod slots;
@@ -12,6 +13,7 @@ mod slots;
 mod tests;
 
 pub use clone::clone;
+pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::restore;
 
 use crate::reference::{Digest, Reference};
