@@ -177,6 +177,9 @@ impl Job<'_> {
             if real && !self.confirmed(&plan, &survey)? {
                 return Err(Stopped::cancelled());
             }
+        } else {
+            let survey = images.outlook(&plan.copies).await;
+            self.terminal.notes(&report::shortages(&survey));
         }
         Ok(Ready {
             cluster: self.cluster,

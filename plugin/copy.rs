@@ -10,6 +10,7 @@ use image_cloner::execute::{Images, Observer, Options};
 use image_cloner::outcome::{DryRun, Failure, Outcome};
 use image_cloner::plan::Copy;
 use image_cloner::reference::Reference;
+use image_cloner::report;
 use image_cloner::target::NameError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
         options.clone(),
     );
     let started = Instant::now();
+    let survey = async { Ok(images.outlook(&copies).await) };
+    let survey = terminal.unless_interrupted(survey).await?;
+    terminal.notes(&report::shortages(&survey));
     let progress = Progress::of_images(terminal, copies.len());
     let observer: Arc<dyn Observer> = progress.clone();
     let outcome = Outcome {

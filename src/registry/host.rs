@@ -7,6 +7,8 @@ use super::challenge::Challenge;
 use super::clients::{Clients, Lane};
 use super::connection;
 use super::place::{Place, api_host, host_of, is_loopback, same_registry};
+use super::quota::Quotas;
+use super::recall::Memory;
 use super::refusal::{Kind, Refusal, Result};
 use super::token::Tokens;
 use super::transport::Access;
@@ -58,6 +60,12 @@ pub(super) struct Endpoint {
     pub(super) answered: AtomicBool,
     /// Until when it asked to be left alone.
     not_before: Mutex<Option<Instant>>,
+    /// Manifests of sources that were read here.
+    pub(super) memory: Memory,
+    /// How much may be read here, as it says itself.
+    pub(super) quotas: Quotas,
+    /// Whether it was seen to know no referrers API.
+    pub(super) lists_no_referrers: AtomicBool,
     pub(super) clients: Arc<Clients>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) requests: Semaphore,
@@ -138,6 +146,9 @@ impl Endpoint {
             piece: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             not_before: Mutex::default(),
+            memory: Memory::default(),
+            quotas: Quotas::default(),
+            lists_no_referrers: AtomicBool::new(false),
             clients,
             tokens: Arc::clone(&shared.tokens),
             requests: Semaphore::new(concurrency.map_or(SMALL_REQUESTS, usize::from)),

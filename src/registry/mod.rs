@@ -28,6 +28,9 @@ mod manifest;
 mod narrow;
 mod place;
 mod proxy;
+mod quota;
+mod recall;
+mod referrers;
 mod refusal;
 mod retry;
 mod session;
@@ -37,6 +40,8 @@ mod upload;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use quota::Quota;
+pub use referrers::Referrers;
 
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
@@ -204,6 +209,11 @@ impl Registries {
         let seen = sizes.seen.into_inner();
         let seen = seen.unwrap_or_else(PoisonError::into_inner);
         Ok(seen.values().sum())
+    }
+
+    /// What this source's registry still lets its reader read, as far as it has said so.
+    pub fn quota(&self, source: &Source) -> Option<Quota> {
+        source.repository.quota()
     }
 
     /// The digests that an index names as its platforms'; none for an image that is no index.
@@ -386,7 +396,7 @@ impl Sizes {
                     .collect()
             };
             try_join_all(children.into_iter().map(|child| async move {
-                let child = repository.get_manifest(child.as_str()).await?;
+                let child = repository.recall_manifest(child).await?;
                 self.add(repository, &child, depth + 1).await
             }))
             .await?;
