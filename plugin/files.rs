@@ -58,7 +58,9 @@ impl Origin {
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count();
-            Stopped::wrong(Failure::new(format!("reading {self}:{line}: not UTF-8 text")))
+            Stopped::wrong(Failure::new(format!(
+                "reading {self}:{line}: not UTF-8 text"
+            )))
         })
     }
 }
@@ -129,9 +131,9 @@ fn unreadable(path: &Path, error: &io::Error) -> Stopped {
 /// Makes sure that a file can be written over, and changes nothing.
 pub(crate) fn check_writable(path: &Path) -> Result<(), Stopped> {
     let opened = OpenOptions::new().write(true).open(path);
-    opened
-        .map(drop)
-        .map_err(|error| Stopped::wrong(Failure::new(format!("writing {}: {error}", path.display()))))
+    opened.map(drop).map_err(|error| {
+        Stopped::wrong(Failure::new(format!("writing {}: {error}", path.display())))
+    })
 }
 
 /// Writes a file over at once, whole or not at all, as long as it still has the text `before`. Links stay
@@ -139,7 +141,9 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), Stopped> {
 pub(crate) fn replace(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
     let written = fs::read(path).and_then(|now| {
         if now != before.as_bytes() {
-            return Err(io::Error::other("it was changed by somebody else meanwhile"));
+            return Err(io::Error::other(
+                "it was changed by somebody else meanwhile",
+            ));
         }
         let path = fs::canonicalize(path)?;
         let metadata = fs::metadata(&path)?;

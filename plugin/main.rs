@@ -4,8 +4,10 @@
 
 mod args;
 mod clone;
+mod clone_files;
 mod copy;
 mod ending;
+mod files;
 mod interactive;
 mod progress;
 mod restore;
@@ -30,6 +32,9 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         terminal.watch_interrupts();
         match cli.verb {
+            Verb::Clone(args) if !args.files.filename.is_empty() => {
+                clone_files::run(args, &terminal).await
+            }
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,

@@ -21,8 +21,7 @@ pub(super) fn objects(tree: &Tree, text: &str) -> (Vec<Object>, Vec<usize>) {
     };
     let mut others = Vec::new();
     for root in &tree.roots {
-        let is_empty = tree.entries(*root).is_none() && tree.items(*root).is_none();
-        if !finder.object(*root, "") && !(is_empty && tree.text(*root).is_none()) {
+        if !finder.object(*root, "") && !tree.is_null(*root) {
             others.push(tree.line(*root));
         }
     }
@@ -71,9 +70,8 @@ impl Finder<'_> {
             let value = tree.get(tree.get(metadata?, place)?, name)?;
             tree.text(value)
         };
-        let opted_out = |place| {
-            annotation(place, SKIP).is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        };
+        let opted_out =
+            |place| annotation(place, SKIP).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let object = Object {
             id: WorkloadId {
                 kind: Kind {
@@ -135,22 +133,22 @@ impl Templates<'_> {
     fn of_object(&mut self, object: Id) {
         if let Some(spec) = self.tree.get(object, "spec") {
             // a Pod's own, and that of kinds which add containers to the pods of others
-            self.pod_spec(spec, &Some(vec!["spec".to_owned()]));
+            self.pod_spec(spec, Some(&["spec".to_owned()]));
         }
         for (key, value) in self.tree.entries(object).unwrap_or_default() {
             let key = self.tree.text(*key).unwrap_or_default();
             // what was, and what is said about it
             if !matches!(key, "metadata" | "status") {
-                self.field(key, *value, &Some(Vec::new()));
+                self.field(key, *value, Some(&[]));
             }
         }
     }
 
     /// A field below an object: a template, or what has some further down.
-    fn field(&mut self, key: &str, value: Id, above: &Option<Vec<String>>) {
+    fn field(&mut self, key: &str, value: Id, above: Option<&[String]>) {
         let path = match (above, key) {
-            (Some(path), "<<") => Some(path.clone()),
-            (Some(path), _) => Some([path.as_slice(), &[key.to_owned()]].concat()),
+            (Some(above), "<<") => Some(above.to_vec()),
+            (Some(above), _) => Some([above, &[key.to_owned()]].concat()),
             (None, _) => None,
         };
         if (key == "template" || key.ends_with("Template"))
@@ -159,22 +157,22 @@ impl Templates<'_> {
             let of_spec = path
                 .as_ref()
                 .map(|path| [path.as_slice(), &["spec".to_owned()]].concat());
-            self.pod_spec(spec, &of_spec);
+            self.pod_spec(spec, of_spec.as_deref());
         }
         if !self.seen.insert(self.tree.resolve(value)) {
             return;
         }
         for (key, value) in self.tree.entries(value).unwrap_or_default() {
             let key = self.tree.text(*key).unwrap_or_default();
-            self.field(key, *value, &path);
+            self.field(key, *value, path.as_deref());
         }
         for item in self.tree.items(value).unwrap_or_default() {
-            self.field("", *item, &None);
+            self.field("", *item, None);
         }
     }
 
     /// The images of a pod spec, which is known by its lists.
-    fn pod_spec(&mut self, spec: Id, path: &Option<Vec<String>>) {
+    fn pod_spec(&mut self, spec: Id, path: Option<&[String]>) {
         for list in [
             SlotList::Containers,
             SlotList::InitContainers,
@@ -187,7 +185,7 @@ impl Templates<'_> {
                 if let Some((slot, node)) = self.slot(list, index, *item) {
                     let image = Image {
                         slot,
-                        pod_spec: path.clone(),
+                        pod_spec: path.map(<[String]>::to_vec),
                         line: self.tree.line(node),
                         span: self.span(node),
                     };

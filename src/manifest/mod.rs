@@ -70,11 +70,11 @@ impl Manifest {
     ///
     /// # Errors
     /// When it is neither, or has a key twice.
-    pub fn read(text: String) -> Result<Self, ReadError> {
-        let tree = Tree::read(&text)?;
-        let (objects, others) = find::objects(&tree, &text);
+    pub fn read(text: &str) -> Result<Self, ReadError> {
+        let tree = Tree::read(text)?;
+        let (objects, others) = find::objects(&tree, text);
         Ok(Self {
-            text,
+            text: text.to_owned(),
             objects,
             others,
         })

@@ -39,11 +39,11 @@ pub fn strategic(object: &Object, changes: &[(&Image, &str)]) -> Result<Value, &
         if slot.key.name.is_empty() {
             return Err("a patch needs the container's name");
         }
-        let path = image
+        let keys = image
             .pod_spec
             .as_ref()
             .ok_or("its template is inside a list")?;
-        let spec = path.iter().fold(&mut patch, |node, key| &mut node[key]);
+        let spec = keys.iter().fold(&mut patch, |node, key| &mut node[key]);
         let list = &mut spec[slot.key.list.field()];
         if list.is_null() {
             *list = json!([]);

@@ -2,9 +2,10 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 fn read(text: &str) -> Manifest {
-    Manifest::read(text.to_owned()).unwrap()
+    Manifest::read(text).unwrap()
 }
 
 /// Object, slot, line and image, a line each.
@@ -38,7 +39,8 @@ fn rewritten(text: &str) -> String {
     manifest.rewrite(images.iter().map(|(image, to)| (*image, to.as_str())))
 }
 
-const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n";
+const POD: &str =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n";
 
 /// A pod whose image is written so; the rest of the text stays what it is.
 #[track_caller]
@@ -53,7 +55,10 @@ fn becomes(image: &str, expected: &str) {
 #[test]
 fn only_the_image_text_changes_however_it_is_written() {
     becomes("nginx:1", "reg.corp/nginx:1");
-    becomes("nginx:1  # why: nginx:1", "reg.corp/nginx:1  # why: nginx:1");
+    becomes(
+        "nginx:1  # why: nginx:1",
+        "reg.corp/nginx:1  # why: nginx:1",
+    );
     becomes("'nginx:1'", "'reg.corp/nginx:1'");
     becomes("\"nginx:1\"", "\"reg.corp/nginx:1\"");
     becomes("\"ng\\u0069nx:1\"", "\"reg.corp/nginx:1\"");
@@ -61,7 +66,10 @@ fn only_the_image_text_changes_however_it_is_written() {
     becomes("&img nginx:1", "&img reg.corp/nginx:1");
     becomes("\n      nginx:1", "\n      reg.corp/nginx:1");
     becomes(">-\n      nginx:1", ">-\n      reg.corp/nginx:1");
-    becomes("|- # note\n      nginx:1", "|- # note\n      reg.corp/nginx:1");
+    becomes(
+        "|- # note\n      nginx:1",
+        "|- # note\n      reg.corp/nginx:1",
+    );
     // over several lines it is no image, and nothing is touched
     becomes("nginx\n      :1", "nginx\n      :1");
     becomes("\"nginx\\\n      :1\"", "\"nginx\\\n      :1\"");
@@ -141,7 +149,7 @@ data: {image: l:1}
     assert_eq!(
         found(text),
         [
-            "deployment.apps/web containers/c 10: b:1",
+            "deployment.apps/web containers/c 11: b:1",
             "deployment.apps/web initContainers/i 9: a:1",
             "deployment.apps/web ephemeralContainers/e 13: c:1",
             "deployment.apps/web volumes/v 15: d:1",
@@ -165,10 +173,7 @@ fn objects_are_found_in_lists_and_typed_lists() {
     );
     assert_eq!(
         found(&text),
-        [
-            "pod/p containers/c 4: a:1",
-            "pod/p containers/c 5: a:1"
-        ]
+        ["pod/p containers/c 4: a:1", "pod/p containers/c 5: a:1"]
     );
 }
 
@@ -181,8 +186,7 @@ fn json_is_read_with_tabs_escapes_and_without_separators() {
         )
     };
     let text = pod("docker.io\\/a:1") + &pod("b:1") + &pod("c:1");
-    let expected =
-        pod("reg.corp/docker.io/a:1") + &pod("reg.corp/b:1") + &pod("reg.corp/c:1");
+    let expected = pod("reg.corp/docker.io/a:1") + &pod("reg.corp/b:1") + &pod("reg.corp/c:1");
     assert_eq!(rewritten(&text), expected);
     let lines: Vec<String> = found(&text);
     assert_eq!(
@@ -227,7 +231,8 @@ fn what_is_merged_and_aliased_is_followed_and_cycles_end() {
     let merged = format!("x: &base {{image: a:1}}\n{POD}    <<: *base\n");
     assert_eq!(rewritten(&merged), merged.replace("a:1", "reg.corp/a:1"));
 
-    let cycle = "apiVersion: v1\nkind: List\nitems: &i\n- {apiVersion: v1, kind: List, items: *i}\n";
+    let cycle =
+        "apiVersion: v1\nkind: List\nitems: &i\n- {apiVersion: v1, kind: List, items: *i}\n";
     assert_eq!(found(cycle), [""; 0]);
     let cycle = "apiVersion: v1\nkind: Pod\nspec: &s\n  template: {spec: *s}\n  <<: *s\n";
     assert_eq!(found(cycle), [""; 0]);
@@ -235,14 +240,17 @@ fn what_is_merged_and_aliased_is_followed_and_cycles_end() {
     let mut bomb = "apiVersion: v1\nkind: X\nspec:\n  a0: &a0 {x: y}\n".to_owned();
     for level in 1..60 {
         let below = level - 1;
-        bomb += &format!("  a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n");
+        let _ = writeln!(
+            bomb,
+            "  a{level}: &a{level} [*a{below}, *a{below}, *a{below}]"
+        );
     }
     assert_eq!(found(&bomb), [""; 0]);
 }
 
 #[test]
 fn what_is_not_yaml_is_refused_with_its_line() {
-    let refused = |text: &str| Manifest::read(text.to_owned()).unwrap_err();
+    let refused = |text: &str| Manifest::read(text).unwrap_err();
     assert_eq!(refused("a: b\n{{- if x }}\n").line, 2);
     assert_eq!(refused("a: b\n---\nb: c\n- d\n").line, 4);
     assert_eq!(
@@ -284,7 +292,7 @@ fn written() -> impl Strategy<Value = String> {
         Just("{{ .Values.x }}".to_owned()),
         Just("'{{ x }}'".to_owned()),
         Just("*img".to_owned()),
-        Just("".to_owned()),
+        Just(String::new()),
     ]
 }
 
@@ -292,7 +300,11 @@ fn document() -> impl Strategy<Value = String> {
     let kinds = prop_oneof![
         Just(("v1", "Pod", "spec:")),
         Just(("apps/v1", "Deployment", "spec:\n  template:\n    spec:")),
-        Just(("x.y/v1", "Thing", "spec:\n  a:\n  - b: 'ü'\n    template:\n      spec:")),
+        Just((
+            "x.y/v1",
+            "Thing",
+            "spec:\n  a:\n  - b: 'ü'\n    template:\n      spec:"
+        )),
     ];
     let comment = prop_oneof![Just(""), Just("# ключ: 'x\n"), Just("\n\n")];
     (kinds, comment, prop::collection::vec(written(), 1..4)).prop_map(
@@ -313,11 +325,15 @@ fn stream() -> impl Strategy<Value = String> {
     let end = prop_oneof![Just("\n"), Just("\r\n")];
     let separator = prop_oneof![Just("---\n"), Just("...\n---\n"), Just("--- # x\n\n")];
     let mark = prop_oneof![Just(""), Just("\u{feff}")];
-    (prop::collection::vec(document(), 1..4), separator, end, mark).prop_map(
-        |(documents, separator, end, mark)| {
-            mark.to_owned() + &documents.join(separator).replace('\n', end)
-        },
+    (
+        prop::collection::vec(document(), 1..4),
+        separator,
+        end,
+        mark,
     )
+        .prop_map(|(documents, separator, end, mark)| {
+            mark.to_owned() + &documents.join(separator).replace('\n', end)
+        })
 }
 
 /// All values of a text, with the images that can be changed put in from `images` in order.
@@ -333,9 +349,7 @@ fn values(text: &str, rename: bool) -> Vec<serde_json::Value> {
                 for (key, value) in fields {
                     match value.as_str() {
                         // the alias's anchor stands in the metadata as well, and is left
-                        Some(image)
-                            if key == "image" && rename && image != "a:1" =>
-                        {
+                        Some(image) if key == "image" && rename && image != "a:1" => {
                             *value = format!("reg.corp/{image}").into();
                         }
                         _ => walk(value, rename),
@@ -365,7 +379,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_it_panic(text in "([{}\\[\\]:,&*!|>'\"%@#?\\-. \n\ta-c\u{e9}]|image: |spec:\n|kind: Pod\n|apiVersion: v1\n|---\n|<<: ){0,60}") {
-        if let Ok(manifest) = Manifest::read(text.clone()) {
+        if let Ok(manifest) = Manifest::read(&text) {
             prop_assert_eq!(manifest.rewrite([]), text);
         }
     }

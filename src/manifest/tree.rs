@@ -45,7 +45,8 @@ impl Tree {
     pub(super) fn read(text: &str) -> Result<Self, ReadError> {
         let mut tree = Self::default();
         let mut line = 0;
-        for part in json_documents(text).unwrap_or_else(|| vec![0..text.len()]) {
+        let whole = || std::iter::once(0..text.len()).collect();
+        for part in json_documents(text).unwrap_or_else(whole) {
             let part_text = &text[part.clone()];
             Builder::new(&mut tree, part.start, line).build(part_text)?;
             line += part_text.matches('\n').count();
@@ -80,6 +81,12 @@ impl Tree {
         }
     }
 
+    /// Whether a node is nothing: an empty document, or null.
+    pub(super) fn is_null(&self, id: Id) -> bool {
+        let is_scalar = matches!(self.nodes[self.resolve(id)].content, Content::Scalar(..));
+        is_scalar && self.text(id).is_none()
+    }
+
     /// The items of a sequence; none of anything else.
     pub(super) fn items(&self, id: Id) -> Option<&[Id]> {
         match &self.nodes[self.resolve(id)].content {
@@ -110,9 +117,9 @@ impl Tree {
         if let Some(value) = value(key) {
             return Some(value);
         }
-        let merged = value("<<").filter(|_| merges > 0)?;
-        let one = [merged];
-        let several = self.items(merged).unwrap_or(&one);
+        let base = value("<<").filter(|_| merges > 0)?;
+        let one = [base];
+        let several = self.items(base).unwrap_or(&one);
         several
             .iter()
             .find_map(|from| self.get_within(*from, key, merges - 1))

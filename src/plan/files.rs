@@ -87,7 +87,7 @@ struct Decided<'a> {
 fn wish(object: &Object, image: &Image, target: &TargetRegistry) -> Wish {
     let text = &image.slot.image;
     if TEMPLATED.iter().any(|mark| text.contains(mark)) {
-        let reason = "filled in by something else: render it first";
+        let reason = "templated: render it first";
         return Err(ImageDecision::Leave(reason.to_owned()));
     }
     if let Err(reason) = &image.span {

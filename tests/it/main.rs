@@ -16,6 +16,7 @@ mod cluster_api;
 mod cluster_wire;
 mod conflict;
 mod dry_run;
+mod files;
 mod names;
 mod platforms;
 mod reach;

@@ -176,7 +176,8 @@ impl Bed {
     /// The plugin's command, to change its environment or watch it run.
     pub(crate) fn plugin_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
-        if let Some("clone" | "restore") = args.first().copied() {
+        let asks_cluster = matches!(args.first(), Some(&"clone" | &"restore"));
+        if asks_cluster && !args.contains(&"-f") {
             command.args(args).args(["-n", &self.namespace]);
         } else {
             command.args(args);
