@@ -133,7 +133,10 @@ fn read(args: &FileArgs, terminal: &Terminal) -> Result<Vec<Input>, Stopped> {
         };
         match (&origin, manifest.others.first()) {
             (Origin::InFolder(_), Some(line)) if manifest.objects.is_empty() => {
-                terminal.note(&format!("{origin}:{line}: passed over: {NO_OBJECT}"));
+                if origin.kustomized().is_none() {
+                    terminal.note(&format!("{origin}:{line}: passed over: {NO_OBJECT}"));
+                }
+                inputs.push(Input { origin, manifest });
             }
             (_, Some(line)) if manifest.objects.is_empty() => {
                 refused.push(no_object(&origin, *line));
@@ -167,17 +170,7 @@ fn not_yaml(origin: &Origin, text: &str, error: &ReadError) -> Failure {
 
 /// What to do instead with a file that people take for a manifest.
 fn no_object(origin: &Origin, line: usize) -> Failure {
-    let path = origin.path();
-    let name = path.and_then(|path| path.file_name()?.to_str());
-    let name = name.unwrap_or_default().to_lowercase();
-    if name.starts_with("kustomization") {
-        let folder = path.and_then(|path| path.parent()).map_or_else(
-            || ".".into(),
-            |folder| match folder.display().to_string() {
-                folder if folder.is_empty() => ".".to_owned(),
-                folder => folder,
-            },
-        );
+    if let Some(folder) = origin.kustomized() {
         return Failure::new(format!(
             "{origin}: a kustomization, which has no images of its own"
         ))
@@ -187,7 +180,7 @@ fn no_object(origin: &Origin, line: usize) -> Failure {
         .hint("with -o kustomize behind it: the images: that it needs");
     }
     let failure = Failure::new(format!("{origin}:{line}: {NO_OBJECT}"));
-    if name.starts_with("values") || name == "chart.yaml" {
+    if origin.is_of_chart() {
         failure.hint(RENDER)
     } else {
         failure
@@ -258,6 +251,17 @@ impl Job<'_> {
             let (line, text) = (image.line, &image.slot.image);
             self.terminal
                 .note(&format!("{origin}:{line}: left at {text}: {reason}"));
+        }
+        let kustomization = self
+            .origins
+            .iter()
+            .zip(&self.manifests)
+            .find(|(_, manifest)| !manifest.kustomized.is_empty());
+        if let Some((origin, _)) = kustomization.filter(|_| left) {
+            let folder = origin.kustomized().unwrap_or("DIR".to_owned());
+            self.terminal.hint(&format!(
+                "kubectl kustomize {folder} | kubectl image-cloner clone -f - -o kustomize"
+            ));
         }
         left
     }
@@ -388,9 +392,11 @@ impl Job<'_> {
     /// All manifests as one stream; a single one to the byte.
     fn print(&self) -> Result<(), Stopped> {
         let mut stream = String::new();
-        for at in 0..self.manifests.len() {
-            let (text, _) = self.rewritten(at);
-            append(&mut stream, &text);
+        for (at, manifest) in self.manifests.iter().enumerate() {
+            // what is passed over is nothing that a cluster takes
+            if !manifest.objects.is_empty() || manifest.others.is_empty() {
+                append(&mut stream, &self.rewritten(at).0);
+            }
         }
         self.terminal.stream(&stream)
     }

@@ -45,6 +45,28 @@ impl Origin {
         }
     }
 
+    /// The folder that this is the `kustomization.yaml` of.
+    pub(crate) fn kustomized(&self) -> Option<String> {
+        let path = self.path()?;
+        let name = path.file_name()?.to_str()?;
+        // the names that kustomize looks for
+        if !["kustomization.yaml", "kustomization.yml", "Kustomization"].contains(&name) {
+            return None;
+        }
+        let folder = path.parent()?.display().to_string();
+        Some(if folder.is_empty() {
+            ".".to_owned()
+        } else {
+            folder
+        })
+    }
+
+    /// Whether it is what a Helm chart has beside its templates.
+    pub(crate) fn is_of_chart(&self) -> bool {
+        let name = self.path().and_then(|path| path.file_name()?.to_str());
+        name.is_some_and(|name| name.starts_with("values") || name == "Chart.yaml")
+    }
+
     /// The text that is there.
     pub(crate) fn read(&self) -> Result<String, Stopped> {
         let mut bytes = Vec::new();
@@ -54,10 +76,8 @@ impl Origin {
         };
         read.map_err(|error| Stopped::wrong(Failure::new(format!("reading {self}: {error}"))))?;
         String::from_utf8(bytes).map_err(|error| {
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count();
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.split(|byte| *byte == b'\n').count();
             Stopped::wrong(Failure::new(format!(
                 "reading {self}:{line}: not UTF-8 text"
             )))

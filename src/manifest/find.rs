@@ -5,28 +5,44 @@
 use super::tree::{Id, Tree};
 use super::{Image, Object};
 use crate::workload::{Kind, ORIGINALS, SKIP, Slot, SlotKey, SlotList, WorkloadId};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 /// The API group of `kustomization.yaml`, which is no object of a cluster.
 const KUSTOMIZE: &str = "kustomize.config.k8s.io";
 
-/// The objects of all documents, and the lines of documents that are something else.
-pub(super) fn objects(tree: &Tree, text: &str) -> (Vec<Object>, Vec<usize>) {
+/// Flux's, whose `spec` has what a `kustomization.yaml` has.
+const FLUX: &str = "kustomize.toolkit.fluxcd.io";
+
+/// What there is in a text, as [`super::Manifest`] has it.
+pub(super) struct Found {
+    pub(super) objects: Vec<Object>,
+    pub(super) others: Vec<usize>,
+    pub(super) kustomized: BTreeSet<String>,
+}
+
+/// Finds the objects of all documents, and what stands beside them.
+pub(super) fn objects(tree: &Tree, text: &str) -> Found {
     let mut finder = Finder {
         tree,
         text,
         objects: Vec::new(),
+        kustomized: BTreeSet::new(),
         seen: HashSet::new(),
     };
     let mut others = Vec::new();
     for root in &tree.roots {
         if !finder.object(*root, "") && !tree.is_null(*root) {
             others.push(tree.line(*root));
+            finder.kustomization(*root);
         }
     }
-    let objects = finder.finish();
-    (objects, others)
+    let kustomized = std::mem::take(&mut finder.kustomized);
+    Found {
+        objects: finder.finish(),
+        others,
+        kustomized,
+    }
 }
 
 struct Finder<'a> {
@@ -34,6 +50,7 @@ struct Finder<'a> {
     text: &'a str,
     /// Objects with the nodes of their images.
     objects: Vec<(Object, Vec<Id>)>,
+    kustomized: BTreeSet<String>,
     /// Objects that were met already: an alias may make a list an item of itself.
     seen: HashSet<Id>,
 }
@@ -53,6 +70,9 @@ impl Finder<'_> {
         }
         if !self.seen.insert(tree.resolve(node)) {
             return true;
+        }
+        if let (FLUX, Some(spec)) = (group, tree.get(node, "spec")) {
+            self.kustomization(spec);
         }
         let items = tree.get(node, "items").and_then(|items| tree.items(items));
         if let (Some(of), Some(items)) = (kind.strip_suffix("List"), items) {
@@ -98,6 +118,20 @@ impl Finder<'_> {
         let (images, nodes) = templates.images.into_iter().unzip();
         self.objects.push((Object { images, ..object }, nodes));
         true
+    }
+
+    /// The images that a kustomization has something to say about.
+    fn kustomization(&mut self, node: Id) {
+        let tree = self.tree;
+        let images = tree
+            .get(node, "images")
+            .and_then(|images| tree.items(images));
+        let names = images.unwrap_or_default().iter().filter_map(|image| {
+            let says = |field| tree.get(*image, field).is_some();
+            let changes = ["newName", "newTag", "digest"].into_iter().any(says);
+            tree.text(tree.get(*image, "name")?).filter(|_| changes)
+        });
+        self.kustomized.extend(names.map(str::to_owned));
     }
 
     /// The objects, once all images are known: what stands in other places as well cannot be changed.

@@ -14,7 +14,7 @@ mod tests;
 mod tree;
 
 use crate::workload::{Record, Slot, WorkloadId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use tree::Tree;
 
@@ -26,6 +26,9 @@ pub struct Manifest {
     pub objects: Vec<Object>,
     /// The lines on which documents start that are no Kubernetes objects; empty documents are not counted.
     pub others: Vec<usize>,
+    /// Names of images that kustomize puts others in place of: an image that is repointed loses its name, and
+    /// with it what a kustomization says of it.
+    pub kustomized: BTreeSet<String>,
 }
 
 /// An object of a manifest, as far as its images go.
@@ -72,11 +75,12 @@ impl Manifest {
     /// When it is neither, or has a key twice.
     pub fn read(text: &str) -> Result<Self, ReadError> {
         let tree = Tree::read(text)?;
-        let (objects, others) = find::objects(&tree, text);
+        let found = find::objects(&tree, text);
         Ok(Self {
             text: text.to_owned(),
-            objects,
-            others,
+            objects: found.objects,
+            others: found.others,
+            kustomized: found.kustomized,
         })
     }
 

@@ -314,7 +314,7 @@ fn document() -> impl Strategy<Value = String> {
                  {comment}{head}\n        containers:\n"
             );
             for (index, image) in images.iter().enumerate() {
-                text += &format!("        - image: {image}\n          name: c{index} # é\n");
+                let _ = write!(text, "        - image: {image}\n          name: c{index} # é\n");
             }
             text
         },
@@ -336,30 +336,38 @@ fn stream() -> impl Strategy<Value = String> {
         })
 }
 
+/// Renames the images below a value.
+fn walk(value: &mut serde_json::Value, rename: bool) {
+    match value {
+        serde_json::Value::Array(items) => {
+            for item in items {
+                walk(item, rename);
+            }
+        }
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                match value.as_str() {
+                    // the alias's anchor stands in the metadata as well, and is left
+                    Some(image) if key == "image" && rename && image != "a:1" => {
+                        *value = format!("reg.corp/{image}").into();
+                    }
+                    _ => walk(value, rename),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// All values of a text, with the images that can be changed put in from `images` in order.
 fn values(text: &str, rename: bool) -> Vec<serde_json::Value> {
     // a mapping that is a key has no place in JSON
     let text = text.replace("{{ .Values.x }}", "{x: y}");
     let mut values: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(text.trim_start_matches('\u{feff}')).unwrap();
-    fn walk(value: &mut serde_json::Value, rename: bool) {
-        match value {
-            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| walk(item, rename)),
-            serde_json::Value::Object(fields) => {
-                for (key, value) in fields {
-                    match value.as_str() {
-                        // the alias's anchor stands in the metadata as well, and is left
-                        Some(image) if key == "image" && rename && image != "a:1" => {
-                            *value = format!("reg.corp/{image}").into();
-                        }
-                        _ => walk(value, rename),
-                    }
-                }
-            }
-            _ => {}
-        }
+    for value in &mut values {
+        walk(value, rename);
     }
-    values.iter_mut().for_each(|value| walk(value, rename));
     values
 }
 

@@ -6,7 +6,7 @@
 use super::copies::{Copies, Wanted};
 use super::slots::{self, Named};
 use super::{Copy, PlanError};
-use crate::manifest::{Image, Manifest, Object};
+use crate::manifest::{Image, Manifest, Object, kustomize};
 use crate::target::TargetRegistry;
 use crate::workload::SKIP;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,11 +36,19 @@ pub enum ImageDecision {
 /// Marks of text that something else fills in before a cluster sees it.
 const TEMPLATED: [&str; 3] = ["{{", "${", "$("];
 
+/// Why an image stays that an `images:` entry finds by its name.
+const KUSTOMIZED: &str = "the images: of a kustomization find it by this name";
+
 /// Plans a clone of the images of these manifests.
 ///
 /// # Errors
 /// When two sources would share one target.
 pub fn files(manifests: &[Manifest], target: &TargetRegistry) -> Result<FilesPlan, PlanError> {
+    let kustomized: BTreeSet<&str> = manifests
+        .iter()
+        .flat_map(|manifest| &manifest.kustomized)
+        .map(String::as_str)
+        .collect();
     let mut copies = Copies::default();
     let mut images = Vec::with_capacity(manifests.len());
     for manifest in manifests {
@@ -51,7 +59,7 @@ pub fn files(manifests: &[Manifest], target: &TargetRegistry) -> Result<FilesPla
             .map(|(object, image)| Decided {
                 object,
                 image,
-                wish: wish(object, image, target),
+                wish: wish(object, image, &kustomized, target),
             })
             .collect();
         agree(&mut decided);
@@ -84,7 +92,12 @@ struct Decided<'a> {
     wish: Wish,
 }
 
-fn wish(object: &Object, image: &Image, target: &TargetRegistry) -> Wish {
+fn wish(
+    object: &Object,
+    image: &Image,
+    kustomized: &BTreeSet<&str>,
+    target: &TargetRegistry,
+) -> Wish {
     let text = &image.slot.image;
     if TEMPLATED.iter().any(|mark| text.contains(mark)) {
         let reason = "templated: render it first";
@@ -109,6 +122,9 @@ fn wish(object: &Object, image: &Image, target: &TargetRegistry) -> Wish {
     };
     if let Some(reason) = slots::unchangeable(&image.slot) {
         return Err(ImageDecision::Skip(reason.to_owned()));
+    }
+    if kustomized.contains(kustomize::name(text)) {
+        return Err(ImageDecision::Leave(KUSTOMIZED.to_owned()));
     }
     let named = slots::name(source, &image.slot, object.record.as_ref(), target);
     let Named {

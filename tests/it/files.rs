@@ -118,13 +118,14 @@ fn a_folder_is_one_stream_and_what_is_no_manifest_is_passed_over() {
         ),
         ("all/notes.txt", "image: nginx"),
         ("all/kustomization.yaml", "resources: [b.yaml]\n"),
+        ("all/ci.yml", "jobs: {}\n"),
         ("all/deep/c.yml", "apiVersion: v1\nkind: Namespace\n"),
     ]);
     let list = "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": []}";
     let web = repointed(DEPLOYMENT);
     let ran = plugin(folder.path(), &["clone", "--no-copy", "-f", "all"], "").exits(0);
     assert_eq!(ran.stdout, format!("{list}\n---\n{web}"));
-    insta::assert_snapshot!(ran.stderr, @r"note: all/kustomization.yaml:1: passed over: no Kubernetes object: it has no apiVersion or no kind");
+    insta::assert_snapshot!(ran.stderr, @"note: all/ci.yml:1: passed over: no Kubernetes object: it has no apiVersion or no kind");
     let ran = plugin(
         folder.path(),
         &["clone", "--no-copy", "-R", "-f", "all"],
@@ -424,6 +425,27 @@ fn images_are_copied_first_and_a_failure_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn images_that_a_kustomization_finds_by_name_are_left_to_it() {
+    let folder = folder(&[
+        ("base/web.yaml", DEPLOYMENT),
+        (
+            "prod/kustomization.yaml",
+            "resources: [../base]\nimages:\n- name: nginx\n  newTag: 1.27.0\n- name: busybox\n",
+        ),
+    ]);
+    let args = ["clone", "--no-copy", "-R", "-f", "."];
+    let ran = plugin(folder.path(), &args, "").exits(3);
+    assert_eq!(
+        ran.stdout,
+        DEPLOYMENT.replace("busybox:", "reg.corp/mirror/busybox:")
+    );
+    insta::assert_snapshot!(ran.stderr, @r"
+    note: ./base/web.yaml:16: left at nginx:1.21.4-alpine: the images: of a kustomization find it by this name
+    hint: kubectl kustomize ./prod | kubectl image-cloner clone -f - -o kustomize
+    ");
+}
+
+#[test]
 fn kustomize_makes_the_same_of_its_images_and_of_patches() {
     let Some(bed) = Bed::share("kustomize", false) else {
         return;
@@ -445,6 +467,24 @@ fn kustomize_makes_the_same_of_its_images_and_of_patches() {
         kustomized("patchesStrategicMerge: [patch.yaml]\n"),
         expected
     );
+}
+
+#[test]
+fn a_file_that_somebody_changes_meanwhile_is_not_written_over() {
+    let Some(bed) = Bed::share("meanwhile", false) else {
+        return;
+    };
+    let folder = folder(&[("web.yaml", DEPLOYMENT)]);
+    let path = folder.path().join("web.yaml");
+    let file = path.to_str().expect("UTF-8");
+    let other = DEPLOYMENT.replace("replicas: 1", "replicas: 2");
+    let ran = bed.plugin_held(&["clone", "-w", "-f", file], &[], |_| {
+        fs::write(&path, &other).expect("a file");
+    });
+    assert_eq!(ran.stdout, "");
+    ran.exits(1)
+        .says("it was changed by somebody else meanwhile");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), other);
 }
 
 #[test]
