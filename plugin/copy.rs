@@ -6,6 +6,7 @@ use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::waits::Waits;
 use image_cloner::execute::{Images, Observer, Options};
 use image_cloner::outcome::{DryRun, Failure, Outcome};
 use image_cloner::plan::Copy;
@@ -39,8 +40,11 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
         options.clone(),
     );
     let started = Instant::now();
+    Waits::of_lookups(terminal, &target.registries);
+    // both ends are looked at together: far registries are the normal case
     let survey = async { Ok(images.outlook(&copies).await) };
-    let survey = terminal.unless_interrupted(survey).await?;
+    let known = futures::future::try_join(target.log_in(), survey);
+    let ((), survey) = terminal.unless_interrupted(known).await?;
     terminal.notes(&report::shortages(&survey));
     let progress = Progress::of_images(terminal, copies.len());
     let observer: Arc<dyn Observer> = progress.clone();
@@ -70,7 +74,7 @@ async fn prepare(args: &CopyArgs, settings: &Settings) -> Result<(Vec<Copy>, Tar
         return copy_as(settings, args, sources, name).await;
     }
     let target = settings
-        .target(&args.copying, None)
+        .find_target(&args.copying, None)
         .await?
         .ok_or_else(Settings::no_target)?;
     Ok((
@@ -98,7 +102,7 @@ async fn copy_as(
         ..args.copying.clone()
     };
     let target = settings
-        .target(&copying, None)
+        .find_target(&copying, None)
         .await?
         .ok_or_else(Settings::no_target)?;
     Ok((copies(sources, |_| Ok(reference.clone()))?, target))

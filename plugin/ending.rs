@@ -105,7 +105,7 @@ impl Report {
     }
 }
 
-fn json_text(value: &Value) -> String {
+pub(crate) fn json_text(value: &Value) -> String {
     format!("{value:#}")
 }
 

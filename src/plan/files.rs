@@ -108,7 +108,7 @@ fn wish(
     }
     let skipped = if object.opted_out {
         Some(format!("opted out by {SKIP}"))
-    } else if slots::is_injected(&image.slot) {
+    } else if slots::is_placeholder(&image.slot) {
         Some("injected when the pod is made".to_owned())
     } else {
         None

@@ -12,9 +12,10 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use clone::clone;
+pub use clone::{clone, left, skipped};
 pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::restore;
+pub use slots::is_placeholder;
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;

@@ -9,6 +9,11 @@ use crate::workload::{Record, Slot, SlotList};
 /// The text that injectors put in place of an image and replace when the pod is made.
 const INJECTED: &str = "auto";
 
+/// Whether a slot has no image of its own, only a place for one.
+pub fn is_placeholder(slot: &Slot) -> bool {
+    slot.image.is_empty() || slot.image == INJECTED
+}
+
 /// What becomes of one slot.
 pub(super) enum Wish {
     /// It is in the target already.
@@ -37,7 +42,7 @@ fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result
     if slot.image.is_empty() {
         return Err("the template names no image".to_owned());
     }
-    if is_injected(slot) {
+    if slot.image == INJECTED {
         return Err("the image is injected when the pod is made".to_owned());
     }
     let Some(source) = outside(slot, target)? else {
@@ -68,11 +73,6 @@ fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result
             running: running.unwrap_or_default(),
         },
     })))
-}
-
-/// Whether an injector puts the image in when the pod is made.
-pub(super) fn is_injected(slot: &Slot) -> bool {
-    slot.image == INJECTED
 }
 
 /// The image of a slot; none where it is in the target already.

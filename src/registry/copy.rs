@@ -87,9 +87,9 @@ impl Engine {
         verify: bool,
         told: &UnboundedSender<Event>,
     ) -> Result<Copied> {
-        let source = source.telling(told);
+        let (source, target) = (&source.telling(told), &target.telling(told));
         let digest = source.digest();
-        let mut job = self.job(&source, target, told);
+        let mut job = self.job(source, target);
         if target.seen.is(digest) && !verify {
             return Ok(Copied::present(digest));
         }
@@ -110,17 +110,12 @@ impl Engine {
     }
 
     /// A job between two places, whatever is to be copied.
-    pub(super) fn job(
-        &self,
-        source: &Source,
-        target: &Target,
-        told: &UnboundedSender<Event>,
-    ) -> Job<'_> {
+    pub(super) fn job(&self, source: &Source, target: &Target) -> Job<'_> {
         Job {
             same_registry: source.registry == target.reference.registry()
                 || (source.repository.endpoint).is_same_place(&target.repository.endpoint),
-            from: source.repository.telling(told),
-            to: target.repository.telling(told),
+            from: source.repository.clone(),
+            to: target.repository.clone(),
             asking: Asking::All,
             foreign_left: Mutex::default(),
             engine: self,

@@ -12,6 +12,7 @@ use super::recall::Memory;
 use super::refusal::{Kind, Refusal, Result};
 use super::token::Tokens;
 use super::transport::Access;
+use super::waits::Waits;
 use crate::config::{HostConfig, Insecure};
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
@@ -68,6 +69,7 @@ pub(super) struct Endpoint {
     pub(super) lists_no_referrers: AtomicBool,
     pub(super) clients: Arc<Clients>,
     pub(super) tokens: Arc<Tokens>,
+    pub(super) waits: Arc<Waits>,
     pub(super) requests: Semaphore,
     /// Transfers at once that the user allows here, whatever is allowed elsewhere.
     pub(super) concurrency: Option<usize>,
@@ -84,6 +86,7 @@ impl fmt::Debug for Endpoint {
 pub(super) struct Shared {
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
+    pub(super) waits: Arc<Waits>,
 }
 
 impl Shared {
@@ -91,6 +94,7 @@ impl Shared {
         Self {
             clients: Arc::new(Clients::new()),
             tokens: Arc::new(Tokens::default()),
+            waits: Arc::default(),
         }
     }
 }
@@ -151,6 +155,7 @@ impl Endpoint {
             lists_no_referrers: AtomicBool::new(false),
             clients,
             tokens: Arc::clone(&shared.tokens),
+            waits: Arc::clone(&shared.waits),
             requests: Semaphore::new(concurrency.map_or(SMALL_REQUESTS, usize::from)),
             concurrency: concurrency.map(usize::from),
         })

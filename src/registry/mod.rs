@@ -27,6 +27,7 @@ mod host;
 mod manifest;
 mod narrow;
 mod place;
+mod prove;
 mod proxy;
 mod quota;
 mod recall;
@@ -37,9 +38,11 @@ mod session;
 mod token;
 mod transport;
 mod upload;
+mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use prove::Prover;
 pub use quota::Quota;
 pub use referrers::Referrers;
 
@@ -56,6 +59,7 @@ use refusal::Refusal;
 use reqwest::Method;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use transport::{Access, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
@@ -150,6 +154,12 @@ impl Registries {
         Ok(registries)
     }
 
+    /// Tells somebody of waits while images are looked up: why, and for how long. A copy tells its own
+    /// [`Progress`]. Must be quick; of several only the first is told.
+    pub fn on_wait(&self, told: impl Fn(&str, Duration) + Send + Sync + 'static) {
+        self.shared.waits.listen(told);
+    }
+
     /// The image behind a reference, read with the first of the credentials that can: one HEAD for each
     /// that is tried.
     ///
@@ -161,6 +171,18 @@ impl Registries {
         credentials: &[Credentials],
     ) -> Result<Source, Error> {
         Ok(ends::find_source(self, reference, credentials).await?)
+    }
+
+    /// The same, of an image that may not be there: none then, and no further question.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub async fn seek(
+        &self,
+        reference: &Reference,
+        credentials: &[Credentials],
+    ) -> Result<Option<Source>, Error> {
+        Ok(ends::seek_source(self, reference, credentials).await?)
     }
 
     /// The place of a copy, and what is there now: one HEAD.

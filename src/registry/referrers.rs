@@ -55,7 +55,8 @@ pub(super) async fn copy(
     (source, target): (&Source, &Target),
     told: &UnboundedSender<Event>,
 ) -> Referrers {
-    let mut job = engine.job(source, target, told);
+    let (source, target) = (&source.telling(told), &target.telling(told));
+    let mut job = engine.job(source, target);
     if job.from.is_place_of(&job.to) {
         return Referrers::default();
     }

@@ -203,7 +203,10 @@ impl Repository {
     /// Waits, and says so where it is long enough to be noticed.
     pub(super) async fn pause(&self, pause: Pause) {
         if pause.length >= Duration::from_secs(1) {
-            self.tell(Event::Waiting(pause.why, pause.length));
+            match &self.told {
+                Some(_) => self.tell(Event::Waiting(pause.why, pause.length)),
+                None => self.endpoint.waits.tell(&pause.why, pause.length),
+            }
         }
         tokio::time::sleep(pause.length).await;
     }

@@ -24,5 +24,7 @@ mod refusals;
 mod restore;
 mod round_trip;
 mod sources;
+mod status;
 mod terminal;
+mod verify;
 mod wire;
