@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
 use crate::candidates;
+use crate::clone_files::FileArgs;
 use crate::completion::CompletionArgs;
 use crate::config::ConfigArgs;
 use crate::doctor::DoctorArgs;
@@ -308,11 +309,19 @@ impl From<ForeignLayers> for registry::ForeignLayers {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = CLONE_EXAMPLES)]
+#[command(
+    after_help = CLONE_EXAMPLES,
+    mut_arg("output", |output| output
+        .value_name("wide|json|yaml|name")
+        .help("Print the changed objects or their names; wide shows all of the plan. With -f: \
+               refs, kustomize or patch"))
+)]
 #[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
 pub(crate) struct CloneArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
     #[command(flatten)]
     pub(crate) copying: Copying,
     /// Leave these namespaces alone; may be repeated
@@ -354,7 +363,12 @@ Examples:
   # what would happen to everything
   kubectl image-cloner clone -A --to registry.corp/mirror --dry-run
   # choose from lists
-  kubectl image-cloner clone";
+  kubectl image-cloner clone
+  # manifests, as they are written but for their images
+  kubectl kustomize prod | kubectl image-cloner clone -f - | kubectl apply -f -
+  kubectl image-cloner clone -f manifests/ -R -w --to registry.corp/mirror
+  # what a kustomization.yaml needs
+  kubectl kustomize prod | kubectl image-cloner clone -f - -o kustomize";
 
 const COPY_EXAMPLES: &str = "\
 Examples:
@@ -501,6 +515,12 @@ pub(crate) enum Output {
     Yaml,
     // Only TYPE/NAME
     Name,
+    // The images of manifests and their copies' names
+    Refs,
+    // What a kustomization.yaml needs
+    Kustomize,
+    // Strategic merge patches
+    Patch,
 }
 
 /// `30s`, `5m`, `1h30m`; a bare number is seconds.

@@ -44,12 +44,12 @@ pub(crate) fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
             let short = Some(current).filter(|word| !word.is_empty());
             let short =
                 short.filter(|word| Selection::parse(&[format!("{word}/x")], false, None).is_ok());
-            let types = TYPES.into_iter().filter(|known| Some(*known) != short);
-            let types = short
+            let others = TYPES.into_iter().filter(|known| Some(*known) != short);
+            let all = short
                 .into_iter()
-                .chain(types)
+                .chain(others)
                 .map(|word| format!("{word}/"));
-            matching(current, types.chain(["all".to_owned()]))
+            matching(current, all.chain(["all".to_owned()]))
         }
     }
 }

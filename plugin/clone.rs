@@ -1,6 +1,7 @@
 //! `clone`: copy the images of workloads and repoint them.
 
 use crate::args::{CloneArgs, DryRun, Output, Owned};
+use crate::clone_files::only_with_files;
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
@@ -86,6 +87,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
 
 /// What can be told to be wrong before anything is asked of a cluster.
 fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
+    only_with_files(args.running.output)?;
     if args.interactive && !terminal.can_ask {
         return Err(Stopped::wrong(Failure::new(
             "-i needs a terminal to ask on",

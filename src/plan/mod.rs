@@ -5,6 +5,7 @@
 
 mod clone;
 mod copies;
+mod files;
 mod pull_secrets;
 mod restore;
 mod slots;
@@ -13,6 +14,7 @@ mod tests;
 mod upkeep;
 
 pub use clone::{clone, left, skipped};
+pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::restore;
 pub use slots::is_placeholder;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};

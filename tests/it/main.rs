@@ -18,6 +18,7 @@ mod completion;
 mod conflict;
 mod doctor;
 mod dry_run;
+mod files;
 mod login;
 mod names;
 mod platforms;
