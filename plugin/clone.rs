@@ -1,7 +1,7 @@
 //! `clone`: copy the images of workloads and repoint them.
 
 use crate::args::{CloneArgs, DryRun, Output, Owned};
-use crate::ending::{Ending, Report, run_id};
+use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive;
 use crate::progress::Progress;
 use crate::settings::{Settings, Target, log_in};
@@ -155,6 +155,7 @@ impl Job<'_> {
         review: bool,
     ) -> Result<Ready, Stopped> {
         let id = run_id()?;
+        let rollouts = self.args.rollouts.settle(&self.args.running, review)?;
         let mut policy = self.policy(&id);
         let mut plan = plan::clone(&observed, &policy)?;
         let pull_secret = self.settle_pull_access(&plan, &mut policy, review).await?;
@@ -187,6 +188,12 @@ impl Job<'_> {
             terms: CloneTerms {
                 policy,
                 pull_secret,
+                rollouts,
+                canary: self
+                    .args
+                    .rollouts
+                    .canary
+                    .then_some(self.args.running.timeout),
             },
             images,
             reviewed: review,
@@ -211,6 +218,7 @@ impl Job<'_> {
             .cloned();
         Policy {
             run: run.to_owned(),
+            time: Some(now()),
             target: self.target.registry.clone(),
             skip_namespaces: skipped
                 .chain(self.settings.environment.list("SKIP_NAMESPACES"))
@@ -224,7 +232,7 @@ impl Job<'_> {
 
     fn options(&self) -> Options {
         Options {
-            wait: self.args.running.wait.then_some(self.args.running.timeout),
+            wait: self.args.running.awaited(),
             dry_run: self.args.running.dry_run.into(),
             platforms: self.platforms.clone(),
             extras: self.args.copying.extras(),

@@ -9,6 +9,7 @@ mod ending;
 mod interactive;
 mod progress;
 mod restore;
+mod rollouts;
 mod settings;
 mod stop;
 mod terminal;

@@ -38,14 +38,16 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         cluster,
         id: run_id()?,
         options: Options {
-            wait: args.running.wait.then_some(args.running.timeout),
+            wait: args.running.awaited(),
             dry_run: args.running.dry_run.into(),
             stop: terminal.stop.clone(),
             ..Options::default()
         },
         observer: progress.clone(),
     };
-    let outcome = run.restore(&plan, args.run.as_deref()).await;
+    let outcome = run
+        .restore(&plan, args.run.as_deref(), &Default::default())
+        .await;
     progress.finish();
     let ending = Ending {
         output: args.running.output,

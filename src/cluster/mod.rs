@@ -3,6 +3,7 @@
 //! Decides how a selection becomes objects and how writes are sent (`Apply` or `ServerDryRun`). Never
 //! decides what is written (that is [`crate::plan`] and [`crate::patch`]).
 
+mod canary;
 mod connect;
 mod error;
 mod kubeconfig;
@@ -17,8 +18,10 @@ mod selection;
 mod surroundings;
 mod trouble;
 
+pub use canary::{Pull, Pulled};
 pub use error::Error;
 pub use local_registry::LocalRegistry;
+pub use nodes::Node;
 pub use pull_secret::PULL_SECRET;
 pub use selection::{Selection, SelectionError};
 
@@ -33,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 /// kubectl's connection flags.
 #[derive(Debug, Clone, Default)]
@@ -114,8 +118,19 @@ pub enum Rollout {
     Ready(String),
     /// Nothing rolls out now: the reason (`paused`, `takes effect at the next scheduled job`).
     Later(String),
-    /// Not ready within the time; the pods' own reason where they give one.
-    TimedOut(String),
+    /// Not ready within the time, or it never will be.
+    NotReady(NotReady),
+}
+
+/// Why a rollout came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotReady {
+    /// The pods' own reason where they give one, in one line: `web-0 on node-7: x509: ...`.
+    pub why: String,
+    /// What helps, where that can be told.
+    pub hint: Option<String>,
+    /// Whether a pod cannot get its image.
+    pub cannot_pull: bool,
 }
 
 /// How often a write is tried again that someone else's write came before.
@@ -158,6 +173,11 @@ impl Cluster {
     /// [`Error::Untold`] when the nodes may not be listed or say nothing.
     pub async fn platforms(&self) -> Result<BTreeSet<Platform>, Error> {
         nodes::platforms(self).await
+    }
+
+    /// Its nodes.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        nodes::nodes(self).await
     }
 
     /// The names of all namespaces, sorted.
@@ -243,15 +263,32 @@ impl Cluster {
 
     /// Makes sure the namespace has our pull secret of this name with these credentials under
     /// `host[/prefix]`; other entries stay. No write when it is so already. A namesake without our label
-    /// is an error.
+    /// is an error. Tells whether it was not there before.
     pub async fn ensure_pull_secret(
         &self,
         namespace: &str,
         name: &str,
         key: &str,
         credentials: &Credentials,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         pull_secret::ensure(self, namespace, name, key, credentials).await
+    }
+
+    /// Deletes a pull secret of ours that nothing came to use.
+    pub async fn remove_pull_secret(&self, namespace: &str, name: &str) -> Result<(), Error> {
+        pull_secret::remove(self, namespace, name).await
+    }
+
+    /// Tries a pull with a pod of this name that never runs its image, for so long at most, and deletes it.
+    pub async fn try_pull(
+        &self,
+        namespace: &str,
+        name: &str,
+        pull: &Pull,
+        timeout: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Pulled, Error> {
+        canary::try_pull(self, namespace, name, pull, timeout, stop).await
     }
 
     /// Whether the secret that `--pull-secret` names is in the namespace and has credentials for the target.
@@ -277,6 +314,12 @@ impl Cluster {
         timeout: Duration,
     ) -> Result<Rollout, Error> {
         rollout::wait(self, id, write, timeout).await
+    }
+
+    /// Follows a workload whose images were put back, as [`Self::wait`] does; pods of the failed revision
+    /// that a StatefulSet would wait for without end are deleted.
+    pub async fn recover(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
+        rollout::recover(self, id, timeout).await
     }
 
     /// The cluster's own registry, if it publishes one.

@@ -25,19 +25,19 @@ pub(super) async fn ensure(
     name: &str,
     key: &str,
     credentials: &Credentials,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let secrets = Collection::core("secrets", "secret", Some(namespace));
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let written = match cluster.get_one(&secrets, name).await {
+        let (made, written) = match cluster.get_one(&secrets, name).await {
             Ok(existing) => match changed(existing, key, credentials)? {
-                None => return Ok(()),
-                Some(secret) => cluster.replace(&secrets, name, &secret).await,
+                None => return Ok(false),
+                Some(secret) => (false, cluster.replace(&secrets, name, &secret).await),
             },
             Err(Error::NotFound(_)) => {
                 let secret = fresh(namespace, name, key, credentials)?;
-                cluster.create(&secrets, name, &secret).await
+                (true, cluster.create(&secrets, name, &secret).await)
             }
             Err(error) => return Err(error),
         };
@@ -45,9 +45,20 @@ pub(super) async fn ensure(
             // created or changed, or deleted, since it was read
             Err(Error::Conflict(_)) if attempt < TRIES => {}
             Err(Error::NotFound(_)) if attempt == 1 => {}
-            answer => return answer.map(|_| ()),
+            answer => return answer.map(|_| made),
         }
     }
+}
+
+/// Deletes one that is ours.
+pub(super) async fn remove(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Error> {
+    let secrets = Collection::core("secrets", "secret", Some(namespace));
+    let secret = cluster.get_one(&secrets, name).await?;
+    let uid = secret["metadata"]["uid"].as_str();
+    if secret["metadata"]["labels"][LABEL] != OURS {
+        return Ok(());
+    }
+    cluster.delete(&secrets, name, uid).await
 }
 
 /// Whether this is the pull secret that we make, and no namesake.

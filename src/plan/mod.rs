@@ -10,13 +10,15 @@ mod restore;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 pub use clone::clone;
-pub use restore::restore;
+pub use restore::{last_run, restore};
+pub use undo::undo;
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
-use crate::workload::{Mutability, SlotKey, Workload, WorkloadId};
+use crate::workload::{Controller, Mutability, SlotKey, Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Namespaces that only naming a workload opens: the cluster's own, and the agent's.
@@ -87,6 +89,8 @@ impl Observed {
 pub struct Policy {
     /// This run's short id.
     pub run: String,
+    /// When it began, as the records have it: RFC 3339 in UTC.
+    pub time: Option<String>,
     /// Where copies go.
     pub target: TargetRegistry,
     /// Namespaces never touched by a broad selection, besides [`SYSTEM_NAMESPACES`].
@@ -187,6 +191,23 @@ pub struct Planned {
     pub targets: BTreeSet<Reference>,
     /// Slots left alone and why, and other things worth saying.
     pub notes: Vec<String>,
+}
+
+impl Planned {
+    /// Whether it is left to a tool that would take a change back: the place for that is its manifests.
+    pub fn is_left_to_its_owner(&self) -> bool {
+        let Decision::CopyOnly(reason) = &self.decision else {
+            return false;
+        };
+        let owner = self.workload.owner.as_ref();
+        owner.is_some_and(|owner| *reason == clone::reverted_by(owner))
+    }
+
+    /// Whether an operator makes it, and would make it again as it was.
+    pub fn is_operated(&self) -> bool {
+        let controller = self.workload.controller.as_ref();
+        controller.is_some_and(Controller::is_operator)
+    }
 }
 
 /// What a run will do.

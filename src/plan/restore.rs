@@ -37,6 +37,29 @@ pub fn restore(workloads: &[Workload], run: Option<&str>) -> Plan {
     }
 }
 
+/// The run that repointed some of these last and of which something still stands; none where nothing does.
+///
+/// # Errors
+/// When the records do not tell: the runs that it could be. Those of the first versions have no time, and
+/// count as older than any that has one.
+pub fn last_run(workloads: &[Workload]) -> Result<Option<&str>, Vec<&str>> {
+    // a Deployment's record is on its ReplicaSets too
+    let own = workloads
+        .iter()
+        .filter(|workload| workload.controller.is_none());
+    let standing = own.filter_map(|workload| {
+        let record = workload.record.as_ref()?;
+        let slots = record.slots.iter();
+        let slots = slots.filter(|(name, slot)| workload.stands(name, slot));
+        Some(slots.map(|(_, slot)| (record.time_of(slot), record.run_of(slot))))
+    });
+    let runs: BTreeSet<(Option<&str>, &str)> = standing.flatten().collect();
+    match runs.last() {
+        Some((None, _)) if runs.len() > 1 => Err(runs.iter().map(|(_, run)| *run).collect()),
+        last => Ok(last.map(|(_, run)| *run)),
+    }
+}
+
 fn plan(workload: &Workload, run: Option<&str>) -> Planned {
     let mut notes = vec![];
     Planned {
@@ -58,7 +81,7 @@ fn decide(workload: &Workload, run: Option<&str>, notes: &mut Vec<String>) -> De
         notes.push("not cloned: it has no record".to_owned());
         return Decision::Unchanged;
     };
-    let given_back = record.keep(&record.run, |_, recorded| is_of(run, record, recorded));
+    let given_back = record.keep(record.last(), |_, recorded| is_of(run, record, recorded));
     let slots = changes(workload, &given_back, notes);
     if slots.is_empty() {
         return Decision::Unchanged;
@@ -122,12 +145,12 @@ fn left(workload: &Workload, record: &Record, run: Option<&str>) -> Option<Recor
     let slots = record.slots.iter();
     let mut runs = slots
         .filter(|(name, recorded)| is_left(name, recorded))
-        .map(|(_, recorded)| record.run_of(recorded));
+        .map(|(_, recorded)| (record.run_of(recorded), record.time_of(recorded)));
     let any = runs.next()?;
     let last = if run == Some(&record.run) {
         any
     } else {
-        &record.run
+        record.last()
     };
     Some(record.keep(last, is_left))
 }

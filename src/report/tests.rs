@@ -53,6 +53,7 @@ fn planned() -> Plan {
     ];
     let policy = Policy {
         run: "a7f3".into(),
+        time: None,
         target: target(),
         skip_namespaces: Default::default(),
         protect: Default::default(),
@@ -175,6 +176,7 @@ fn outcome() -> Outcome {
         },
         notes: Vec::new(),
         left: false,
+        owned: false,
         object: None,
     });
     Outcome {

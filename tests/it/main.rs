@@ -11,6 +11,7 @@
 
 mod architecture;
 mod bed;
+mod canary;
 mod clone;
 mod cluster_api;
 mod cluster_wire;
@@ -21,6 +22,7 @@ mod platforms;
 mod reach;
 mod refusals;
 mod restore;
+mod rollouts;
 mod round_trip;
 mod sources;
 mod terminal;
