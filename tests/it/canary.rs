@@ -117,7 +117,7 @@ fn a_namespace_whose_pull_secret_is_wrong_is_left_and_others_go_on() {
         "deployment.apps/web repointed in {}, 1/1 ready\n",
         good.namespace
     );
-    assert_eq!(ran.stdout, line);
+    assert_eq!(ran.stdout, line, "{}", ran.stderr);
     assert_eq!(image(&bad, "deploy/web"), "busybox:1.36");
     is_tidy(&good);
     is_tidy(&bad);
