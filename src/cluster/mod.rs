@@ -231,6 +231,17 @@ impl Cluster {
         Ok((workloads.collect(), found.missing))
     }
 
+    /// What the pull secrets of these workloads and of their ServiceAccounts hold, as far as they can be read.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked at all.
+    pub async fn keyrings(
+        &self,
+        workloads: Vec<Workload>,
+    ) -> Result<BTreeMap<WorkloadId, Keyring>, Error> {
+        surroundings::keyrings(self, workloads).await
+    }
+
     /// One workload's object as it is now.
     pub async fn get(&self, id: &WorkloadId) -> Result<Value, Error> {
         let collection = self.collection(&id.kind, Some(&id.namespace)).await?;

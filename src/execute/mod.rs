@@ -7,11 +7,13 @@
 mod canary;
 mod clone;
 mod images;
+mod originals;
 mod settle;
 mod workloads;
 
 pub use clone::{CloneTerms, PullSecret, Rollouts};
 pub use images::Images;
+pub use originals::unavailable;
 pub use workloads::Run;
 
 use crate::cluster;

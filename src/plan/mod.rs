@@ -13,7 +13,7 @@ mod tests;
 mod undo;
 
 pub use clone::clone;
-pub use restore::{last_run, restore};
+pub use restore::{PastRun, restore, runs};
 pub use undo::undo;
 
 use crate::reference::{Digest, Reference};

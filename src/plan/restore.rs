@@ -37,27 +37,43 @@ pub fn restore(workloads: &[Workload], run: Option<&str>) -> Plan {
     }
 }
 
-/// The run that repointed some of these last and of which something still stands; none where nothing does.
-///
-/// # Errors
-/// When the records do not tell: the runs that it could be. Those of the first versions have no time, and
-/// count as older than any that has one.
-pub fn last_run(workloads: &[Workload]) -> Result<Option<&str>, Vec<&str>> {
+/// A run of which something still stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastRun {
+    /// Its short id.
+    pub run: String,
+    /// When it began; the records of the first versions do not say.
+    pub time: Option<String>,
+    /// Workloads of which it repointed something that stands.
+    pub workloads: usize,
+}
+
+/// The runs that these workloads remember, the last one first; those without a time come after all that
+/// have one.
+pub fn runs(workloads: &[Workload]) -> Vec<PastRun> {
+    let mut counts: BTreeMap<(Option<&str>, &str), usize> = BTreeMap::new();
     // a Deployment's record is on its ReplicaSets too
-    let own = workloads
-        .iter()
-        .filter(|workload| workload.controller.is_none());
-    let standing = own.filter_map(|workload| {
-        let record = workload.record.as_ref()?;
+    let own = workloads.iter().filter(|one| one.controller.is_none());
+    for workload in own {
+        let Some(record) = &workload.record else {
+            continue;
+        };
         let slots = record.slots.iter();
-        let slots = slots.filter(|(name, slot)| workload.stands(name, slot));
-        Some(slots.map(|(_, slot)| (record.time_of(slot), record.run_of(slot))))
-    });
-    let runs: BTreeSet<(Option<&str>, &str)> = standing.flatten().collect();
-    match runs.last() {
-        Some((None, _)) if runs.len() > 1 => Err(runs.iter().map(|(_, run)| *run).collect()),
-        last => Ok(last.map(|(_, run)| *run)),
+        let standing = slots.filter(|(name, slot)| workload.stands(name, slot));
+        let of: BTreeSet<_> = standing
+            .map(|(_, slot)| (record.time_of(slot), record.run_of(slot)))
+            .collect();
+        for run in of {
+            *counts.entry(run).or_default() += 1;
+        }
     }
+    let runs = counts.into_iter().rev();
+    runs.map(|((time, run), workloads)| PastRun {
+        run: run.to_owned(),
+        time: time.map(str::to_owned),
+        workloads,
+    })
+    .collect()
 }
 
 fn plan(workload: &Workload, run: Option<&str>) -> Planned {

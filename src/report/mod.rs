@@ -15,6 +15,6 @@ mod text;
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
-pub use restore::{restore, restore_question};
+pub use restore::{past_run, restore, restore_question};
 pub use summary::summary;
 pub use text::{bytes, duration};
