@@ -1,6 +1,8 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
 use crate::rollouts::RolloutArgs;
+use crate::status::StatusArgs;
+use crate::verify::VerifyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
@@ -43,6 +45,10 @@ pub(crate) enum Verb {
     Copy(CopyArgs),
     /// Give workloads back the images they had before
     Restore(RestoreArgs),
+    /// Show every image in use, and what has become of its copy
+    Status(StatusArgs),
+    /// Check that the copies in use are complete
+    Verify(VerifyArgs),
     /// Show the version
     Version,
 }
@@ -140,7 +146,7 @@ impl Selecting {
 }
 
 /// Where copies go and how.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Copying {
     /// Target registry, HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "REGISTRY")]
@@ -163,12 +169,25 @@ pub(crate) struct Copying {
         hide_possible_values = true
     )]
     pub(crate) foreign_layers: ForeignLayers,
+    /// Copy signatures, attestations and SBOMs that refer to the images too
+    #[arg(long)]
+    pub(crate) referrers: bool,
 }
 
 impl Copying {
+    /// This target, where nothing is copied.
+    pub(crate) fn to(to: Option<String>, layout: Option<Layout>) -> Self {
+        Self {
+            to,
+            layout,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn extras(&self) -> registry::Extras {
         registry::Extras {
             foreign_layers: self.foreign_layers.into(),
+            referrers: self.referrers,
         }
     }
 }

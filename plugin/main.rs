@@ -11,8 +11,11 @@ mod progress;
 mod restore;
 mod rollouts;
 mod settings;
+mod status;
 mod stop;
 mod terminal;
+mod verify;
+mod waits;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -25,8 +28,12 @@ fn main() -> ExitCode {
         .install_default()
         .expect("no other provider can be installed before the first line of main");
     log_to_stderr();
-    let runtime =
-        tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // names are looked up on threads of their own, and each brings memory of its own along
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .expect("the system gives threads to a new process");
     let terminal = Terminal::detect();
     let ended = runtime.block_on(async {
         terminal.watch_interrupts();
@@ -34,6 +41,8 @@ fn main() -> ExitCode {
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,
+            Verb::Status(args) => status::run(args, &terminal).await,
+            Verb::Verify(args) => verify::run(args, &terminal).await,
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
                 Ok(0)

@@ -150,8 +150,9 @@ impl<'a> Canaries<'a> {
             let pod = object.pointer(id.kind.pod_spec()).cloned();
             let pod = pod.unwrap_or_default();
             let secrets = match (&repoint.pull_secrets, &planned.workload.pull_secrets) {
-                (PullSecretChange::Set(names), _) => names.clone(),
-                (PullSecretChange::Keep, Some(names)) => names.clone(),
+                (PullSecretChange::Set(names), _) | (PullSecretChange::Keep, Some(names)) => {
+                    names.clone()
+                }
                 _ => Vec::new(),
             };
             let account = &planned.workload.service_account;
@@ -198,10 +199,10 @@ impl<'a> Canaries<'a> {
         });
         let taking = nodes.await.iter().flatten().filter(|node| node.takes(pod));
         let platforms: BTreeSet<_> = taking.map(|node| Some(node.platform.clone())).collect();
-        match platforms.is_empty() {
-            true => BTreeSet::from([None]),
-            false => platforms,
+        if platforms.is_empty() {
+            return BTreeSet::from([None]);
         }
+        platforms
     }
 
     async fn ensure_pull_secret(&self, namespace: &str, repoint: &Repoint) -> Result<(), Failure> {

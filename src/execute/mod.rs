@@ -9,11 +9,13 @@ mod clone;
 mod images;
 mod originals;
 mod settle;
+mod sight;
 mod workloads;
 
 pub use clone::{CloneTerms, PullSecret, Rollouts};
 pub use images::Images;
 pub use originals::unavailable;
+pub use sight::Proven;
 pub use workloads::Run;
 
 use crate::cluster;

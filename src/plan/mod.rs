@@ -12,8 +12,9 @@ mod slots;
 mod tests;
 mod undo;
 
-pub use clone::clone;
+pub use clone::{clone, left, skipped};
 pub use restore::{PastRun, restore, runs};
+pub use slots::is_placeholder;
 pub use undo::undo;
 
 use crate::reference::{Digest, Reference};

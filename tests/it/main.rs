@@ -25,5 +25,7 @@ mod restore;
 mod rollouts;
 mod round_trip;
 mod sources;
+mod status;
 mod terminal;
+mod verify;
 mod wire;

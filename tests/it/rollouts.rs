@@ -121,9 +121,10 @@ fn what_the_first_batch_cannot_pull_is_put_back_and_no_other_is_begun() {
         NOWHERE,
     ];
     let ran = bed.plugin_with(&nowhere(&bed), &words).exits(1);
-    let (restored, left) = match ran.stdout.contains("deployment.apps/b skipped") {
-        true => ("a", "b"),
-        false => ("b", "a"),
+    let (restored, left) = if ran.stdout.contains("deployment.apps/b skipped") {
+        ("a", "b")
+    } else {
+        ("b", "a")
     };
     assert_eq!(
         ran.stdout,
