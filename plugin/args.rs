@@ -7,6 +7,7 @@ use crate::config::ConfigArgs;
 use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
+use crate::rollouts::RolloutArgs;
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
 use crate::verify::VerifyArgs;
@@ -349,6 +350,8 @@ pub(crate) struct CloneArgs {
     #[arg(short, long, conflicts_with = "yes")]
     pub(crate) interactive: bool,
     #[command(flatten)]
+    pub(crate) rollouts: RolloutArgs,
+    #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -360,6 +363,8 @@ Examples:
   kubectl image-cloner clone deploy/nginx --to registry.corp/mirror
   # a whole namespace: shows the plan and asks
   kubectl image-cloner clone ns/prod --to registry.corp/mirror
+  # everything, five workloads at a time, each image pulled by a node first
+  kubectl image-cloner clone -A --to registry.corp/mirror --batch 5 --canary
   # what would happen to everything
   kubectl image-cloner clone -A --to registry.corp/mirror --dry-run
   # choose from lists
@@ -419,14 +424,12 @@ pub(crate) struct Running {
         long,
         num_args = 0..=1,
         require_equals = true,
-        default_value = "false",
         default_missing_value = "true",
         hide_possible_values = true,
-        hide_default_value = true,
         value_name = "true|false",
         action = clap::ArgAction::Set
     )]
-    pub(crate) wait: bool,
+    pub(crate) wait: Option<bool>,
     /// How long to wait for each workload
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     pub(crate) timeout: Duration,
@@ -444,10 +447,18 @@ pub(crate) struct Running {
     pub(crate) report: Option<PathBuf>,
 }
 
+impl Running {
+    /// How long rollouts are waited for, where that was asked for.
+    pub(crate) fn awaited(&self) -> Option<Duration> {
+        self.wait.unwrap_or(false).then_some(self.timeout)
+    }
+}
+
 const RESTORE_EXAMPLES: &str = "\
 Examples:
   kubectl image-cloner restore deploy/nginx
-  # what one run did, as its summary says
+  # what the last run did in a namespace, or one run, as its summary says
+  kubectl image-cloner restore --last -n prod
   kubectl image-cloner restore --run a7f3c1 -n prod
   # look first
   kubectl image-cloner restore ns/prod --dry-run";
@@ -458,8 +469,14 @@ pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
     /// Undo only what this run did
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "last")]
     pub(crate) run: Option<String>,
+    /// Undo only what the last run did
+    #[arg(long)]
+    pub(crate) last: bool,
+    /// Restore images also where their registry does not have them now
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]

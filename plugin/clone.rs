@@ -2,7 +2,7 @@
 
 use crate::args::{CloneArgs, DryRun, Output, Owned};
 use crate::clone_files::only_with_files;
-use crate::ending::{Ending, Report, run_id};
+use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive;
 use crate::progress::Progress;
 use crate::settings::{Settings, Target, log_in};
@@ -161,6 +161,7 @@ impl Job<'_> {
         review: bool,
     ) -> Result<Ready, Stopped> {
         let id = run_id()?;
+        let rollouts = self.args.rollouts.settle(&self.args.running, review)?;
         let mut policy = self.policy(&id);
         let mut plan = plan::clone(&observed, &policy)?;
         self.tell_of_old_credentials(&plan, &observed, &keyrings)
@@ -198,6 +199,12 @@ impl Job<'_> {
             terms: CloneTerms {
                 policy,
                 pull_secret,
+                rollouts,
+                canary: self
+                    .args
+                    .rollouts
+                    .canary
+                    .then_some(self.args.running.timeout),
             },
             images,
             reviewed: review,
@@ -222,6 +229,7 @@ impl Job<'_> {
             .cloned();
         Policy {
             run: run.to_owned(),
+            time: Some(now()),
             target: self.target.registry.clone(),
             skip_namespaces: skipped
                 .chain(self.settings.environment.list("SKIP_NAMESPACES"))
@@ -235,7 +243,7 @@ impl Job<'_> {
 
     fn options(&self) -> Options {
         Options {
-            wait: self.args.running.wait.then_some(self.args.running.timeout),
+            wait: self.args.running.awaited(),
             dry_run: self.args.running.dry_run.into(),
             platforms: self.platforms.clone(),
             extras: self.args.copying.extras(),

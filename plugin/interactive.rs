@@ -211,7 +211,7 @@ pub(crate) fn check_can_ask(terminal: &Terminal, asks_nobody: bool) -> Result<()
 }
 
 /// Esc, Ctrl-C and a terminal that went away all mean: leave everything as it is.
-fn answer<T>(said: dialoguer::Result<Option<T>>) -> Result<T, Stopped> {
+pub(crate) fn answer<T>(said: dialoguer::Result<Option<T>>) -> Result<T, Stopped> {
     match said {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) | Err(_) => {
@@ -222,7 +222,7 @@ fn answer<T>(said: dialoguer::Result<Option<T>>) -> Result<T, Stopped> {
     }
 }
 
-fn theme() -> Box<dyn Theme> {
+pub(crate) fn theme() -> Box<dyn Theme> {
     if console::colors_enabled_stderr() {
         Box::new(ColorfulTheme::default())
     } else {

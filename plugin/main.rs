@@ -17,6 +17,7 @@ mod login;
 mod man;
 mod progress;
 mod restore;
+mod rollouts;
 mod settings;
 mod status;
 mod stop;

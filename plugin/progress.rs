@@ -185,6 +185,7 @@ impl Observer for Progress {
                 self.terminal
                     .say(&format!("waiting for {id} in {}", id.namespace));
             }
+            (Event::Said(text), _) => self.print(|terminal| terminal.note(text)),
             (Event::Carried(..), None) => {}
         }
     }

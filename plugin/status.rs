@@ -231,6 +231,7 @@ fn policy(settings: &Settings, target: &Target) -> Policy {
     let config = &settings.config;
     let skipped = config.skip_namespaces.iter().cloned();
     Policy {
+        time: None,
         run: String::new(),
         target: target.registry.clone(),
         skip_namespaces: skipped

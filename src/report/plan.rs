@@ -237,6 +237,8 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
             Decision::Unchanged => Some(("unchanged", "already cloned")),
             Decision::Skip(reason) => Some(("skipped", kind_of(reason))),
         });
+    let owned = plan.workloads.iter();
+    let owned = owned.filter(|one| one.is_left_to_its_owner()).count();
     let mut last = "";
     for ((head, reason), count) in tally(rest) {
         rows.push((
@@ -246,15 +248,23 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
         ));
         last = head;
     }
+    if owned > 0 {
+        let way =
+            "clone -f DIR -w changes the manifests of what is owned; --owned live repoints it";
+        rows.push(("next", None, way.to_owned()));
+    }
     rows
 }
 
 /// A reason without the name in it, so that like ones are counted together.
 fn kind_of(reason: &str) -> &str {
-    match reason.strip_prefix("controlled by ") {
-        Some(_) => reason.split('/').next().unwrap_or(reason),
-        None => reason,
+    if reason.starts_with("controlled by ") {
+        return reason.split('/').next().unwrap_or(reason);
     }
+    if reason.starts_with("would be reverted by ") {
+        return reason.split(" (").next().unwrap_or(reason);
+    }
+    reason
 }
 
 fn needs_secret(planned: &Planned) -> bool {

@@ -11,6 +11,7 @@
 
 mod architecture;
 mod bed;
+mod canary;
 mod clone;
 mod cluster_api;
 mod cluster_wire;
@@ -25,6 +26,7 @@ mod platforms;
 mod reach;
 mod refusals;
 mod restore;
+mod rollouts;
 mod round_trip;
 mod settings;
 mod sources;

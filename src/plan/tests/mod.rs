@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 fn policy() -> Policy {
     Policy {
         run: "a7f3".to_owned(),
+        time: None,
         target: TargetRegistry::parse("localhost:5000", Layout::Mirror).unwrap(),
         skip_namespaces: BTreeSet::from(["lab".to_owned()]),
         protect: BTreeSet::from(["infra/registry".to_owned()]),
