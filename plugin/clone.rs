@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::waits::Waits;
 use image_cloner::cluster::{Cluster, PULL_SECRET};
 use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
@@ -56,6 +57,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
         None if choose => interactive::target(&settings, &args.copying, &cluster).await?,
         None => return Err(Settings::no_target()),
     };
+    Waits::of_lookups(terminal, &target.registries);
     let platforms = settings.platforms(&args.copying, Some(&cluster)).await?;
     let observation = cluster.observe(&selection, &target.registry).await?;
     for note in &observation.notes {
@@ -177,6 +179,9 @@ impl Job<'_> {
             if real && !self.confirmed(&plan, &survey)? {
                 return Err(Stopped::cancelled());
             }
+        } else {
+            let survey = images.outlook(&plan.copies).await;
+            self.terminal.notes(&report::shortages(&survey));
         }
         Ok(Ready {
             cluster: self.cluster,

@@ -7,6 +7,7 @@ mod candidates;
 mod clone;
 mod completion;
 mod config;
+mod connection;
 mod copy;
 mod ending;
 mod interactive;
@@ -15,8 +16,11 @@ mod man;
 mod progress;
 mod restore;
 mod settings;
+mod status;
 mod stop;
 mod terminal;
+mod verify;
+mod waits;
 
 use args::{Cli, Verb};
 use std::process::ExitCode;
@@ -29,8 +33,12 @@ fn main() -> ExitCode {
     completion::answer();
     let cli = Cli::read();
     log_to_stderr();
-    let runtime =
-        tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // names are looked up on threads of their own, and each brings memory of its own along
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .expect("the system gives threads to a new process");
     let terminal = Terminal::detect();
     let ended = runtime.block_on(async {
         terminal.watch_interrupts();
@@ -38,6 +46,8 @@ fn main() -> ExitCode {
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,
+            Verb::Status(args) => status::run(args, &terminal).await,
+            Verb::Verify(args) => verify::run(args, &terminal).await,
             Verb::Login(args) => login::log_in(args, &terminal).await,
             Verb::Logout(args) => login::log_out(args, &terminal).await,
             Verb::Config(args) => config::run(args, &terminal),

@@ -53,9 +53,22 @@ impl Settings {
             .or_else(|| contexts.get(context?)?.registry.as_deref())
     }
 
+    /// The target registry, logged in to.
+    pub(crate) async fn target(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<Target>, Stopped> {
+        let target = self.find_target(copying, cluster).await?;
+        if let Some(target) = &target {
+            target.log_in().await?;
+        }
+        Ok(target)
+    }
+
     /// The target registry and the way there: what is named, else what the cluster publishes, else the
     /// file's general one; none when nobody names one.
-    pub(crate) async fn target(
+    pub(crate) async fn find_target(
         &self,
         copying: &Copying,
         cluster: Option<&Cluster>,
@@ -94,7 +107,6 @@ impl Settings {
         let registries = Arc::new(Registries::new(&hosts)?);
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
-        log_in(&registries, &registry, &credentials, "push").await?;
         let concurrency = self.concurrency(copying.concurrency)?;
         Ok(Some(Target {
             registry,
@@ -173,6 +185,11 @@ impl Settings {
 }
 
 impl Target {
+    /// Makes sure that it takes the credentials, before anything is changed.
+    pub(crate) async fn log_in(&self) -> Result<(), Stopped> {
+        log_in(&self.registries, &self.registry, &self.credentials, "push").await
+    }
+
     /// Who pushes, as people are told.
     pub(crate) fn user(&self) -> Option<&str> {
         self.credentials.user()

@@ -11,8 +11,9 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use clone::clone;
+pub use clone::{clone, left, skipped};
 pub use restore::restore;
+pub use slots::is_placeholder;
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;

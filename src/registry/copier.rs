@@ -3,12 +3,14 @@
 //! Decides nothing; carries what the engine tells to an observer.
 
 use super::Error;
-use super::copy::Engine;
+use super::copy::{Engine, Place};
 use super::ends::{Source, Target};
+use super::flights::Flights;
+use super::referrers::{self, Referrers};
 use super::transport::Event;
 use crate::reference::Digest;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 /// What a copy came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Copied {
     /// Layers that were left where they are, as far as was looked: those of an image whose tag was believed
     /// are not known.
     pub foreign_left: usize,
+    /// What became of its signatures, attestations and SBOMs, where those were asked for.
+    pub referrers: Option<Referrers>,
 }
 
 /// What a copy takes along besides what every image consists of.
@@ -31,6 +35,8 @@ pub struct Copied {
 pub struct Extras {
     /// What becomes of foreign layers.
     pub foreign_layers: ForeignLayers,
+    /// Whether signatures, attestations and SBOMs that refer to an image come with it.
+    pub referrers: bool,
 }
 
 /// What becomes of layers whose owner lets nobody else give them out (Windows base images have them).
@@ -52,6 +58,7 @@ impl Copied {
             bytes: 0,
             kept: None,
             foreign_left: 0,
+            referrers: None,
         }
     }
 }
@@ -70,6 +77,8 @@ pub trait Progress: Send + Sync {
 #[derive(Debug)]
 pub struct Copier {
     engine: Engine,
+    /// Manifests whose referrers are on their way.
+    subjects: Flights<Place>,
 }
 
 impl Copier {
@@ -80,6 +89,7 @@ impl Copier {
     pub fn new(concurrency: usize) -> Self {
         Self {
             engine: Engine::new(concurrency),
+            subjects: Flights::default(),
         }
     }
 
@@ -102,24 +112,41 @@ impl Copier {
         verify: bool,
         progress: &dyn Progress,
     ) -> Result<Copied, Error> {
-        let (told, mut events) = mpsc::unbounded_channel();
-        let relay = |event| match event {
-            Event::Expected(bytes) => progress.expected(bytes),
-            Event::Carried(bytes) => progress.carried(bytes),
-            Event::Waiting(why, pause) => progress.waiting(&why, pause),
-        };
-        let work = self.engine.copy(source, target, verify, &told);
-        tokio::pin!(work);
-        let copied = loop {
-            tokio::select! {
-                biased;
-                Some(event) = events.recv() => relay(event),
-                copied = &mut work => break copied,
+        let (told, events) = mpsc::unbounded_channel();
+        let work = async {
+            let mut copied = self.engine.copy(source, target, verify, &told).await?;
+            if self.engine.extras.referrers {
+                let ends = (source, target);
+                let found = referrers::copy(&self.engine, &self.subjects, ends, &told).await;
+                copied.referrers = Some(found);
             }
+            Ok(copied)
         };
-        while let Ok(event) = events.try_recv() {
-            relay(event);
-        }
-        Ok(copied?)
+        relayed(work, events, progress).await
     }
+}
+
+/// Does this work, and tells of its events as they come.
+pub(super) async fn relayed<T>(
+    work: impl Future<Output = T>,
+    mut events: UnboundedReceiver<Event>,
+    progress: &dyn Progress,
+) -> T {
+    let relay = |event| match event {
+        Event::Expected(bytes) => progress.expected(bytes),
+        Event::Carried(bytes) => progress.carried(bytes),
+        Event::Waiting(why, pause) => progress.waiting(&why, pause),
+    };
+    tokio::pin!(work);
+    let done = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => relay(event),
+            done = &mut work => break done,
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        relay(event);
+    }
+    done
 }

@@ -27,16 +27,24 @@ mod host;
 mod manifest;
 mod narrow;
 mod place;
+mod prove;
 mod proxy;
+mod quota;
+mod recall;
+mod referrers;
 mod refusal;
 mod retry;
 mod session;
 mod token;
 mod transport;
 mod upload;
+mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use prove::Prover;
+pub use quota::Quota;
+pub use referrers::Referrers;
 
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
@@ -51,6 +59,7 @@ use refusal::Refusal;
 use reqwest::Method;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use transport::{Access, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
@@ -145,6 +154,12 @@ impl Registries {
         Ok(registries)
     }
 
+    /// Tells somebody of waits while images are looked up: why, and for how long. A copy tells its own
+    /// [`Progress`]. Must be quick; of several only the first is told.
+    pub fn on_wait(&self, told: impl Fn(&str, Duration) + Send + Sync + 'static) {
+        self.shared.waits.listen(told);
+    }
+
     /// The image behind a reference, read with the first of the credentials that can: one HEAD for each
     /// that is tried.
     ///
@@ -156,6 +171,18 @@ impl Registries {
         credentials: &[Credentials],
     ) -> Result<Source, Error> {
         Ok(ends::find_source(self, reference, credentials).await?)
+    }
+
+    /// The same, of an image that may not be there: none then, and no further question.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub async fn seek(
+        &self,
+        reference: &Reference,
+        credentials: &[Credentials],
+    ) -> Result<Option<Source>, Error> {
+        Ok(ends::seek_source(self, reference, credentials).await?)
     }
 
     /// The place of a copy, and what is there now: one HEAD.
@@ -204,6 +231,11 @@ impl Registries {
         let seen = sizes.seen.into_inner();
         let seen = seen.unwrap_or_else(PoisonError::into_inner);
         Ok(seen.values().sum())
+    }
+
+    /// What this source's registry still lets its reader read, as far as it has said so.
+    pub fn quota(&self, source: &Source) -> Option<Quota> {
+        source.repository.quota()
     }
 
     /// The digests that an index names as its platforms'; none for an image that is no index.
@@ -400,7 +432,7 @@ impl Sizes {
                     .collect()
             };
             try_join_all(children.into_iter().map(|child| async move {
-                let child = repository.get_manifest(child.as_str()).await?;
+                let child = repository.recall_manifest(child).await?;
                 self.add(repository, &child, depth + 1).await
             }))
             .await?;

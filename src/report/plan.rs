@@ -1,5 +1,6 @@
 //! The plan as a screen, before the confirmation.
 
+use super::quota;
 use super::text::{bytes, count, rows, shorten, wrap};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
@@ -206,6 +207,8 @@ fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
             None => {}
         }
     }
+    let limits = quota::lines(survey).into_iter();
+    rows.extend(limits.map(|line| ("rate limit", None, line)));
     let needing: Vec<_> = plan
         .workloads
         .iter()

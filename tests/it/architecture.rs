@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "spelling",
     "reference",
     "platform",
@@ -14,6 +14,7 @@ const ORDER: [&str; 16] = [
     "plan",
     "patch",
     "outcome",
+    "status",
     "manifest",
     "config",
     "credentials",
@@ -25,7 +26,7 @@ const ORDER: [&str; 16] = [
 ];
 
 /// The modules that do no I/O, read no clock and know no client.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "spelling",
     "reference",
     "platform",
@@ -34,6 +35,7 @@ const PURE: [&str; 11] = [
     "plan",
     "patch",
     "outcome",
+    "status",
     "manifest",
     "report",
     "install",
