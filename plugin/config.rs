@@ -269,7 +269,7 @@ fn set(
     terminal: &Terminal,
 ) -> Result<u8, Stopped> {
     let place = args.place.place();
-    if args.pairs.len() % 2 != 0 {
+    if !args.pairs.len().is_multiple_of(2) {
         // without its text: it may be a value
         let what = format!("{} words are no pairs of KEY VALUE", args.pairs.len());
         return Err(Stopped::wrong(
@@ -337,9 +337,11 @@ fn unset(args: UnsetArgs, mut file: ConfigFile, terminal: &Terminal) -> Result<u
 
 /// Why the new file would not load.
 fn refused(reason: String) -> Stopped {
-    let failure = Failure::new(reason.clone());
-    Stopped::wrong(match reason.contains("beside it") {
-        true => failure.hint("name both in one command: KEY VALUE KEY VALUE"),
-        false => failure,
+    let needs_more = reason.contains("beside it");
+    let failure = Failure::new(reason);
+    Stopped::wrong(if needs_more {
+        failure.hint("name both in one command: KEY VALUE KEY VALUE")
+    } else {
+        failure
     })
 }

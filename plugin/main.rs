@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             Verb::Login(args) => login::log_in(args, &terminal).await,
             Verb::Logout(args) => login::log_out(args, &terminal).await,
             Verb::Config(args) => config::run(args, &terminal),
-            Verb::Completion(args) => completion::run(args, &terminal),
+            Verb::Completion(args) => completion::run(&args, &terminal),
             Verb::Man(args) => man::run(&args, &terminal),
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));

@@ -219,10 +219,7 @@ impl Writer<'_> {
             return Ok((last.value.end..last.value.end, entry));
         }
         let end = self.line_end(last.value.end);
-        Ok((
-            end..end,
-            self.below(&self.indent(first.start)?, path, value),
-        ))
+        Ok((end..end, self.below(self.indent(first.start)?, path, value)))
     }
 
     /// A value among the entries of a mapping, spread over lines where they are.
@@ -279,10 +276,8 @@ impl Writer<'_> {
             Notation::Yaml => {
                 let lines = self.below("", path, value);
                 let lines = lines.trim_start_matches(['\r', '\n']);
-                let start = match self.text.ends_with('\n') || self.text.is_empty() {
-                    true => "",
-                    false => self.newline(),
-                };
+                let complete = self.text.ends_with('\n') || self.text.is_empty();
+                let start = if complete { "" } else { self.newline() };
                 format!("{start}{lines}{}", self.newline())
             }
         }
@@ -293,9 +288,9 @@ impl Writer<'_> {
         let mut lines = String::new();
         let mut indent = indent.to_owned();
         for (at, key) in path.iter().enumerate() {
-            lines += &format!("{}{indent}{}:", self.newline(), self.key(key));
+            lines.extend([self.newline(), &indent, &self.key(key), ":"]);
             if at + 1 == path.len() {
-                lines += &format!(" {}", self.inline(value));
+                lines.extend([" ", &self.inline(value)]);
             }
             indent += "  ";
         }
