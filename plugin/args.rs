@@ -1,12 +1,15 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
 use crate::candidates;
+use crate::clone_files::FileArgs;
 use crate::completion::CompletionArgs;
 use crate::config::ConfigArgs;
 pub(crate) use crate::connection::Connection;
+use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
 use crate::status::StatusArgs;
+use crate::sync_credentials::SyncArgs;
 use crate::verify::VerifyArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::error::ErrorKind;
@@ -86,6 +89,10 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Check that the copies in use are complete
     Verify(VerifyArgs),
+    /// Bring the pull secrets in the cluster up to date
+    SyncCredentials(SyncArgs),
+    /// Look for what keeps images from being cloned and pulled
+    Doctor(DoctorArgs),
     /// Log in to a registry
     Login(LoginArgs),
     /// Forget a registry's login
@@ -109,6 +116,8 @@ impl Verb {
             Self::Restore(args) => Some(&mut args.connection),
             Self::Status(args) => Some(&mut args.connection),
             Self::Verify(args) => Some(&mut args.connection),
+            Self::SyncCredentials(args) => Some(&mut args.connection),
+            Self::Doctor(args) => Some(&mut args.connection),
             Self::Config(args) => args.connection(),
             Self::Copy(_)
             | Self::Login(_)
@@ -218,11 +227,19 @@ impl From<ForeignLayers> for registry::ForeignLayers {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = CLONE_EXAMPLES)]
+#[command(
+    after_help = CLONE_EXAMPLES,
+    mut_arg("output", |output| output
+        .value_name("wide|json|yaml|name")
+        .help("Print the changed objects or their names; wide shows all of the plan. With -f: \
+               refs, kustomize or patch"))
+)]
 #[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
 pub(crate) struct CloneArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
     #[command(flatten)]
     pub(crate) copying: Copying,
     /// Leave these namespaces alone; may be repeated
@@ -264,7 +281,12 @@ Examples:
   # what would happen to everything
   kubectl image-cloner clone -A --to registry.corp/mirror --dry-run
   # choose from lists
-  kubectl image-cloner clone";
+  kubectl image-cloner clone
+  # manifests, as they are written but for their images
+  kubectl kustomize prod | kubectl image-cloner clone -f - | kubectl apply -f -
+  kubectl image-cloner clone -f manifests/ -R -w --to registry.corp/mirror
+  # what a kustomization.yaml needs
+  kubectl kustomize prod | kubectl image-cloner clone -f - -o kustomize";
 
 const COPY_EXAMPLES: &str = "\
 Examples:
@@ -411,6 +433,12 @@ pub(crate) enum Output {
     Yaml,
     // Only TYPE/NAME
     Name,
+    // The images of manifests and their copies' names
+    Refs,
+    // What a kustomization.yaml needs
+    Kustomize,
+    // Strategic merge patches
+    Patch,
 }
 
 /// `30s`, `5m`, `1h30m`; a bare number is seconds.

@@ -41,15 +41,15 @@ pub(crate) fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
             matching(current, names.filter(|name| !typed.words.contains(name)))
         }
         _ => {
-            let is_type =
-                |word: &&str| Selection::parse(&[format!("{word}/x")], false, None).is_ok();
-            let typed_out = Some(current)
-                .filter(|word| !word.is_empty())
-                .filter(is_type);
-            let others = TYPES.into_iter().filter(|known| Some(*known) != typed_out);
-            let types = typed_out.into_iter().chain(others);
-            let types = types.map(|word| format!("{word}/"));
-            matching(current, types.chain(["all".to_owned()]))
+            let short = Some(current).filter(|word| !word.is_empty());
+            let short =
+                short.filter(|word| Selection::parse(&[format!("{word}/x")], false, None).is_ok());
+            let others = TYPES.into_iter().filter(|known| Some(*known) != short);
+            let all = short
+                .into_iter()
+                .chain(others)
+                .map(|word| format!("{word}/"));
+            matching(current, all.chain(["all".to_owned()]))
         }
     }
 }

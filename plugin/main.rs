@@ -5,11 +5,14 @@
 mod args;
 mod candidates;
 mod clone;
+mod clone_files;
 mod completion;
 mod config;
 mod connection;
 mod copy;
+mod doctor;
 mod ending;
+mod files;
 mod interactive;
 mod login;
 mod man;
@@ -18,6 +21,7 @@ mod restore;
 mod settings;
 mod status;
 mod stop;
+mod sync_credentials;
 mod terminal;
 mod verify;
 mod waits;
@@ -43,11 +47,16 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         terminal.watch_interrupts();
         match cli.verb {
+            Verb::Clone(args) if !args.files.filename.is_empty() => {
+                clone_files::run(args, &terminal).await
+            }
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,
             Verb::Status(args) => status::run(args, &terminal).await,
             Verb::Verify(args) => verify::run(args, &terminal).await,
+            Verb::SyncCredentials(args) => sync_credentials::run(args, &terminal).await,
+            Verb::Doctor(args) => doctor::run(args, &terminal).await,
             Verb::Login(args) => login::log_in(args, &terminal).await,
             Verb::Logout(args) => login::log_out(args, &terminal).await,
             Verb::Config(args) => config::run(args, &terminal),

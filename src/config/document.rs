@@ -276,8 +276,11 @@ impl Writer<'_> {
             Notation::Yaml => {
                 let lines = self.below("", path, value);
                 let lines = lines.trim_start_matches(['\r', '\n']);
-                let complete = self.text.ends_with('\n') || self.text.is_empty();
-                let start = if complete { "" } else { self.newline() };
+                let start = if self.text.ends_with('\n') || self.text.is_empty() {
+                    ""
+                } else {
+                    self.newline()
+                };
                 format!("{start}{lines}{}", self.newline())
             }
         }
