@@ -8,6 +8,7 @@ mod clone;
 mod clone_files;
 mod completion;
 mod config;
+mod connection;
 mod copy;
 mod doctor;
 mod ending;
