@@ -1,6 +1,7 @@
 //! `restore`: give workloads back the images they had before.
 
 use crate::args::{DryRun, RestoreArgs};
+use crate::clone_files::only_with_files;
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
@@ -13,6 +14,7 @@ use image_cloner::plan::{self, Decision, Plan, Planned};
 use image_cloner::report;
 
 pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    only_with_files(args.running.output)?;
     let selection = selection(&args)?;
     let review = selection.is_broad() && !args.running.yes && args.running.dry_run == DryRun::None;
     interactive::check_can_ask(terminal, !review)?;

@@ -12,6 +12,7 @@
 //! | [`platform`] | which platforms are meant; an index narrowed to them | yes |
 //! | [`target`] | the name of a copy: the one naming rule | yes |
 //! | [`workload`] | where each kind keeps its pod template, and who owns it | yes |
+//! | [`manifest`] | where images stand in the text of files; rewriting them there | yes |
 //! | [`plan`] | workloads and policy → copies, repoints, skips; restore likewise | yes |
 //! | [`patch`] | a repoint → the patch body | yes |
 //! | [`outcome`] | what became of each image and each workload, as values | yes |
@@ -22,6 +23,7 @@
 //! | [`registry`] | talking to registries; the copy engine | no |
 //! | [`cluster`] | talking to the API server: list, get, patch, apply, rollout state | no |
 //! | [`execute`] | the order in which a plan is carried out | no |
+//! | [`doctor`] | whether what all this needs is there, and how it is mended | no |
 //!
 //! A pure module does no I/O, reads no clock and knows no Kubernetes client. A test reads the sources
 //! and fails when a pure module imports one that is not, or an earlier stage a later one.
@@ -43,7 +45,9 @@
 pub mod cluster;
 pub mod config;
 pub mod credentials;
+pub mod doctor;
 pub mod execute;
+pub mod manifest;
 pub mod outcome;
 pub mod patch;
 pub mod plan;
@@ -51,6 +55,7 @@ pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod report;
+mod spelling;
 pub mod status;
 pub mod target;
 pub mod workload;

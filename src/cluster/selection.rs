@@ -3,6 +3,7 @@
 //! Decides which forms may stand together, as kubectl does. Never asks the API server: that a name is
 //! there, and that a selector is well formed, is learnt when the selection is observed.
 
+use crate::spelling;
 use crate::workload::{Kind, WorkloadId};
 
 /// A parsed selection: what to look for, and where.
@@ -211,8 +212,19 @@ fn resolve(word: &str) -> Result<Type, SelectionError> {
             message: format!(
                 "the server doesn't have a resource type {word:?} with a pod template"
             ),
-            hint: Some("known: deploy, sts, ds, cj, job, rs, po, ns, all".to_owned()),
+            hint: Some(match meant(word) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => "known: deploy, sts, ds, cj, job, rs, po, ns, all".to_owned(),
+            }),
         })
+}
+
+/// The type that was probably meant.
+fn meant(word: &str) -> Option<String> {
+    let words: Vec<String> = Kind::words().collect();
+    let known = words.iter().map(String::as_str);
+    let known = known.chain(["all", "ns", "namespace", "namespaces"]);
+    spelling::nearest(word, known).map(str::to_owned)
 }
 
 fn check_flags(items: &[Item], all_namespaces: bool, labels: bool) -> Result<(), SelectionError> {
@@ -341,6 +353,20 @@ mod tests {
         check("all", false, None, "everything", true);
         check("", true, None, "everything", true);
         check("", false, Some("app=web"), "everything", true);
+    }
+
+    #[test]
+    fn a_slip_in_a_type_is_answered_with_the_right_one() {
+        let hint = |word: &str| {
+            let error = Selection::parse(&[word.to_owned()], false, None).unwrap_err();
+            error.hint.unwrap()
+        };
+        assert_eq!(hint("deployent/web"), "did you mean deployment?");
+        assert_eq!(hint("deploymnets"), "did you mean deployments?");
+        assert_eq!(hint("StatfulSet/db"), "did you mean statefulset?");
+        assert_eq!(hint("namspace/prod"), "did you mean namespace?");
+        assert_eq!(hint("deploi/web"), "did you mean deploy?");
+        assert!(hint("service/web").starts_with("known: deploy, "));
     }
 
     #[test]

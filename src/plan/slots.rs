@@ -4,7 +4,7 @@ use super::copies::Wanted;
 use super::{Observed, SlotChange};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
-use crate::workload::{Slot, SlotList, Workload};
+use crate::workload::{Record, Slot, SlotList};
 
 /// The text that injectors put in place of an image and replace when the pod is made.
 const INJECTED: &str = "auto";
@@ -38,18 +38,77 @@ pub(super) fn wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) ->
 }
 
 fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result<Wish, String> {
+    let workload = &observed.workload;
     if slot.image.is_empty() {
         return Err("the template names no image".to_owned());
     }
     if slot.image == INJECTED {
         return Err("the image is injected when the pod is made".to_owned());
     }
-    let source = parse(&slot.image)?;
-    if target.holds(&source) {
+    let Some(source) = outside(slot, target)? else {
         return Ok(Wish::Keep);
+    };
+    if let Some(reason) = unchangeable(slot) {
+        return Err(reason.to_owned());
     }
-    unchangeable(&observed.workload, slot).map_or(Ok(()), Err)?;
-    let original = recorded_original(&observed.workload, slot);
+    if slot.key.list == SlotList::ImageVolumes && workload.id.kind.is_pod() {
+        return Err("volumes of a pod cannot be changed".to_owned());
+    }
+    let named = name(source, slot, workload.record.as_ref(), target)?;
+    let running = match named.source.digest() {
+        Some(_) => None,
+        None => observed.running.get(&slot.key).cloned(),
+    };
+    Ok(Wish::Change(Box::new(Change {
+        slot: SlotChange {
+            slot: slot.key.clone(),
+            from: slot.image.clone(),
+            to: named.copy.to_string(),
+        },
+        original: named.original,
+        wanted: Wanted {
+            origin: named.origin,
+            source: named.source,
+            target: named.copy,
+            running: running.unwrap_or_default(),
+        },
+    })))
+}
+
+/// The image of a slot; none where it is in the target already.
+pub(super) fn outside(slot: &Slot, target: &TargetRegistry) -> Result<Option<Reference>, String> {
+    let source = parse(&slot.image)?;
+    Ok((!target.holds(&source)).then_some(source))
+}
+
+/// Why a slot cannot be changed, whatever it is part of.
+pub(super) fn unchangeable(slot: &Slot) -> Option<&'static str> {
+    match slot.key.list {
+        SlotList::EphemeralContainers => Some("ephemeral containers cannot be changed"),
+        _ if slot.never_pulled => Some("never pulled: the node is expected to have it"),
+        _ => None,
+    }
+}
+
+/// A slot's image with the name of its copy.
+pub(super) struct Named {
+    /// What the copy is named after.
+    pub(super) origin: Reference,
+    /// Where its bytes come from.
+    pub(super) source: Reference,
+    pub(super) copy: Reference,
+    /// The text to record.
+    pub(super) original: String,
+}
+
+/// Names the copy of an image that is outside of the target.
+pub(super) fn name(
+    source: Reference,
+    slot: &Slot,
+    record: Option<&Record>,
+    target: &TargetRegistry,
+) -> Result<Named, String> {
+    let original = recorded_original(record, slot);
     let origin = original.map_or_else(|| Ok(source.clone()), parse)?;
     if original.is_some() && target.holds(&origin) {
         // copying back over the original could move its tag
@@ -61,44 +120,21 @@ fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result
     let copy = target
         .name(&origin)
         .map_err(|error| format!("it cannot be named in the target: {}", error.reason))?;
-    let running = match source.digest() {
-        Some(_) => None,
-        None => observed.running.get(&slot.key).cloned(),
-    };
-    Ok(Wish::Change(Box::new(Change {
-        slot: SlotChange {
-            slot: slot.key.clone(),
-            from: slot.image.clone(),
-            to: copy.to_string(),
-        },
+    Ok(Named {
+        origin,
+        source,
+        copy,
         original: original.unwrap_or(&slot.image).to_owned(),
-        wanted: Wanted {
-            origin,
-            source,
-            target: copy,
-            running: running.unwrap_or_default(),
-        },
-    })))
+    })
 }
 
 fn parse(image: &str) -> Result<Reference, String> {
     Reference::parse(image).map_err(|error| format!("not an image reference: {}", error.reason))
 }
 
-/// Why a slot of a workload that can be changed cannot be changed itself.
-fn unchangeable(workload: &Workload, slot: &Slot) -> Option<String> {
-    let reason = match slot.key.list {
-        SlotList::EphemeralContainers => "ephemeral containers cannot be changed",
-        SlotList::ImageVolumes if workload.id.kind.is_pod() => "volumes of a pod cannot be changed",
-        _ if slot.never_pulled => "never pulled: the node is expected to have it",
-        _ => return None,
-    };
-    Some(reason.to_owned())
-}
-
 /// What a slot was before an earlier repoint to another target registry, where it is still as that one
 /// left it.
-fn recorded_original<'a>(workload: &'a Workload, slot: &Slot) -> Option<&'a str> {
-    let recorded = workload.record.as_ref()?.slots.get(&slot.key.to_string())?;
+fn recorded_original<'a>(record: Option<&'a Record>, slot: &Slot) -> Option<&'a str> {
+    let recorded = record?.slots.get(&slot.key.to_string())?;
     (recorded.target == slot.image).then_some(recorded.original.as_str())
 }

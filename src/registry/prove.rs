@@ -75,7 +75,7 @@ impl Prover {
         let parts = Mutex::new(Parts::default());
         let repository = &image.repository;
         match image.manifest().await {
-            Ok(manifest) => descend(repository, manifest, &parts, 0).await?,
+            Ok(manifest) => Self::descend(repository, manifest, &parts, 0).await?,
             // a tag's HEAD can be answered from a cache that outlived the manifest
             Err(refusal) if refusal.is_not_found() => {
                 let faults = &mut locked(&parts).faults;
@@ -104,6 +104,41 @@ impl Prover {
                 .chain(faults.into_iter().flatten())
                 .collect(),
         })
+    }
+
+    /// Notes what a manifest refers to, and what those below it do.
+    fn descend<'a>(
+        repository: &'a Repository,
+        manifest: &'a Manifest,
+        parts: &'a Mutex<Parts>,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<()>> {
+        async move {
+            manifest::check_depth(&manifest.digest, depth)?;
+            let children: Vec<&Digest> = {
+                let mut parts = locked(parts);
+                let size = manifest.bytes.len() as u64;
+                parts.manifests.insert(manifest.digest.clone(), size);
+                for blob in &manifest.blobs {
+                    parts.blobs.insert(blob.digest.clone(), blob.clone());
+                }
+                let children = manifest.children.iter().map(|child| &child.digest);
+                children
+                    .filter(|child| !parts.manifests.contains_key(child))
+                    .collect()
+            };
+            try_join_all(children.into_iter().map(|child| async move {
+                let Some(read) = repository.find_manifest(child.as_str()).await? else {
+                    let faults = &mut locked(parts).faults;
+                    faults.insert(child.clone(), Fault::ManifestMissing);
+                    return Ok(());
+                };
+                Self::descend(repository, &read, parts, depth + 1).await
+            }))
+            .await?;
+            Ok(())
+        }
+        .boxed()
     }
 
     /// What is wrong with a blob in this repository, if anything.
@@ -150,41 +185,6 @@ impl Prover {
             Err(refusal) => Err(refusal),
         }
     }
-}
-
-/// Notes what a manifest refers to, and what those below it do.
-fn descend<'a>(
-    repository: &'a Repository,
-    manifest: &'a Manifest,
-    parts: &'a Mutex<Parts>,
-    depth: usize,
-) -> BoxFuture<'a, Result<()>> {
-    async move {
-        manifest::check_depth(&manifest.digest, depth)?;
-        let children: Vec<&Digest> = {
-            let mut parts = locked(parts);
-            let size = manifest.bytes.len() as u64;
-            parts.manifests.insert(manifest.digest.clone(), size);
-            for blob in &manifest.blobs {
-                parts.blobs.insert(blob.digest.clone(), blob.clone());
-            }
-            let children = manifest.children.iter().map(|child| &child.digest);
-            children
-                .filter(|child| !parts.manifests.contains_key(child))
-                .collect()
-        };
-        try_join_all(children.into_iter().map(|child| async move {
-            let Some(read) = repository.find_manifest(child.as_str()).await? else {
-                let faults = &mut locked(parts).faults;
-                faults.insert(child.clone(), Fault::ManifestMissing);
-                return Ok(());
-            };
-            descend(repository, &read, parts, depth + 1).await
-        }))
-        .await?;
-        Ok(())
-    }
-    .boxed()
 }
 
 /// The cell of a key, made when first asked for.

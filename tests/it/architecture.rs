@@ -5,27 +5,30 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 16] = [
+const ORDER: &[&str] = &[
+    "spelling",
     "reference",
     "platform",
     "target",
     "workload",
+    "manifest",
     "plan",
     "patch",
     "outcome",
     "status",
-    "manifest",
     "config",
     "credentials",
     "registry",
     "cluster",
     "execute",
+    "doctor",
     "report",
     "install",
 ];
 
 /// The modules that do no I/O, read no clock and know no client.
-const PURE: [&str; 11] = [
+const PURE: &[&str] = &[
+    "spelling",
     "reference",
     "platform",
     "target",

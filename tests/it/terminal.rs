@@ -3,7 +3,7 @@
 use crate::bed::{Bed, deployment};
 
 use rexpect::session::PtySession;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const TIMEOUT: Option<u64> = Some(60_000);
@@ -12,7 +12,11 @@ const INTERRUPT: &str = "\u{3}";
 
 /// Starts the plugin on a terminal of its own, without colours.
 fn on_terminal(bed: &Bed, args: &[&str]) -> PtySession {
-    let mut command = bed.plugin_command(args);
+    on_terminal_with(bed.plugin_command(args))
+}
+
+/// The same with a command that was prepared.
+pub(crate) fn on_terminal_with(mut command: Command) -> PtySession {
     command
         .env("NO_COLOR", "1")
         .env("TERM", "xterm")
@@ -21,14 +25,14 @@ fn on_terminal(bed: &Bed, args: &[&str]) -> PtySession {
 }
 
 /// Presses keys, once the question is drawn and the terminal listens.
-fn press(session: &mut PtySession, keys: &str) {
+pub(crate) fn press(session: &mut PtySession, keys: &str) {
     std::thread::sleep(Duration::from_millis(300));
     session.send(keys).expect("the terminal takes keys");
     session.flush().expect("the terminal takes keys");
 }
 
 /// Waits for the end; gives the exit code.
-fn exit_code(session: &PtySession) -> i32 {
+pub(crate) fn exit_code(session: &PtySession) -> i32 {
     let ended = format!("{:?}", session.process().wait().expect("the plugin ends"));
     let code = ended
         .rsplit_once(", ")
