@@ -1,7 +1,9 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
 use crate::clone_files::FileArgs;
+use crate::doctor::DoctorArgs;
 use crate::status::StatusArgs;
+use crate::sync_credentials::SyncArgs;
 use crate::verify::VerifyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
@@ -49,6 +51,10 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Check that the copies in use are complete
     Verify(VerifyArgs),
+    /// Bring the pull secrets in the cluster up to date
+    SyncCredentials(SyncArgs),
+    /// Look for what keeps images from being cloned and pulled
+    Doctor(DoctorArgs),
     /// Show the version
     Version,
 }

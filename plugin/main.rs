@@ -6,6 +6,7 @@ mod args;
 mod clone;
 mod clone_files;
 mod copy;
+mod doctor;
 mod ending;
 mod files;
 mod interactive;
@@ -14,6 +15,7 @@ mod restore;
 mod settings;
 mod status;
 mod stop;
+mod sync_credentials;
 mod terminal;
 mod verify;
 mod waits;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
             Verb::Restore(args) => restore::run(args, &terminal).await,
             Verb::Status(args) => status::run(args, &terminal).await,
             Verb::Verify(args) => verify::run(args, &terminal).await,
+            Verb::SyncCredentials(args) => sync_credentials::run(args, &terminal).await,
+            Verb::Doctor(args) => doctor::run(args, &terminal).await,
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
                 Ok(0)

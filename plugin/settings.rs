@@ -22,6 +22,13 @@ pub(crate) struct Settings {
     pub(crate) chain: Chain,
 }
 
+/// The target registry, who named it, and the way there.
+pub(crate) struct Resolved {
+    pub(crate) registry: TargetRegistry,
+    pub(crate) named_by: String,
+    pub(crate) registries: Arc<Registries>,
+}
+
 /// The target registry, the way there, and as whom.
 pub(crate) struct Target {
     pub(crate) registry: TargetRegistry,
@@ -42,15 +49,23 @@ impl Settings {
         })
     }
 
-    /// The target registry by name, without asking a cluster: flag, environment, the context's.
-    pub(crate) fn named_target<'a>(
+    /// The target registry by name and by whom it is named, without asking a cluster: flag, environment, the
+    /// context's.
+    fn named_target<'a>(
         &'a self,
         flag: Option<&'a str>,
         context: Option<&str>,
-    ) -> Option<&'a str> {
+    ) -> Option<(&'a str, String)> {
         let contexts = &self.config.contexts;
-        flag.or_else(|| self.environment.get("REGISTRY"))
-            .or_else(|| contexts.get(context?)?.registry.as_deref())
+        if let Some(name) = flag {
+            return Some((name, "--to".to_owned()));
+        }
+        if let Some(name) = self.environment.get("REGISTRY") {
+            return Some((name, "IMAGE_CLONER_REGISTRY".to_owned()));
+        }
+        let context = context?;
+        let name = contexts.get(context)?.registry.as_deref()?;
+        Some((name, format!("contexts.{context} in config.yaml")))
     }
 
     /// The target registry, logged in to.
@@ -68,17 +83,17 @@ impl Settings {
 
     /// The target registry and the way there: what is named, else what the cluster publishes, else the
     /// file's general one; none when nobody names one.
-    pub(crate) async fn find_target(
+    pub(crate) async fn resolve(
         &self,
         copying: &Copying,
         cluster: Option<&Cluster>,
-    ) -> Result<Option<Target>, Stopped> {
+    ) -> Result<Option<Resolved>, Stopped> {
         let mut hosts = self.config.registries.clone();
         let context = cluster.map(Cluster::context);
-        let mut name = self
+        let mut named = self
             .named_target(copying.to.as_deref(), context)
-            .map(str::to_owned);
-        if name.is_none()
+            .map(|(name, by)| (name.to_owned(), by));
+        if named.is_none()
             && let Some(cluster) = cluster
             && let Some(local) = cluster.local_registry().await?
             && let Some((pull, push)) = local.pull_and_push()
@@ -87,9 +102,12 @@ impl Settings {
             if pull != push {
                 hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
             }
-            name = Some(pull.to_owned());
+            let by = "what the cluster publishes (KEP-1755)".to_owned();
+            named = Some((pull.to_owned(), by));
         }
-        let Some(name) = name.or_else(|| self.config.registry.clone()) else {
+        let general = self.config.registry.clone();
+        let general = general.map(|name| (name, "registry in config.yaml".to_owned()));
+        let Some((name, named_by)) = named.or(general) else {
             return Ok(None);
         };
         let host = TargetRegistry::parse(&name, Layout::default())?;
@@ -104,7 +122,27 @@ impl Settings {
                 .or_default()
                 .endpoint = vec![endpoint.to_owned()];
         }
-        let registries = Arc::new(Registries::new(&hosts)?);
+        Ok(Some(Resolved {
+            registry,
+            named_by,
+            registries: Arc::new(Registries::new(&hosts)?),
+        }))
+    }
+
+    /// The target registry, the way there and as whom.
+    pub(crate) async fn find_target(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<Target>, Stopped> {
+        let Some(resolved) = self.resolve(copying, cluster).await? else {
+            return Ok(None);
+        };
+        let Resolved {
+            registry,
+            registries,
+            ..
+        } = resolved;
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
         let concurrency = self.concurrency(copying.concurrency)?;
@@ -114,22 +152,6 @@ impl Settings {
             credentials,
             concurrency,
         }))
-    }
-
-    /// The target registry where no cluster is asked, and nobody is asked whether it is there.
-    pub(crate) fn target_registry(
-        &self,
-        copying: &Copying,
-    ) -> Result<Option<TargetRegistry>, Stopped> {
-        let name = self
-            .named_target(copying.to.as_deref(), None)
-            .or(self.config.registry.as_deref());
-        let Some(name) = name else {
-            return Ok(None);
-        };
-        let host = TargetRegistry::parse(name, Layout::default())?;
-        let layout = self.layout(copying.layout, host.host())?;
-        Ok(Some(TargetRegistry::parse(name, layout)?))
     }
 
     /// What to say when nobody names a target registry.

@@ -11,11 +11,13 @@ mod restore;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use clone::{clone, left, skipped};
 pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::restore;
 pub use slots::is_placeholder;
+pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;

@@ -27,6 +27,7 @@ mod host;
 mod manifest;
 mod narrow;
 mod place;
+mod probe;
 mod prove;
 mod proxy;
 mod quota;
@@ -42,6 +43,8 @@ mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use place::means_this_machine;
+pub use probe::{Reached, Security, Unreached};
 pub use prove::Prover;
 pub use quota::Quota;
 pub use referrers::Referrers;
