@@ -2,16 +2,19 @@
 
 use crate::args::{CloneArgs, DryRun, Output, Owned};
 use crate::ending::{Ending, Report, run_id};
-use crate::interactive;
+use crate::interactive::{self, Choice};
 use crate::progress::Progress;
 use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::{Cluster, PULL_SECRET};
+use image_cloner::config::Config;
 use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
-use image_cloner::plan::{self, Decision, Observed, Plan, Planned, Policy, PullAccess};
+use image_cloner::plan::{
+    self, Decision, ImagePolicy, Observed, Patterns, Plan, Planned, Policy, PullAccess,
+};
 use image_cloner::platform::Platforms;
 use image_cloner::report::{self, Scene};
 use image_cloner::workload::WorkloadId;
@@ -41,20 +44,14 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     let settings = Settings::load()?;
     let cluster =
         Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
-    let selection = if choose {
-        let namespace = args.connection.namespace.as_deref();
-        interactive::choose(&cluster, namespace, &args.selecting, terminal).await?
+    let Choice {
+        selection,
+        target,
+        remember,
+    } = if choose {
+        interactive::choose(&cluster, args, &settings, terminal).await?
     } else {
-        args.selecting.parse()?
-    };
-    if selection.is_broad() {
-        let asks_nobody = args.running.yes || args.running.dry_run != DryRun::None;
-        interactive::check_can_ask(terminal, asks_nobody)?;
-    }
-    let target = match settings.target(&args.copying, Some(&cluster)).await? {
-        Some(target) => target,
-        None if choose => interactive::target(&settings, &args.copying, &cluster).await?,
-        None => return Err(Settings::no_target()),
+        named(args, &settings, &cluster, terminal).await?
     };
     let platforms = settings.platforms(&args.copying, Some(&cluster)).await?;
     let observation = cluster.observe(&selection, &target.registry).await?;
@@ -65,8 +62,12 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     if observation.observed.is_empty() {
         return Ok(Prepared::NothingFound { missed });
     }
+    let images = image_policy(args, &settings, &target)?;
+    let skip_namespaces = skip_namespaces(args, &settings)?;
     let job = Job {
         args,
+        images,
+        skip_namespaces,
         settings: &settings,
         cluster,
         target,
@@ -77,7 +78,38 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     let ready = job
         .plan(observation.observed, observation.keyrings, review)
         .await?;
+    if let Some(registry) = remember {
+        keep(&settings, &registry, terminal);
+    }
     Ok(Prepared::Ready(Box::new(Ready { missed, ..ready })))
+}
+
+/// What the command line names.
+async fn named(
+    args: &CloneArgs,
+    settings: &Settings,
+    cluster: &Cluster,
+    terminal: &Terminal,
+) -> Result<Choice, Stopped> {
+    let selection = settings.selection(&args.selecting)?;
+    if selection.is_broad() {
+        let asks_nobody = args.running.yes || args.running.dry_run != DryRun::None;
+        interactive::check_can_ask(terminal, asks_nobody)?;
+    }
+    let target = settings.target(&args.copying, Some(cluster)).await?;
+    Ok(Choice {
+        selection,
+        target: target.ok_or_else(Settings::no_target)?,
+        remember: None,
+    })
+}
+
+/// Keeps a target registry in the configuration; a clone does not fail over it.
+fn keep(settings: &Settings, registry: &str, terminal: &Terminal) {
+    match Config::remember_registry(&settings.environment, registry) {
+        Ok(path) => terminal.note(&format!("{registry} is kept in {}", path.display())),
+        Err(error) => terminal.note(&error.to_string()),
+    }
 }
 
 /// What can be told to be wrong before anything is asked of a cluster.
@@ -97,9 +129,44 @@ fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stop
     Ok(())
 }
 
+/// Which images are cloned, and how workloads name them.
+pub(crate) fn image_policy(
+    args: &CloneArgs,
+    settings: &Settings,
+    target: &Target,
+) -> Result<ImagePolicy, Stopped> {
+    let sources = Patterns::of_images(&args.source)
+        .map_err(|error| Stopped::wrong(Failure::new(format!("--source {error}"))))?;
+    let from = args.from.as_deref().map(|from| settings.registry(from));
+    let from = from.transpose()?;
+    if let Some(from) = from.as_ref().filter(|from| **from == target.registry) {
+        let message = format!("--from {from} is where --to leads");
+        return Err(Stopped::wrong(Failure::new(message).hint(
+            "--from names the registry to leave, --to the one to move to",
+        )));
+    }
+    Ok(ImagePolicy {
+        sources,
+        from,
+        resolve: args.resolve.into(),
+        pins: args.pin.then(BTreeMap::new),
+    })
+}
+
+/// Namespaces that flags, file and environment leave alone.
+fn skip_namespaces(args: &CloneArgs, settings: &Settings) -> Result<Patterns, Stopped> {
+    let named = settings.environment.list("SKIP_NAMESPACES");
+    let all = args.skip_namespace.iter();
+    let all = all.chain(&settings.config.skip_namespaces).chain(&named);
+    Patterns::parse(all)
+        .map_err(|error| Stopped::wrong(Failure::new(format!("namespaces to skip: {error}"))))
+}
+
 /// One clone, once it is known what it works on and where to.
 struct Job<'a> {
     args: &'a CloneArgs,
+    images: ImagePolicy,
+    skip_namespaces: Patterns,
     settings: &'a Settings,
     cluster: Cluster,
     target: Target,
@@ -136,6 +203,12 @@ impl Ready {
             .clone(&self.plan, &self.observed, &self.terms, &self.images)
             .await;
         progress.finish();
+        let left_out = self.plan.left_out.len();
+        if left_out > 0 {
+            terminal.note(&format!(
+                "left as they are, not asked for by --source or --from: {left_out} of the images"
+            ));
+        }
         let ending = Ending {
             output: args.running.output,
             report: self.report,
@@ -202,20 +275,12 @@ impl Job<'_> {
     }
 
     fn policy(&self, run: &str) -> Policy {
-        let config = &self.settings.config;
-        let skipped = self
-            .args
-            .skip_namespace
-            .iter()
-            .chain(&config.skip_namespaces)
-            .cloned();
         Policy {
             run: run.to_owned(),
             target: self.target.registry.clone(),
-            skip_namespaces: skipped
-                .chain(self.settings.environment.list("SKIP_NAMESPACES"))
-                .collect(),
-            protect: config.protect.iter().cloned().collect(),
+            images: self.images.clone(),
+            skip_namespaces: self.skip_namespaces.clone(),
+            protect: self.settings.config.protect.iter().cloned().collect(),
             copy_only: self.args.copy_only,
             owned_live: self.args.owned == Owned::Live,
             pull: PullAccess::Open,

@@ -1,14 +1,15 @@
 //! What flags, environment, file and cluster come to: the target registry and how to reach it.
 
-use crate::args::Copying;
+use crate::args::{Copying, Selecting};
 use crate::stop::Stopped;
-use image_cloner::cluster::Cluster;
-use image_cloner::config::{Config, Environment};
+use image_cloner::cluster::{Cluster, Selection};
+use image_cloner::config::{Config, Environment, HostConfig};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
 use image_cloner::platform::{PlatformChoice, Platforms};
 use image_cloner::registry::{self, Registries};
 use image_cloner::target::{Layout, TargetRegistry};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Transfers of big blobs at once per registry where nothing else is said: more of them fill no line
@@ -79,8 +80,34 @@ impl Settings {
         let Some(name) = name.or_else(|| self.config.registry.clone()) else {
             return Ok(None);
         };
-        let host = TargetRegistry::parse(&name, Layout::default())?;
-        let registry = TargetRegistry::parse(&name, self.layout(copying.layout, host.host())?)?;
+        self.reach_by(&name, copying, hosts).await.map(Some)
+    }
+
+    /// The way to a target registry that a person typed, who may have taken the one that the cluster
+    /// publishes: its name in workloads, and the address that this machine pushes to.
+    pub(crate) async fn reach(
+        &self,
+        name: &str,
+        copying: &Copying,
+        published: Option<(&str, &str)>,
+    ) -> Result<Target, Stopped> {
+        let mut hosts = self.config.registries.clone();
+        let is_published = |pull: &str| name.split('/').next() == Some(pull);
+        if let Some((pull, push)) = published.filter(|(pull, _)| is_published(pull))
+            && pull != push
+        {
+            hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
+        }
+        self.reach_by(name, copying, hosts).await
+    }
+
+    async fn reach_by(
+        &self,
+        name: &str,
+        copying: &Copying,
+        mut hosts: BTreeMap<String, HostConfig>,
+    ) -> Result<Target, Stopped> {
+        let registry = self.registry_in(name, copying.layout)?;
         // bound to its registry as the user and password are: another host's traffic is not its business
         if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
             && let Some(own) = self.environment.get("REGISTRY")
@@ -96,12 +123,52 @@ impl Settings {
         let credentials = self.chain.find(registry.host(), repository).await?;
         log_in(&registries, &registry, &credentials, "push").await?;
         let concurrency = self.concurrency(copying.concurrency)?;
-        Ok(Some(Target {
+        Ok(Target {
             registry,
             registries,
             credentials,
             concurrency,
-        }))
+        })
+    }
+
+    /// A target registry by its name alone, in the layout that is kept for it.
+    pub(crate) fn registry(&self, name: &str) -> Result<TargetRegistry, Stopped> {
+        self.registry_in(name, None)
+    }
+
+    fn registry_in(&self, name: &str, layout: Option<Layout>) -> Result<TargetRegistry, Stopped> {
+        let host = TargetRegistry::parse(name, Layout::default())?;
+        Ok(TargetRegistry::parse(
+            name,
+            self.layout(layout, host.host())?,
+        )?)
+    }
+
+    /// What a clone is to work on. What "every workload" means is said by the flag, the environment or the
+    /// file.
+    pub(crate) fn selection(&self, selecting: &Selecting) -> Result<Selection, Stopped> {
+        self.among(selecting.parse()?, selecting)
+    }
+
+    /// The same selection among the kinds that the environment or the file name, where no flag does.
+    pub(crate) fn among(
+        &self,
+        selection: Selection,
+        selecting: &Selecting,
+    ) -> Result<Selection, Stopped> {
+        if !selecting.kinds.is_empty() {
+            return Ok(selection);
+        }
+        let named = self.environment.list("KINDS");
+        let (place, kinds) = if named.is_empty() {
+            ("kinds", &self.config.kinds)
+        } else {
+            ("IMAGE_CLONER_KINDS", &named)
+        };
+        selection.among(kinds).map_err(|mut error| {
+            error.message = format!("{place}: {}", error.message);
+            error.into()
+        })
     }
 
     /// What to say when nobody names a target registry.

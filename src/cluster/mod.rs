@@ -4,6 +4,7 @@
 //! decides what is written (that is [`crate::plan`] and [`crate::patch`]).
 
 mod connect;
+mod discovery;
 mod error;
 mod kubeconfig;
 mod local_registry;

@@ -4,8 +4,8 @@
 //! from being observed.
 
 use super::request::{Collection, Only};
-use super::selection::Item;
-use super::{Cluster, Error, Selection, workload_of};
+use super::selection::{Item, Type};
+use super::{Cluster, Error, Selection, discovery, workload_of};
 use crate::workload::{Kind, Workload, WorkloadId, opted_out};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
@@ -49,11 +49,20 @@ enum Answer {
     Namespaces(Result<Vec<(String, bool)>, Error>),
     /// Of the namespace.
     One(String, Result<Box<Workload>, Error>),
-    List(usize, Result<Vec<Workload>, Error>),
+    List(usize, Result<Listed, Error>),
+}
+
+/// The workloads of a list.
+#[derive(Default)]
+struct Listed {
+    workloads: Vec<Workload>,
+    /// What cannot be worked on: how many, and why the first.
+    unread: Option<(usize, String)>,
 }
 
 /// Finds the selected workloads.
 pub(super) async fn find(cluster: &Cluster, selection: &Selection) -> Result<Found, Error> {
+    let selection = &discovery::resolve(cluster, selection).await?;
     let tasks = tasks(selection, cluster.namespace());
     let answers: Vec<Answer> = stream::iter(tasks)
         .map(|task| run(cluster, selection.labels(), task))
@@ -75,14 +84,18 @@ fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
     let everywhere = selection.all_namespaces();
     let mut namespaces = BTreeSet::new();
     let mut tasks = Vec::new();
+    let mut listed = BTreeSet::new();
     for (item, selected) in selection.items().iter().enumerate() {
-        let (kinds, namespace) = match selected {
+        let scope = (!everywhere).then_some(default_namespace);
+        let (types, namespace) = match selected {
             Item::Named { kind, name } => {
                 namespaces.insert(default_namespace);
-                tasks.push(Task::One(WorkloadId {
-                    kind: kind.clone(),
-                    namespace: default_namespace.to_owned(),
-                    name: name.clone(),
+                tasks.extend(known(kind).map(|kind| {
+                    Task::One(WorkloadId {
+                        kind,
+                        namespace: default_namespace.to_owned(),
+                        name: name.clone(),
+                    })
                 }));
                 continue;
             }
@@ -91,18 +104,22 @@ fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
                 tasks.push(Task::One(id.clone()));
                 continue;
             }
-            Item::Namespace(name) => (Kind::builtin(), Some(name.as_str())),
-            Item::Kinds(kinds) if everywhere => (kinds.clone(), None),
-            Item::Kinds(kinds) => (kinds.clone(), Some(default_namespace)),
+            Item::Namespace(name) => (selection.everything(), Some(name.as_str())),
+            Item::Everything => (selection.everything(), scope),
+            Item::Kinds(kinds) => (kinds.as_slice(), scope),
         };
         namespaces.extend(namespace);
-        let drop_controlled = kinds.len() > 1;
-        tasks.extend(kinds.into_iter().map(|kind| Task::List {
-            item,
-            kind,
-            namespace: namespace.map(str::to_owned),
-            drop_controlled,
-        }));
+        let drop_controlled = types.len() > 1;
+        for kind in types.iter().filter_map(known) {
+            if listed.insert((kind.clone(), namespace)) {
+                tasks.push(Task::List {
+                    item,
+                    kind,
+                    namespace: namespace.map(str::to_owned),
+                    drop_controlled,
+                });
+            }
+        }
     }
     let mut all: Vec<Task> = if everywhere {
         vec![Task::Namespaces]
@@ -112,6 +129,14 @@ fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
     };
     all.append(&mut tasks);
     all
+}
+
+/// The kind of a type; there is one once the server was asked.
+fn known(found: &Type) -> Option<Kind> {
+    match found {
+        Type::Known(kind) => Some(kind.clone()),
+        Type::Word(_) => None,
+    }
 }
 
 /// Carries out one task. Only what concerns the whole API server ends the observation.
@@ -134,11 +159,8 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
         }
         Task::One(id) => {
             let object = local(cluster.get(&id).await)?;
-            let workload = match object {
-                Ok(object) => Ok(Box::new(workload_of(&id, &object)?)),
-                Err(error) => Err(error),
-            };
-            Answer::One(id.namespace, workload)
+            let workload = object.and_then(|object| workload_of(&id, &object));
+            Answer::One(id.namespace, workload.map(Box::new))
         }
         Task::List {
             item,
@@ -151,11 +173,19 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
                 labels,
                 ..Only::default()
             };
-            let keep = |object: Value| {
-                let workload = Workload::from_object(&kind, &object).ok()?;
-                (!drop_controlled || !is_controlled(&workload)).then_some(workload)
+            let mut unread = None;
+            let keep = |object: Value| match Workload::from_object(&kind, &object) {
+                Ok(workload) => (!drop_controlled || !is_controlled(&workload)).then_some(workload),
+                Err(reason) => {
+                    unread.get_or_insert((0, reason)).0 += 1;
+                    None
+                }
             };
-            Answer::List(item, local(cluster.list(&collection, only, keep).await)?)
+            let workloads = local(cluster.list(&collection, only, keep).await)?;
+            Answer::List(
+                item,
+                workloads.map(|workloads| Listed { workloads, unread }),
+            )
         }
     })
 }
@@ -201,10 +231,27 @@ fn assemble(answers: Vec<Answer>, everywhere: bool) -> Found {
             }
             Answer::Namespaces(Ok(all)) => found.opted_out.extend(all),
             Answer::One(_, Ok(workload)) => groups.push((None, vec![*workload])),
-            Answer::List(item, Ok(mut workloads)) => match groups.last_mut() {
-                Some((last, group)) if *last == Some(item) => group.append(&mut workloads),
-                _ => groups.push((Some(item), workloads)),
-            },
+            Answer::List(
+                item,
+                Ok(Listed {
+                    mut workloads,
+                    unread,
+                }),
+            ) => {
+                match unread.map(|(count, reason)| match count {
+                    1 => reason,
+                    _ => format!("{reason}, nor have {} more of its kind", count - 1),
+                }) {
+                    Some(reason) if workloads.is_empty() => {
+                        found.missing.push(Error::Failed(reason));
+                    }
+                    reason => found.notes.extend(reason),
+                }
+                match groups.last_mut() {
+                    Some((last, group)) if *last == Some(item) => group.append(&mut workloads),
+                    _ => groups.push((Some(item), workloads)),
+                }
+            }
             // that the namespace is missing has been said
             Answer::One(namespace, Err(Error::NotFound(_))) if absent.contains(&namespace) => {}
             Answer::One(_, Err(error)) | Answer::List(_, Err(error)) => found.missing.push(error),
@@ -229,10 +276,12 @@ fn assemble(answers: Vec<Answer>, everywhere: bool) -> Found {
 }
 
 /// kubectl's order: by namespace, kind, name.
-fn place(workload: &Workload) -> (String, Option<usize>, String) {
+fn place(workload: &Workload) -> (String, usize, Kind, String) {
     let id = &workload.id;
     let kind = Kind::builtin().iter().position(|kind| *kind == id.kind);
-    (id.namespace.clone(), kind, id.name.clone())
+    // the cluster's own kinds come last
+    let kind = (kind.unwrap_or(usize::MAX), id.kind.clone());
+    (id.namespace.clone(), kind.0, kind.1, id.name.clone())
 }
 
 #[cfg(test)]
@@ -265,6 +314,10 @@ mod tests {
 
     #[test]
     fn broad_items_are_sorted_named_ones_stay_and_nothing_comes_twice() {
+        let list = |workloads| {
+            let unread = None;
+            Answer::List(2, Ok(Listed { workloads, unread }))
+        };
         let named = |name| {
             let workload = workload("deploy", "a", name, None);
             Answer::One("a".to_owned(), Ok(Box::new(workload)))
@@ -272,15 +325,12 @@ mod tests {
         let answers = vec![
             named("z"),
             named("b"),
-            Answer::List(
-                2,
-                Ok(vec![
-                    workload("deploy", "b", "web", None),
-                    workload("deploy", "a", "z", None),
-                    workload("deploy", "a", "c", None),
-                ]),
-            ),
-            Answer::List(2, Ok(vec![workload("sts", "a", "db", None)])),
+            list(vec![
+                workload("deploy", "b", "web", None),
+                workload("deploy", "a", "z", None),
+                workload("deploy", "a", "c", None),
+            ]),
+            list(vec![workload("sts", "a", "db", None)]),
             named("c"),
         ];
         assert_eq!(

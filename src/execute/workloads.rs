@@ -159,9 +159,18 @@ impl Run {
                     again.await?.0
                 }
             };
-            let plan = plan::clone(std::slice::from_ref(&observed), &terms.policy)
-                .map_err(|error| Failure::new(error.to_string()))?;
+            let replan = |policy: &Policy| {
+                plan::clone(std::slice::from_ref(&observed), policy)
+                    .map_err(|error| Failure::new(error.to_string()))
+            };
+            let mut plan = replan(&terms.policy)?;
             self.images_there(id, plan.copies.iter(), images).await?;
+            if terms.policy.images.pins.is_some() {
+                // only now are the digests known
+                let mut policy = terms.policy.clone();
+                policy.images.pins = Some(images.digests(&plan.copies));
+                plan = replan(&policy)?;
+            }
             let planned = only(plan, &observed.workload);
             if let (Decision::Repoint(repoint), Some(secret)) =
                 (&planned.decision, &terms.pull_secret)

@@ -7,12 +7,14 @@ mod clone;
 mod copies;
 mod pull_secrets;
 mod restore;
+mod scope;
 mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use clone::clone;
+pub use clone::{clone, outlook};
 pub use restore::restore;
+pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
@@ -89,8 +91,10 @@ pub struct Policy {
     pub run: String,
     /// Where copies go.
     pub target: TargetRegistry,
+    /// Which images are cloned, and how.
+    pub images: ImagePolicy,
     /// Namespaces never touched by a broad selection, besides [`SYSTEM_NAMESPACES`].
-    pub skip_namespaces: BTreeSet<String>,
+    pub skip_namespaces: Patterns,
     /// Workloads that serve the target registry itself, `NAMESPACE/NAME`: never touched by a broad selection.
     pub protect: BTreeSet<String>,
     /// `--copy-only`: copy and repoint nothing.
@@ -196,6 +200,8 @@ pub struct Plan {
     pub copies: Vec<Copy>,
     /// Every selected workload, in the order observed.
     pub workloads: Vec<Planned>,
+    /// Images of those workloads that are left because they are not asked for.
+    pub left_out: BTreeSet<Reference>,
 }
 
 /// Why there can be no plan.

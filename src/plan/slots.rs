@@ -1,9 +1,8 @@
 //! What becomes of one slot: it changes, stays as it is, or is left with a reason.
 
 use super::copies::Wanted;
-use super::{Observed, SlotChange};
+use super::{Observed, Policy, Resolve, SlotChange};
 use crate::reference::Reference;
-use crate::target::TargetRegistry;
 use crate::workload::{Slot, SlotList, Workload};
 
 /// The text that injectors put in place of an image and replace when the pod is made.
@@ -13,6 +12,8 @@ const INJECTED: &str = "auto";
 pub(super) enum Wish {
     /// It is in the target already.
     Keep,
+    /// It is not asked for.
+    Other(Reference),
     /// It is left as it is, for this reason.
     Leave(String),
     /// It changes to its copy.
@@ -28,11 +29,12 @@ pub(super) struct Change {
 }
 
 /// What becomes of a slot of this workload.
-pub(super) fn wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Wish {
-    try_wish(observed, slot, target).unwrap_or_else(Wish::Leave)
+pub(super) fn wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Wish {
+    try_wish(observed, slot, policy).unwrap_or_else(Wish::Leave)
 }
 
-fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result<Wish, String> {
+fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, String> {
+    let target = &policy.target;
     if slot.image.is_empty() {
         return Err("the template names no image".to_owned());
     }
@@ -43,9 +45,18 @@ fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result
     if target.holds(&source) {
         return Ok(Wish::Keep);
     }
-    unchangeable(&observed.workload, slot).map_or(Ok(()), Err)?;
     let original = recorded_original(&observed.workload, slot);
-    let origin = original.map_or_else(|| Ok(source.clone()), parse)?;
+    let origin = match (original, &policy.images.from) {
+        (Some(original), _) => parse(original)?,
+        (None, Some(from)) if from.holds(&source) => from
+            .origin(&source)
+            .ok_or("what it is a copy of is neither recorded nor told by its name")?,
+        (None, _) => source.clone(),
+    };
+    if !policy.images.asks_for(&source, &origin) {
+        return Ok(Wish::Other(source));
+    }
+    unchangeable(&observed.workload, slot).map_or(Ok(()), Err)?;
     if original.is_some() && target.holds(&origin) {
         // copying back over the original could move its tag
         return Err(format!(
@@ -56,15 +67,15 @@ fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result
     let copy = target
         .name(&origin)
         .map_err(|error| format!("it cannot be named in the target: {}", error.reason))?;
-    let running = match source.digest() {
-        Some(_) => None,
-        None => observed.running.get(&slot.key).cloned(),
+    let running = match (source.digest(), policy.images.resolve) {
+        (Some(_), _) | (None, Resolve::Tag) => None,
+        (None, Resolve::Running) => observed.running.get(&slot.key).cloned(),
     };
     Ok(Wish::Change(Box::new(Change {
         slot: SlotChange {
             slot: slot.key.clone(),
             from: slot.image.clone(),
-            to: copy.to_string(),
+            to: policy.images.name_in_workload(&copy).to_string(),
         },
         original: original.unwrap_or(&slot.image).to_owned(),
         wanted: Wanted {

@@ -1,13 +1,12 @@
 //! The plan as a screen, before the confirmation.
 
-use super::text::{bytes, count, rows, shorten, wrap};
+use super::text::{bytes, count, like, rows, shorten, tally, wrap};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
 use crate::platform::Platforms;
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use comfy_table::{ContentArrangement, Table, presets};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Rows of the image table before it is cut short; `-o wide` shows all.
@@ -185,27 +184,40 @@ type Row = (&'static str, Option<usize>, String);
 
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = decisions(plan, survey);
+    if !plan.left_out.is_empty() {
+        let text = "not asked for (--source, --from): images".to_owned();
+        rows.push(("left out", Some(plan.left_out.len()), text));
+    }
     if *scene.platforms != Platforms::All && !plan.copies.is_empty() {
         rows.push(("platforms", None, scene.platforms.to_string()));
     }
+    let mut remarks: Vec<Row> = Vec::new();
     for copy in &plan.copies {
         match survey.get(&copy.target) {
             Some(Ok(found)) => {
-                rows.extend(found.notes.iter().map(|note| ("note", None, note.clone())));
+                remarks.extend(found.notes.iter().map(|note| ("note", None, note.clone())));
                 let denied = found.denied.iter().map(|(id, why)| {
                     let name = copy.source.familiar();
                     let text = format!("{id} in {} may not read {name}: {why}", id.namespace);
                     ("fails", None, text)
                 });
-                rows.extend(denied);
+                remarks.extend(denied);
             }
             Some(Err(failure)) => {
                 let text = format!("{}: {failure}", copy.source.familiar());
-                rows.push(("fails", None, text));
+                remarks.push(("fails", None, text));
             }
             None => {}
         }
     }
+    // what fails is said before what is only worth knowing
+    remarks.sort_by_key(|(head, ..)| *head);
+    if !scene.wide && remarks.len() > ROWS {
+        let more = remarks.len() - ROWS;
+        remarks.truncate(ROWS);
+        remarks.push(("", None, format!("... {more} more (-o wide)")));
+    }
+    rows.append(&mut remarks);
     let needing: Vec<_> = plan
         .workloads
         .iter()
@@ -230,9 +242,9 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
         .iter()
         .filter_map(|planned| match &planned.decision {
             Decision::Repoint(_) => None,
-            Decision::CopyOnly(reason) => Some(("copy only", kind_of(reason))),
+            Decision::CopyOnly(reason) => Some(("copy only", like(reason))),
             Decision::Unchanged => Some(("unchanged", "already cloned")),
-            Decision::Skip(reason) => Some(("skipped", kind_of(reason))),
+            Decision::Skip(reason) => Some(("skipped", like(reason))),
         });
     let mut last = "";
     for ((head, reason), count) in tally(rest) {
@@ -244,14 +256,6 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
         last = head;
     }
     rows
-}
-
-/// A reason without the name in it, so that like ones are counted together.
-fn kind_of(reason: &str) -> &str {
-    match reason.strip_prefix("controlled by ") {
-        Some(_) => reason.split('/').next().unwrap_or(reason),
-        None => reason,
-    }
 }
 
 fn needs_secret(planned: &Planned) -> bool {
@@ -279,13 +283,4 @@ fn by_kind(members: &[&Planned]) -> String {
         1 => format!("{kinds}; 1 uses Recreate: downtime"),
         many => format!("{kinds}; {many} use Recreate: downtime"),
     }
-}
-
-/// How often each occurs, in their order.
-fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
-    let mut counts = BTreeMap::new();
-    for item in items {
-        *counts.entry(item).or_default() += 1;
-    }
-    counts
 }

@@ -54,6 +54,7 @@ fn planned() -> Plan {
     let policy = Policy {
         run: "a7f3".into(),
         target: target(),
+        images: Default::default(),
         skip_namespaces: Default::default(),
         protect: Default::default(),
         copy_only: false,
@@ -143,6 +144,7 @@ fn a_plan_with_nothing_to_do_asks_nothing() {
     let nothing = Plan {
         copies: Vec::new(),
         workloads: Vec::new(),
+        left_out: Default::default(),
     };
     assert_eq!(question(&nothing, &Survey::new()), None);
 }

@@ -55,6 +55,7 @@ fn policy(bed: &Bed) -> plan::Policy {
     plan::Policy {
         run: "test".into(),
         target: TargetRegistry::parse(&bed.target(), Layout::Mirror).expect("a target"),
+        images: Default::default(),
         skip_namespaces: Default::default(),
         protect: Default::default(),
         copy_only: false,

@@ -12,7 +12,8 @@ fn policy(target: &str) -> Policy {
     Policy {
         run: "a7f3".to_owned(),
         target: TargetRegistry::parse(target, Layout::Mirror).unwrap(),
-        skip_namespaces: BTreeSet::new(),
+        images: Default::default(),
+        skip_namespaces: Default::default(),
         protect: BTreeSet::new(),
         copy_only: false,
         owned_live: false,

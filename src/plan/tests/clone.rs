@@ -62,6 +62,7 @@ fn a_workload_is_repointed_in_one_write() {
             ]),
             notes: vec![],
         }],
+        left_out: BTreeSet::new(),
     };
     let mut sorted = expected.clone();
     sorted

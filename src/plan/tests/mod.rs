@@ -11,7 +11,8 @@ fn policy() -> Policy {
     Policy {
         run: "a7f3".to_owned(),
         target: TargetRegistry::parse("localhost:5000", Layout::Mirror).unwrap(),
-        skip_namespaces: BTreeSet::from(["lab".to_owned()]),
+        images: ImagePolicy::default(),
+        skip_namespaces: Patterns::parse(["lab"]).unwrap(),
         protect: BTreeSet::from(["infra/registry".to_owned()]),
         copy_only: false,
         owned_live: false,
