@@ -206,7 +206,7 @@ impl Ready {
         let left_out = self.plan.left_out.len();
         if left_out > 0 {
             terminal.note(&format!(
-                "left as they are, not asked for by --source or --from: {left_out} of the images"
+                "images left as they are, not asked for by --source or --from: {left_out}"
             ));
         }
         let ending = Ending {

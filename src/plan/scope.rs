@@ -160,6 +160,8 @@ mod tests {
             "docker.io/**",
             "docker.io",
             "docker.io/",
+            "docker.io/*",
+            "*",
             "docker.io/library/*",
             "docker.io/library/nginx",
             "docker.io/library/nginx:1.25",
@@ -172,14 +174,7 @@ mod tests {
         ] {
             check(pattern, "nginx:1.25", true);
         }
-        for pattern in [
-            "docker.io/*",
-            "quay.io/**",
-            "nginx:1.24",
-            "docker.i",
-            "ng",
-            "library",
-        ] {
+        for pattern in ["quay.io/**", "nginx:1.24", "docker.i", "ng", "library"] {
             check(pattern, "nginx:1.25", false);
         }
         check("quay.io/org", "quay.io/org/tool:3", true);

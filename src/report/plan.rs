@@ -185,7 +185,7 @@ type Row = (&'static str, Option<usize>, String);
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = decisions(plan, survey);
     if !plan.left_out.is_empty() {
-        let text = "not asked for (--source, --from): images".to_owned();
+        let text = "images that --source or --from does not ask for".to_owned();
         rows.push(("left out", Some(plan.left_out.len()), text));
     }
     if *scene.platforms != Platforms::All && !plan.copies.is_empty() {

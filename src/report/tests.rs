@@ -196,6 +196,7 @@ fn the_summary() {
 
     images      2 copied (142 MB), 1 present, 1 failed
     workloads   3 repointed, 1 failed, 1 copied only, 1 unchanged
+    copied only 1: a Job's template cannot be changed
 
     deployment.apps/gone in prod failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
       hint: pull it from somewhere else
