@@ -4,6 +4,7 @@
 //! from being observed.
 
 use super::request::{Collection, Only};
+use super::running::Pod;
 use super::selection::{Item, Type};
 use super::{Cluster, Error, Selection, discovery, workload_of};
 use crate::workload::{Kind, Workload, WorkloadId, opted_out};
@@ -21,6 +22,9 @@ pub(super) struct Found {
     /// Namespaces that could be read, and whether they opted out.
     pub(super) opted_out: BTreeMap<String, bool>,
     pub(super) everywhere: bool,
+    /// What runs, where a list of every pod was asked for anyway, and in which namespaces; none is all.
+    pub(super) pods: Vec<Pod>,
+    pub(super) pods_of: BTreeSet<Option<String>>,
     pub(super) missing: Vec<Error>,
     pub(super) notes: Vec<String>,
 }
@@ -52,10 +56,12 @@ enum Answer {
     List(usize, Result<Listed, Error>),
 }
 
-/// The workloads of a list.
+/// What a list came to.
 #[derive(Default)]
 struct Listed {
     workloads: Vec<Workload>,
+    /// What runs, and in which namespace, where it is a list of every pod.
+    pods: Option<(Option<String>, Vec<Pod>)>,
     /// What cannot be worked on: how many, and why the first.
     unread: Option<(usize, String)>,
 }
@@ -174,17 +180,29 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
                 ..Only::default()
             };
             let mut unread = None;
-            let keep = |object: Value| match Workload::from_object(&kind, &object) {
-                Ok(workload) => (!drop_controlled || !is_controlled(&workload)).then_some(workload),
-                Err(reason) => {
-                    unread.get_or_insert((0, reason)).0 += 1;
-                    None
+            let mut pods = (kind.is_pod() && labels.is_none()).then(|| (namespace, Vec::new()));
+            let keep = |object: Value| {
+                if let Some((_, pods)) = &mut pods {
+                    pods.extend(Pod::read(&object));
+                }
+                match Workload::from_object(&kind, &object) {
+                    Ok(workload) => {
+                        (!drop_controlled || !is_controlled(&workload)).then_some(workload)
+                    }
+                    Err(reason) => {
+                        unread.get_or_insert((0, reason)).0 += 1;
+                        None
+                    }
                 }
             };
             let workloads = local(cluster.list(&collection, only, keep).await)?;
             Answer::List(
                 item,
-                workloads.map(|workloads| Listed { workloads, unread }),
+                workloads.map(|workloads| Listed {
+                    workloads,
+                    pods,
+                    unread,
+                }),
             )
         }
     })
@@ -206,6 +224,25 @@ fn is_controlled(workload: &Workload) -> bool {
             .iter()
             .any(|kind| kind.kind == controller.kind)
     })
+}
+
+impl Found {
+    /// Takes in what a list says besides its workloads, which are given.
+    fn take(&mut self, listed: Listed) -> Vec<Workload> {
+        if let Some((namespace, pods)) = listed.pods {
+            self.pods_of.insert(namespace);
+            self.pods.extend(pods);
+        }
+        let unread = listed.unread.map(|(count, reason)| match count {
+            1 => reason,
+            _ => format!("{reason}, nor have {} more of its kind", count - 1),
+        });
+        match unread {
+            Some(reason) if listed.workloads.is_empty() => self.missing.push(Error::Failed(reason)),
+            reason => self.notes.extend(reason),
+        }
+        listed.workloads
+    }
 }
 
 /// Puts the answers together: items in order, broad ones sorted, each workload once.
@@ -231,22 +268,8 @@ fn assemble(answers: Vec<Answer>, everywhere: bool) -> Found {
             }
             Answer::Namespaces(Ok(all)) => found.opted_out.extend(all),
             Answer::One(_, Ok(workload)) => groups.push((None, vec![*workload])),
-            Answer::List(
-                item,
-                Ok(Listed {
-                    mut workloads,
-                    unread,
-                }),
-            ) => {
-                match unread.map(|(count, reason)| match count {
-                    1 => reason,
-                    _ => format!("{reason}, nor have {} more of its kind", count - 1),
-                }) {
-                    Some(reason) if workloads.is_empty() => {
-                        found.missing.push(Error::Failed(reason));
-                    }
-                    reason => found.notes.extend(reason),
-                }
+            Answer::List(item, Ok(listed)) => {
+                let mut workloads = found.take(listed);
                 match groups.last_mut() {
                     Some((last, group)) if *last == Some(item) => group.append(&mut workloads),
                     _ => groups.push((Some(item), workloads)),
@@ -315,8 +338,11 @@ mod tests {
     #[test]
     fn broad_items_are_sorted_named_ones_stay_and_nothing_comes_twice() {
         let list = |workloads| {
-            let unread = None;
-            Answer::List(2, Ok(Listed { workloads, unread }))
+            let listed = Listed {
+                workloads,
+                ..Listed::default()
+            };
+            Answer::List(2, Ok(listed))
         };
         let named = |name| {
             let workload = workload("deploy", "a", name, None);
