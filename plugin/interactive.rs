@@ -162,9 +162,10 @@ fn choose_workloads(
         .iter()
         .map(|planned| {
             let id = &planned.workload.id;
-            let place = match one_namespace {
-                true => String::new(),
-                false => format!("{}  ", id.namespace),
+            let place = if one_namespace {
+                String::new()
+            } else {
+                format!("{}  ", id.namespace)
             };
             let item = format!("{place}{id}  {}", becomes(planned));
             let changes = matches!(planned.decision, Decision::Repoint(_));
@@ -210,9 +211,9 @@ fn becomes(planned: &Planned) -> String {
             let to = repoint.slots.iter().map(|change| change.to.as_str());
             format!("{} -> {}", images(from.collect()), images(to.collect()))
         }
-        Decision::Unchanged => format!("{now}  (already cloned)"),
-        Decision::CopyOnly(reason) => format!("{now}  (copied only: {reason})"),
-        Decision::Skip(reason) => format!("{now}  ({reason})"),
+        Decision::Unchanged => format!("already cloned: {now}"),
+        Decision::CopyOnly(reason) => format!("copied only, {reason}: {now}"),
+        Decision::Skip(reason) => format!("{reason}: {now}"),
     }
 }
 

@@ -390,8 +390,12 @@ async fn three_hundred_workloads_take_few_requests_and_none_twice() {
             .into_iter()
             .filter(|line| line != "GET /v2/")
             .collect();
-        assert_eq!(repeated(&lines), []);
-        assert!(lines.len() <= 120, "{}", lines.len());
+        // whether nodes need credentials is asked once more of one copy, without any
+        let anonymous = "HEAD /v2/all/img-00/manifests/1";
+        let mut repeated = repeated(&lines);
+        repeated.retain(|(request, count)| (request.as_str(), *count) != (anonymous, 2));
+        assert_eq!(repeated, []);
+        assert!(lines.len() <= 121, "{}", lines.len());
     }
 
     let wide = run(&["--dry-run", "-o", "wide"]).exits(0);
