@@ -189,12 +189,16 @@ pub(crate) struct Copying {
         hide_possible_values = true
     )]
     pub(crate) foreign_layers: ForeignLayers,
+    /// Copy signatures, attestations and SBOMs that refer to the images too
+    #[arg(long)]
+    pub(crate) referrers: bool,
 }
 
 impl Copying {
     pub(crate) fn extras(&self) -> registry::Extras {
         registry::Extras {
             foreign_layers: self.foreign_layers.into(),
+            referrers: self.referrers,
         }
     }
 }

@@ -3,12 +3,13 @@
 use crate::args::{CloneArgs, DryRun, Output, Owned};
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive::{self, Choice};
+use crate::policy::{image_policy, skip_namespaces};
 use crate::progress::Progress;
 use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::waits::Waits;
 use image_cloner::cluster::{Cluster, PULL_SECRET};
-use image_cloner::config::Config;
 use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
@@ -53,6 +54,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     } else {
         named(args, &settings, &cluster, terminal).await?
     };
+    Waits::of_lookups(terminal, &target.registries);
     let platforms = settings.platforms(&args.copying, Some(&cluster)).await?;
     let observation = cluster.observe(&selection, &target.registry).await?;
     for note in &observation.notes {
@@ -79,7 +81,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
         .plan(observation.observed, observation.keyrings, review)
         .await?;
     if let Some(registry) = remember {
-        keep(&settings, &registry, terminal);
+        settings.keep(&registry, terminal);
     }
     Ok(Prepared::Ready(Box::new(Ready { missed, ..ready })))
 }
@@ -104,14 +106,6 @@ async fn named(
     })
 }
 
-/// Keeps a target registry in the configuration; a clone does not fail over it.
-fn keep(settings: &Settings, registry: &str, terminal: &Terminal) {
-    match Config::remember_registry(&settings.environment, registry) {
-        Ok(path) => terminal.note(&format!("{registry} is kept in {}", path.display())),
-        Err(error) => terminal.note(&error.to_string()),
-    }
-}
-
 /// What can be told to be wrong before anything is asked of a cluster.
 fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
     if args.interactive && !terminal.can_ask {
@@ -127,39 +121,6 @@ fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stop
         ));
     }
     Ok(())
-}
-
-/// Which images are cloned, and how workloads name them.
-pub(crate) fn image_policy(
-    args: &CloneArgs,
-    settings: &Settings,
-    target: &Target,
-) -> Result<ImagePolicy, Stopped> {
-    let sources = Patterns::of_images(&args.source)
-        .map_err(|error| Stopped::wrong(Failure::new(format!("--source {error}"))))?;
-    let from = args.from.as_deref().map(|from| settings.registry(from));
-    let from = from.transpose()?;
-    if let Some(from) = from.as_ref().filter(|from| **from == target.registry) {
-        let message = format!("--from {from} is where --to leads");
-        return Err(Stopped::wrong(Failure::new(message).hint(
-            "--from names the registry to leave, --to the one to move to",
-        )));
-    }
-    Ok(ImagePolicy {
-        sources,
-        from,
-        resolve: args.resolve.into(),
-        pins: args.pin.then(BTreeMap::new),
-    })
-}
-
-/// Namespaces that flags, file and environment leave alone.
-fn skip_namespaces(args: &CloneArgs, settings: &Settings) -> Result<Patterns, Stopped> {
-    let named = settings.environment.list("SKIP_NAMESPACES");
-    let all = args.skip_namespace.iter();
-    let all = all.chain(&settings.config.skip_namespaces).chain(&named);
-    Patterns::parse(all)
-        .map_err(|error| Stopped::wrong(Failure::new(format!("namespaces to skip: {error}"))))
 }
 
 /// One clone, once it is known what it works on and where to.
@@ -250,6 +211,9 @@ impl Job<'_> {
             if real && !self.confirmed(&plan, &survey)? {
                 return Err(Stopped::cancelled());
             }
+        } else {
+            let survey = images.outlook(&plan.copies).await;
+            self.terminal.notes(&report::shortages(&survey));
         }
         Ok(Ready {
             cluster: self.cluster,

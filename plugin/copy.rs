@@ -6,10 +6,12 @@ use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::waits::Waits;
 use image_cloner::execute::{Images, Observer, Options};
 use image_cloner::outcome::{DryRun, Failure, Outcome};
 use image_cloner::plan::Copy;
 use image_cloner::reference::Reference;
+use image_cloner::report;
 use image_cloner::target::NameError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,6 +40,12 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
         options.clone(),
     );
     let started = Instant::now();
+    Waits::of_lookups(terminal, &target.registries);
+    // both ends are looked at together: far registries are the normal case
+    let survey = async { Ok(images.outlook(&copies).await) };
+    let known = futures::future::try_join(target.log_in(), survey);
+    let ((), survey) = terminal.unless_interrupted(known).await?;
+    terminal.notes(&report::shortages(&survey));
     let progress = Progress::of_images(terminal, copies.len());
     let observer: Arc<dyn Observer> = progress.clone();
     let outcome = Outcome {
@@ -66,7 +74,7 @@ async fn prepare(args: &CopyArgs, settings: &Settings) -> Result<(Vec<Copy>, Tar
         return copy_as(settings, args, sources, name).await;
     }
     let target = settings
-        .target(&args.copying, None)
+        .find_target(&args.copying, None)
         .await?
         .ok_or_else(Settings::no_target)?;
     Ok((
@@ -94,7 +102,7 @@ async fn copy_as(
         ..args.copying.clone()
     };
     let target = settings
-        .target(&copying, None)
+        .find_target(&copying, None)
         .await?
         .ok_or_else(Settings::no_target)?;
     Ok((copies(sources, |_| Ok(reference.clone()))?, target))

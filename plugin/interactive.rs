@@ -3,8 +3,8 @@
 //! Every question is on standard error. Esc and Ctrl-C end the verb before anything is changed.
 
 use crate::args::CloneArgs;
-use crate::clone::image_policy;
 use crate::line;
+use crate::policy::image_policy;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;

@@ -8,11 +8,13 @@ mod copy;
 mod ending;
 mod interactive;
 mod line;
+mod policy;
 mod progress;
 mod restore;
 mod settings;
 mod stop;
 mod terminal;
+mod waits;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -25,8 +27,12 @@ fn main() -> ExitCode {
         .install_default()
         .expect("no other provider can be installed before the first line of main");
     log_to_stderr(cli.verbosity);
-    let runtime =
-        tokio::runtime::Runtime::new().expect("the system gives threads to a new process");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // names are looked up on threads of their own, and each brings memory of its own along
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .expect("the system gives threads to a new process");
     let terminal = Terminal::detect();
     let ended = runtime.block_on(async {
         terminal.watch_interrupts();

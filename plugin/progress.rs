@@ -2,6 +2,7 @@
 
 use crate::args::{Output, Running};
 use crate::terminal::Terminal;
+use crate::waits::{Waits, waiting};
 use image_cloner::execute::{Event, Observer};
 use image_cloner::outcome::{DryRun, ImageOutcome, WorkloadOutcome};
 use image_cloner::plan::Plan;
@@ -12,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Shows what a run does while it does it.
 pub(crate) struct Progress {
@@ -26,8 +27,8 @@ pub(crate) struct Progress {
     bars: Option<Bars>,
     /// Images that were said to be on their way, where there are no bars.
     announced: Mutex<BTreeSet<Reference>>,
-    /// Until when it was said, by its cause, that there is a wait; where there are no bars.
-    waits: Mutex<BTreeMap<String, Instant>>,
+    /// Said where there are no bars.
+    waits: Waits,
 }
 
 struct Bars {
@@ -56,7 +57,7 @@ impl Progress {
             copy_lines: false,
             bars: Bars::draw(terminal, plan.copies.len(), plan.workloads.len()),
             announced: Mutex::default(),
-            waits: Mutex::default(),
+            waits: Waits::new(terminal),
         })
     }
 
@@ -70,7 +71,7 @@ impl Progress {
             copy_lines: true,
             bars: Bars::draw(terminal, images, 0),
             announced: Mutex::default(),
-            waits: Mutex::default(),
+            waits: Waits::new(terminal),
         })
     }
 
@@ -102,19 +103,6 @@ impl Progress {
     }
 
     /// Says once what many may wait for together.
-    fn wait(&self, source: &Reference, why: &str, pause: Duration) {
-        let until = Instant::now() + pause;
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = waits.get(why).copied();
-        // they do not all return at the same moment
-        if said.is_some_and(|said| until < said + Duration::from_secs(1)) {
-            return;
-        }
-        waits.insert(why.to_owned(), until);
-        self.terminal
-            .say(&format!("{}  {}", source.familiar(), waiting(why, pause)));
-    }
-
     fn image_finished(&self, outcome: &ImageOutcome) {
         if let Some(bars) = &self.bars {
             bars.image_finished(&outcome.source);
@@ -173,7 +161,9 @@ impl Observer for Progress {
             (Event::Expected(source, bytes), Some(bars)) => bars.expected(source, *bytes),
             (Event::Carried(source, bytes), Some(bars)) => bars.carried(source, *bytes),
             (Event::Waiting(source, why, pause), Some(bars)) => bars.waiting(source, why, *pause),
-            (Event::Waiting(source, why, pause), None) => self.wait(source, why, *pause),
+            (Event::Waiting(source, why, pause), None) => {
+                self.waits.say(&source.familiar(), why, *pause);
+            }
             (Event::RollingOut(id), Some(bars)) => bars.rolling_out(id),
             (Event::Expected(source, _), None) => self.announce(source),
             (Event::RollingOut(id), None) => {
@@ -308,11 +298,6 @@ impl Bars {
 
 /// An image whose bytes move.
 const MOVING: &str = "  {prefix:30}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes}";
-
-/// `waiting 12 s: docker.io asks for it`.
-fn waiting(why: &str, pause: Duration) -> String {
-    format!("waiting {} s: {why}", pause.as_secs())
-}
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)

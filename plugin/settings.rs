@@ -2,6 +2,7 @@
 
 use crate::args::{Copying, Selecting};
 use crate::stop::Stopped;
+use crate::terminal::Terminal;
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::config::{Config, Environment, HostConfig};
 use image_cloner::credentials::{Chain, Credentials};
@@ -54,9 +55,22 @@ impl Settings {
             .or_else(|| contexts.get(context?)?.registry.as_deref())
     }
 
+    /// The target registry, logged in to.
+    pub(crate) async fn target(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<Target>, Stopped> {
+        let target = self.find_target(copying, cluster).await?;
+        if let Some(target) = &target {
+            target.log_in().await?;
+        }
+        Ok(target)
+    }
+
     /// The target registry and the way there: what is named, else what the cluster publishes, else the
     /// file's general one; none when nobody names one.
-    pub(crate) async fn target(
+    pub(crate) async fn find_target(
         &self,
         copying: &Copying,
         cluster: Option<&Cluster>,
@@ -121,7 +135,6 @@ impl Settings {
         let registries = Arc::new(Registries::new(&hosts)?);
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
-        log_in(&registries, &registry, &credentials, "push").await?;
         let concurrency = self.concurrency(copying.concurrency)?;
         Ok(Target {
             registry,
@@ -169,6 +182,14 @@ impl Settings {
             error.message = format!("{place}: {}", error.message);
             error.into()
         })
+    }
+
+    /// Keeps a target registry in the configuration; what was to be done does not fail over it.
+    pub(crate) fn keep(&self, registry: &str, terminal: &Terminal) {
+        match Config::remember_registry(&self.environment, registry) {
+            Ok(path) => terminal.note(&format!("{registry} is kept in {}", path.display())),
+            Err(error) => terminal.note(&error.to_string()),
+        }
     }
 
     /// What to say when nobody names a target registry.
@@ -240,6 +261,11 @@ impl Settings {
 }
 
 impl Target {
+    /// Makes sure that it takes the credentials, before anything is changed.
+    pub(crate) async fn log_in(&self) -> Result<(), Stopped> {
+        log_in(&self.registries, &self.registry, &self.credentials, "push").await
+    }
+
     /// Who pushes, as people are told.
     pub(crate) fn user(&self) -> Option<&str> {
         self.credentials.user()

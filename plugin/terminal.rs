@@ -124,6 +124,13 @@ impl Terminal {
         self.say(&format!("{} {text}", style("hint:").cyan().for_stderr()));
     }
 
+    /// Several things worth knowing.
+    pub(crate) fn notes(&self, texts: &[String]) {
+        for text in texts {
+            self.note(text);
+        }
+    }
+
     /// Something worth knowing that stops nothing.
     pub(crate) fn note(&self, text: &str) {
         self.say(&format!("{} {text}", style("note:").yellow().for_stderr()));

@@ -84,6 +84,29 @@ pub struct Finding {
     pub notes: Vec<String>,
     /// Workloads whose own credentials do not read the source, and why.
     pub denied: BTreeMap<WorkloadId, Failure>,
+    /// What copying it costs of what its registry lets be read, where that is limited.
+    pub reads: Option<Reads>,
+}
+
+/// Manifests of an image that have to be read where the registry counts them, and what it still allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reads {
+    /// The source's registry.
+    pub registry: String,
+    /// Who is counted; none when anonymous.
+    pub user: Option<String>,
+    /// How many are allowed in a window.
+    pub limit: u64,
+    /// How many of them are left.
+    pub left: u64,
+    /// How long the window is.
+    pub window: std::time::Duration,
+    /// How many of this image were made already, and need not be made again.
+    pub made: u64,
+    /// How many are still to be made.
+    pub needed: u64,
+    /// Whether it will be no more than that.
+    pub exact: bool,
 }
 
 /// What is known of the images of a plan before anything is written, by target.

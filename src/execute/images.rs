@@ -1,15 +1,16 @@
 //! The images of a run: which digest is meant, who may read it, and one copy of each.
 
+mod survey;
+
 use super::settle::{Settled, Sources};
 use super::{Event, Observer, Options};
 use crate::credentials::{Chain, Credentials, Keyring};
-use crate::outcome::{DryRun, Failure, Finding, ImageOutcome, ImageState, Survey};
+use crate::outcome::{DryRun, Failure, ImageOutcome, ImageState};
 use crate::plan::Copy;
 use crate::reference::{Digest, Reference};
-use crate::registry::{Copier, Progress, Registries};
+use crate::registry::{Copied, Copier, Progress, Registries};
 use crate::workload::WorkloadId;
 use futures::future::{BoxFuture, FutureExt, Shared};
-use futures::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,8 +45,8 @@ struct Inner {
     slots: Semaphore,
     /// By target, which no two copies share.
     arriving: Mutex<BTreeMap<Reference, Arriving>>,
-    /// What the survey settled, so that what was shown is what is copied.
-    settled: Mutex<BTreeMap<Reference, Settled>>,
+    /// What was settled before, so that what was shown is what is copied.
+    settled: Mutex<BTreeMap<Reference, Result<Settled, Failure>>>,
     options: Options,
 }
 
@@ -75,15 +76,6 @@ impl Images {
                 options,
             }),
         }
-    }
-
-    /// Looks at every image of a plan without writing: digest, size, whether it is there already.
-    pub async fn survey(&self, copies: &[Copy]) -> Survey {
-        stream::iter(copies)
-            .map(|copy| async move { (copy.target.clone(), self.inner.look(copy).await) })
-            .buffer_unordered(32)
-            .collect()
-            .await
     }
 
     /// Copies these images, each once, and tells how each ended.
@@ -161,30 +153,6 @@ impl Images {
 }
 
 impl Inner {
-    async fn look(&self, copy: &Copy) -> Result<Finding, Failure> {
-        let settled = self.sources.settle(copy).await?;
-        // sources count what is read: nothing is, for what is there already
-        let size = if settled.is_present() {
-            None
-        } else {
-            let sizing = self
-                .sources
-                .registries
-                .size(&settled.source, self.options.extras);
-            sizing.await.ok()
-        };
-        let finding = Finding {
-            digest: settled.source.digest().clone(),
-            size,
-            present: settled.is_present(),
-            moved: settled.moved.clone(),
-            notes: settled.notes.clone(),
-            denied: settled.denied.clone(),
-        };
-        lock(&self.settled).insert(copy.target.clone(), settled);
-        Ok(finding)
-    }
-
     async fn bring(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arrival {
         let mut arrival = Arrival {
             outcome: ImageOutcome {
@@ -226,7 +194,7 @@ impl Inner {
             .map_err(|_| Failure::new("interrupted"))?;
         let known = lock(&self.settled).get(&copy.target).cloned();
         let settled = match known {
-            Some(settled) => settled,
+            Some(settled) => settled?,
             None => self.sources.settle(copy).await?,
         };
         let present = settled.is_present();
@@ -249,12 +217,7 @@ impl Inner {
             .copy(&settled.source, &settled.target, verify, &progress)
             .await?;
         arrival.outcome.foreign_left = copied.foreign_left;
-        if let Some(kept) = copied.kept {
-            arrival.outcome.notes.push(format!(
-                "{} had other content in the target, kept as {kept}",
-                copy.target
-            ));
-        }
+        arrival.outcome.notes.extend(notes(copy, &copied));
         Ok(if copied.present {
             ImageState::Present
         } else {
@@ -263,6 +226,39 @@ impl Inner {
             }
         })
     }
+}
+
+/// What is worth saying of a copy that is no failure.
+fn notes(copy: &Copy, copied: &Copied) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(kept) = &copied.kept {
+        let target = &copy.target;
+        notes.push(format!(
+            "{target} had other content in the target, kept as {kept}"
+        ));
+    }
+    let Some(referrers) = &copied.referrers else {
+        return notes;
+    };
+    let name = copy.source.familiar();
+    match referrers.copied {
+        0 => {}
+        1 => notes.push(format!("{name}: 1 referrer copied")),
+        many => notes.push(format!("{name}: {many} referrers copied")),
+    }
+    for (tag, kept) in &referrers.kept {
+        notes.push(format!(
+            "{name}: {tag} had other content in the target, kept as {kept}"
+        ));
+    }
+    if let [first, more @ ..] = referrers.failures.as_slice() {
+        let more = match more.len() {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        notes.push(format!("{name}: referrers not copied: {first}{more}"));
+    }
+    notes
 }
 
 /// The progress of one image, told to the run's observer.

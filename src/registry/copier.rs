@@ -3,8 +3,10 @@
 //! Decides nothing; carries what the engine tells to an observer.
 
 use super::Error;
-use super::copy::Engine;
+use super::copy::{Engine, Place};
 use super::ends::{Source, Target};
+use super::flights::Flights;
+use super::referrers::{self, Referrers};
 use super::transport::Event;
 use crate::reference::Digest;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub struct Copied {
     /// Layers that were left where they are, as far as was looked: those of an image whose tag was believed
     /// are not known.
     pub foreign_left: usize,
+    /// What became of its signatures, attestations and SBOMs, where those were asked for.
+    pub referrers: Option<Referrers>,
 }
 
 /// What a copy takes along besides what every image consists of.
@@ -31,6 +35,8 @@ pub struct Copied {
 pub struct Extras {
     /// What becomes of foreign layers.
     pub foreign_layers: ForeignLayers,
+    /// Whether signatures, attestations and SBOMs that refer to an image come with it.
+    pub referrers: bool,
 }
 
 /// What becomes of layers whose owner lets nobody else give them out (Windows base images have them).
@@ -52,6 +58,7 @@ impl Copied {
             bytes: 0,
             kept: None,
             foreign_left: 0,
+            referrers: None,
         }
     }
 }
@@ -70,6 +77,8 @@ pub trait Progress: Send + Sync {
 #[derive(Debug)]
 pub struct Copier {
     engine: Engine,
+    /// Manifests whose referrers are on their way.
+    subjects: Flights<Place>,
 }
 
 impl Copier {
@@ -80,6 +89,7 @@ impl Copier {
     pub fn new(concurrency: usize) -> Self {
         Self {
             engine: Engine::new(concurrency),
+            subjects: Flights::default(),
         }
     }
 
@@ -108,7 +118,15 @@ impl Copier {
             Event::Carried(bytes) => progress.carried(bytes),
             Event::Waiting(why, pause) => progress.waiting(&why, pause),
         };
-        let work = self.engine.copy(source, target, verify, &told);
+        let work = async {
+            let mut copied = self.engine.copy(source, target, verify, &told).await?;
+            if self.engine.extras.referrers {
+                let ends = (source, target);
+                let found = referrers::copy(&self.engine, &self.subjects, ends, &told).await;
+                copied.referrers = Some(found);
+            }
+            Ok(copied)
+        };
         tokio::pin!(work);
         let copied = loop {
             tokio::select! {
@@ -120,6 +138,6 @@ impl Copier {
         while let Ok(event) = events.try_recv() {
             relay(event);
         }
-        Ok(copied?)
+        copied
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Engine {
 const FRESH: Duration = Duration::from_secs(2);
 
 /// A digest in a repository of a host.
-type Place = (String, String, Digest);
+pub(super) type Place = (String, String, Digest);
 
 /// One image on its way.
 pub(super) struct Job<'a> {
@@ -87,17 +87,9 @@ impl Engine {
         verify: bool,
         told: &UnboundedSender<Event>,
     ) -> Result<Copied> {
-        let source = source.telling(told);
+        let (source, target) = (&source.telling(told), &target.telling(told));
         let digest = source.digest();
-        let mut job = Job {
-            same_registry: source.registry == target.reference.registry()
-                || (source.repository.endpoint).is_same_place(&target.repository.endpoint),
-            from: source.repository.clone(),
-            to: target.repository.telling(told),
-            asking: Asking::All,
-            foreign_left: Mutex::default(),
-            engine: self,
-        };
+        let mut job = self.job(source, target);
         if target.seen.is(digest) && !verify {
             return Ok(Copied::present(digest));
         }
@@ -115,6 +107,19 @@ impl Engine {
         let (asking, manifest) = try_join(asking, source.manifest()).await?;
         job.asking = asking;
         job.run(manifest, target, landing).await
+    }
+
+    /// A job between two places, whatever is to be copied.
+    pub(super) fn job(&self, source: &Source, target: &Target) -> Job<'_> {
+        Job {
+            same_registry: source.registry == target.reference.registry()
+                || (source.repository.endpoint).is_same_place(&target.repository.endpoint),
+            from: source.repository.clone(),
+            to: target.repository.clone(),
+            asking: Asking::All,
+            foreign_left: Mutex::default(),
+            engine: self,
+        }
     }
 
     /// Believes nothing any more of what a repository was seen to have.
@@ -168,6 +173,7 @@ impl Job<'_> {
             bytes,
             kept,
             foreign_left: self.foreign_left(),
+            referrers: None,
         })
     }
 
@@ -187,7 +193,7 @@ impl Job<'_> {
         left.unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn place(&self, digest: &Digest) -> Place {
+    pub(super) fn place(&self, digest: &Digest) -> Place {
         (
             self.to.endpoint.host.clone(),
             self.to.name.clone(),
@@ -196,7 +202,11 @@ impl Job<'_> {
     }
 
     /// Puts everything below a manifest into the target; gives the bytes that were carried.
-    fn below<'a>(&'a self, manifest: &'a Manifest, depth: usize) -> BoxFuture<'a, Result<u64>> {
+    pub(super) fn below<'a>(
+        &'a self,
+        manifest: &'a Manifest,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<u64>> {
         async move {
             manifest::check_depth(&manifest.digest, depth)?;
             if self.engine.is_proven(&self.place(&manifest.digest)) {
@@ -243,7 +253,7 @@ impl Job<'_> {
         let bytes = if let Some(manifest) = present {
             self.below(&manifest, depth).await?
         } else {
-            let manifest = self.from.get_manifest(digest.as_str()).await?;
+            let manifest = self.from.recall_manifest(digest).await?;
             let bytes = self.below(&manifest, depth).await?;
             bytes + self.push(digest.as_str(), &manifest, depth).await?
         };
@@ -271,7 +281,7 @@ impl Job<'_> {
     }
 
     /// Gives what a tag has now a second tag, since the first is about to move.
-    async fn keep(&self, tag: &str, old: &Digest) -> Result<Option<String>> {
+    pub(super) async fn keep(&self, tag: &str, old: &Digest) -> Result<Option<String>> {
         let kept = replaced_tag(tag, old);
         let (there, manifest) =
             try_join(self.to.head_manifest(&kept), self.to.find_anything(old)).await?;
@@ -287,7 +297,7 @@ impl Job<'_> {
     }
 
     /// Pushes the tag; where it moved, makes sure that it is ours now.
-    async fn tag(&self, manifest: &Manifest, landing: &Landing) -> Result<u64> {
+    pub(super) async fn tag(&self, manifest: &Manifest, landing: &Landing) -> Result<u64> {
         let pushed = self.push(&landing.tag, manifest, 0).await;
         if pushed.is_ok() && landing.seen == Seen::Free {
             return pushed;

@@ -32,10 +32,35 @@ impl Source {
         &self.digest
     }
 
+    /// The registry, as references name it.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// As whom it is read; none when anonymous.
+    pub fn user(&self) -> Option<&str> {
+        self.repository.user()
+    }
+
+    /// How many manifests a copy reads at the least.
+    pub fn least_reads(&self) -> u64 {
+        if self.is_index() { 2 } else { 1 }
+    }
+
     /// What the digest stands for.
     pub(super) async fn manifest(&self) -> Result<&Manifest> {
-        let read = || self.repository.get_manifest(self.digest.as_str());
+        let read = || self.repository.recall_manifest(&self.digest);
         self.manifest.get_or_try_init(read).await
+    }
+
+    /// How many manifests an index lists, where it was read.
+    pub fn listed(&self) -> Option<u64> {
+        Some(self.known_manifest()?.children.len() as u64)
+    }
+
+    /// What the digest stands for, where that was read.
+    pub(super) fn known_manifest(&self) -> Option<&Manifest> {
+        self.manifest.get()
     }
 
     /// The same image seen through another manifest of its repository.
@@ -73,6 +98,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// The same, telling of what it does.
+    pub(super) fn telling(&self, told: &UnboundedSender<Event>) -> Self {
+        Self {
+            repository: self.repository.telling(told),
+            ..self.clone()
+        }
+    }
+
     /// The digest that is there now, if any can be seen.
     pub fn digest(&self) -> Option<&Digest> {
         match &self.seen {

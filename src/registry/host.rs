@@ -7,9 +7,12 @@ use super::challenge::Challenge;
 use super::clients::{Clients, Lane};
 use super::connection;
 use super::place::{Place, api_host, host_of, is_loopback, same_registry};
+use super::quota::Quotas;
+use super::recall::Memory;
 use super::refusal::{Kind, Refusal, Result};
 use super::token::Tokens;
 use super::transport::Access;
+use super::waits::Waits;
 use crate::config::{HostConfig, Insecure};
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
@@ -58,8 +61,15 @@ pub(super) struct Endpoint {
     pub(super) answered: AtomicBool,
     /// Until when it asked to be left alone.
     not_before: Mutex<Option<Instant>>,
+    /// Manifests of sources that were read here.
+    pub(super) memory: Memory,
+    /// How much may be read here, as it says itself.
+    pub(super) quotas: Quotas,
+    /// Whether it was seen to know no referrers API.
+    pub(super) lists_no_referrers: AtomicBool,
     pub(super) clients: Arc<Clients>,
     pub(super) tokens: Arc<Tokens>,
+    pub(super) waits: Arc<Waits>,
     pub(super) requests: Semaphore,
     /// Transfers at once that the user allows here, whatever is allowed elsewhere.
     pub(super) concurrency: Option<usize>,
@@ -76,6 +86,7 @@ impl fmt::Debug for Endpoint {
 pub(super) struct Shared {
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
+    pub(super) waits: Arc<Waits>,
 }
 
 impl Shared {
@@ -83,6 +94,7 @@ impl Shared {
         Self {
             clients: Arc::new(Clients::new()),
             tokens: Arc::new(Tokens::default()),
+            waits: Arc::default(),
         }
     }
 }
@@ -138,8 +150,12 @@ impl Endpoint {
             piece: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             not_before: Mutex::default(),
+            memory: Memory::default(),
+            quotas: Quotas::default(),
+            lists_no_referrers: AtomicBool::new(false),
             clients,
             tokens: Arc::clone(&shared.tokens),
+            waits: Arc::clone(&shared.waits),
             requests: Semaphore::new(concurrency.map_or(SMALL_REQUESTS, usize::from)),
             concurrency: concurrency.map(usize::from),
         })

@@ -15,7 +15,7 @@ use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
     OCI_IMAGE_MEDIA_TYPE, OciDescriptor,
 };
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
 use reqwest::{Method, Response, StatusCode};
 
 /// What is asked for; a registry may convert to an older form whatever is not listed.
@@ -27,7 +27,7 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
 /// Registries take 4 MiB at least; some take more.
 const CAP: usize = 8 * 1024 * 1024;
 
-/// How often a manifest is asked for again whose body broke off.
+/// How often a manifest is asked for again whose body broke off or was wrong.
 const BROKEN_BODIES: usize = 2;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -139,21 +139,22 @@ impl Repository {
         let url = self.url(&format!("manifests/{point}")).await?;
         let what = refusal::describe(&Method::GET, &url);
         let call = Call::new(Method::GET, url).header(ACCEPT, ACCEPTED);
-        let (headers, bytes) = self.read(&call).await?;
         // a tag has no colon; what was asked for by digest must be that, whatever the header says
         let pinned = point.parse::<Digest>().ok();
-        let named = pinned.or_else(|| header_digest(&headers));
-        let digest = match named {
-            Some(named) => {
-                let actual = digest::of(named.algorithm(), &bytes);
-                if actual != named {
-                    let detail = format!("the bytes are {actual}, not {named}");
-                    return Err(Refusal::new(what, Kind::Corrupt, detail));
+        let (headers, bytes, digest) = self
+            .read_checked(&call, |headers, bytes| {
+                let named = pinned.clone().or_else(|| header_digest(headers));
+                let algorithm = named.as_ref().map_or("sha256", Digest::algorithm);
+                let actual = digest::of(algorithm, bytes);
+                match named {
+                    Some(named) if named != actual => {
+                        let detail = format!("the bytes are {actual}, not {named}");
+                        Err(Refusal::new(&what, Kind::Corrupt, detail))
+                    }
+                    _ => Ok(actual),
                 }
-                named
-            }
-            None => digest::of("sha256", &bytes),
-        };
+            })
+            .await?;
         let served = header(&headers, &CONTENT_TYPE);
         Manifest::read(&what, bytes, digest, served.as_deref())
     }
@@ -180,8 +181,18 @@ impl Repository {
         }))
     }
 
-    /// A manifest's bytes; asked for again where they break off.
-    async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
+    /// What a place of manifests answers; asked for again where it breaks off.
+    pub(super) async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
+        let (headers, bytes, ()) = self.read_checked(call, |_, _| Ok(())).await?;
+        Ok((headers, bytes))
+    }
+
+    /// The same, and what a check of it gave; asked for again, too, where it comes wrong.
+    async fn read_checked<T>(
+        &self,
+        call: &Call,
+        check: impl Fn(&HeaderMap, &[u8]) -> Result<T>,
+    ) -> Result<(HeaderMap, Bytes, T)> {
         let mut pauses = Pauses::new(&self.endpoint, BROKEN_BODIES);
         loop {
             let response = self.send(call).await?;
@@ -189,9 +200,11 @@ impl Repository {
                 return Err(self.refuse(&Method::GET, response).await);
             }
             let headers = response.headers().clone();
-            match connection::capped(response, CAP).await {
-                Ok(bytes) => return Ok((headers, Bytes::from(bytes))),
-                Err(refusal) if refusal.transient() => {
+            let read = connection::capped(response, CAP).await;
+            let checked = read.and_then(|bytes| Ok((check(&headers, &bytes)?, bytes)));
+            match checked {
+                Ok((checked, bytes)) => return Ok((headers, Bytes::from(bytes), checked)),
+                Err(refusal) if refusal.transient() || refusal.kind == Kind::Corrupt => {
                     let pause = pauses.after(refusal)?;
                     self.pause(pause).await;
                 }
@@ -202,17 +215,32 @@ impl Repository {
 
     /// Pushes a manifest under a tag or its digest.
     pub(super) async fn put_manifest(&self, point: &str, manifest: &Manifest) -> Result<()> {
+        self.push_manifest(point, manifest, None).await.map(drop)
+    }
+
+    /// The same, where the point still has the version that was read, as far as the registry looks at that;
+    /// gives the headers of the answer.
+    pub(super) async fn push_manifest(
+        &self,
+        point: &str,
+        manifest: &Manifest,
+        version: Option<&str>,
+    ) -> Result<HeaderMap> {
         let url = self.url(&format!("manifests/{point}")).await?;
         let what = refusal::describe(&Method::PUT, &url);
-        let call = Call::new(Method::PUT, url)
+        let mut call = Call::new(Method::PUT, url)
             .header(CONTENT_TYPE, &manifest.media_type)
             .body(manifest.bytes.clone());
+        if let Some(version) = version {
+            call = call.header(IF_MATCH, version);
+        }
         let response = self.send(&call).await?;
         if !response.status().is_success() {
             return Err(self.refuse(&Method::PUT, response).await);
         }
         // neither Location nor digest need be there (ECR)
-        let stored = header_digest(response.headers());
+        let headers = response.headers().clone();
+        let stored = header_digest(&headers);
         drain(response).await;
         match stored {
             Some(stored)
@@ -225,7 +253,7 @@ impl Repository {
                 );
                 Err(Refusal::new(what, Kind::Corrupt, detail))
             }
-            _ => Ok(()),
+            _ => Ok(headers),
         }
     }
 }

@@ -28,15 +28,21 @@ mod manifest;
 mod narrow;
 mod place;
 mod proxy;
+mod quota;
+mod recall;
+mod referrers;
 mod refusal;
 mod retry;
 mod session;
 mod token;
 mod transport;
 mod upload;
+mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use quota::Quota;
+pub use referrers::Referrers;
 
 use crate::config::HostConfig;
 use crate::credentials::Credentials;
@@ -51,6 +57,7 @@ use refusal::Refusal;
 use reqwest::Method;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use transport::{Access, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
@@ -145,6 +152,12 @@ impl Registries {
         Ok(registries)
     }
 
+    /// Tells somebody of waits while images are looked up: why, and for how long. A copy tells its own
+    /// [`Progress`]. Must be quick; of several only the first is told.
+    pub fn on_wait(&self, told: impl Fn(&str, Duration) + Send + Sync + 'static) {
+        self.shared.waits.listen(told);
+    }
+
     /// The image behind a reference, read with the first of the credentials that can: one HEAD for each
     /// that is tried.
     ///
@@ -204,6 +217,11 @@ impl Registries {
         let seen = sizes.seen.into_inner();
         let seen = seen.unwrap_or_else(PoisonError::into_inner);
         Ok(seen.values().sum())
+    }
+
+    /// What this source's registry still lets its reader read, as far as it has said so.
+    pub fn quota(&self, source: &Source) -> Option<Quota> {
+        source.repository.quota()
     }
 
     /// The digests that an index names as its platforms'; none for an image that is no index.
@@ -386,7 +404,7 @@ impl Sizes {
                     .collect()
             };
             try_join_all(children.into_iter().map(|child| async move {
-                let child = repository.get_manifest(child.as_str()).await?;
+                let child = repository.recall_manifest(child).await?;
                 self.add(repository, &child, depth + 1).await
             }))
             .await?;

@@ -59,6 +59,9 @@ impl Pauses {
 
     /// How long to wait after this refusal; the refusal itself when it is the last one.
     pub(super) fn after(&mut self, mut refusal: Box<Refusal>) -> Result<Pause> {
+        if refusal.exhausted {
+            return Err(refusal);
+        }
         // where nobody listens or no name resolves, people wait for the message; a registry that
         // answered before is only away
         let most = match refusal.kind {

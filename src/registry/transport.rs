@@ -10,6 +10,7 @@ use super::connection;
 use super::hint;
 use super::host::Endpoint;
 use super::place;
+use super::quota::Quota;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{Pause, Pauses, RETRIES};
 use super::token::{self, Asked};
@@ -110,6 +111,11 @@ impl Repository {
         self.credentials == other.credentials
     }
 
+    /// Whether both are one repository of one registry.
+    pub(super) fn is_place_of(&self, other: &Self) -> bool {
+        self.endpoint.host == other.endpoint.host && self.name == other.name
+    }
+
     /// The same, telling of what it does.
     pub(super) fn telling(&self, told: &UnboundedSender<Event>) -> Self {
         Self {
@@ -125,6 +131,16 @@ impl Repository {
 
     pub(super) fn is_anonymous(&self) -> bool {
         self.credentials == Credentials::Anonymous
+    }
+
+    /// As whom is asked, where that has a name.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.credentials.user()
+    }
+
+    /// What the registry still lets be read here by who asks.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        self.endpoint.quotas.of(&self.credentials)
     }
 
     pub(super) fn tell(&self, event: Event) {
@@ -187,7 +203,10 @@ impl Repository {
     /// Waits, and says so where it is long enough to be noticed.
     pub(super) async fn pause(&self, pause: Pause) {
         if pause.length >= Duration::from_secs(1) {
-            self.tell(Event::Waiting(pause.why, pause.length));
+            match &self.told {
+                Some(_) => self.tell(Event::Waiting(pause.why, pause.length)),
+                None => self.endpoint.waits.tell(&pause.why, pause.length),
+            }
         }
         tokio::time::sleep(pause.length).await;
     }
@@ -220,6 +239,12 @@ impl Repository {
         let mut refusal = refusal::read(method, response, &self.who()).await;
         if let Some(asked) = refusal.pause_asked().filter(|_| own) {
             self.endpoint.hold(asked);
+        }
+        if own
+            && refusal.status() == Some(StatusCode::TOO_MANY_REQUESTS)
+            && let Some(quota) = self.quota()
+        {
+            refusal = quota.explain(refusal, &self.endpoint.host, self.is_anonymous());
         }
         if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
             refusal.refused_push = true;
@@ -372,6 +397,9 @@ impl Repository {
             let response = self.execute(call, request).await?;
             if own {
                 self.endpoint.answered.store(true, Ordering::Relaxed);
+                self.endpoint
+                    .quotas
+                    .learn(&self.credentials, response.headers());
             }
             let Some(next) = redirect(&response) else {
                 return Ok(response);

@@ -6,6 +6,7 @@
 mod file;
 mod lines;
 mod plan;
+mod quota;
 mod restore;
 mod summary;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod text;
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
+pub use quota::shortages;
 pub use restore::{restore, restore_question};
 pub use summary::summary;
 pub use text::{bytes, duration};

@@ -1,5 +1,6 @@
 //! The plan as a screen, before the confirmation.
 
+use super::quota;
 use super::text::{bytes, count, like, rows, shorten, tally, wrap};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
@@ -218,6 +219,8 @@ fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
         remarks.push(("", None, format!("... {more} more (-o wide)")));
     }
     rows.append(&mut remarks);
+    let limits = quota::lines(survey).into_iter();
+    rows.extend(limits.map(|line| ("rate limit", None, line)));
     let needing: Vec<_> = plan
         .workloads
         .iter()

@@ -7,7 +7,7 @@
 
 use super::{Scene, foreign_line, plan, question, restore, summary, workload_line};
 use crate::outcome::{
-    DryRun, Failure, Finding, ImageOutcome, ImageState, Outcome, Survey, WorkloadOutcome,
+    DryRun, Failure, Finding, ImageOutcome, ImageState, Outcome, Reads, Survey, WorkloadOutcome,
     WorkloadState,
 };
 use crate::plan::{self as planning, Observed, Plan, Policy, PullAccess};
@@ -88,6 +88,7 @@ fn survey(plan: &Plan) -> Survey {
         moved: None,
         notes,
         denied: Default::default(),
+        reads: None,
     };
     plan.copies
         .iter()
@@ -95,23 +96,23 @@ fn survey(plan: &Plan) -> Survey {
         .collect()
 }
 
+fn scene(target: &TargetRegistry) -> Scene<'_> {
+    Scene {
+        context: "prod-eu",
+        target,
+        push_as: Some("robot$cloner"),
+        pull_secret: Some(("image-cloner-pull", "robot$pull")),
+        platforms: &Platforms::All,
+        width: 80,
+        wide: false,
+    }
+}
+
 #[test]
 fn the_plan() {
     let planned = planned();
     let survey = survey(&planned);
-    let screen = plan(
-        &planned,
-        &survey,
-        &Scene {
-            context: "prod-eu",
-            target: &target(),
-            push_as: Some("robot$cloner"),
-            pull_secret: Some(("image-cloner-pull", "robot$pull")),
-            platforms: &Platforms::All,
-            width: 80,
-            wide: false,
-        },
-    );
+    let screen = plan(&planned, &survey, &scene(&target()));
     assert!(
         screen.lines().all(|line| line.chars().count() <= 80),
         "{screen}"
@@ -137,6 +138,54 @@ fn the_plan() {
         asked.as_deref(),
         Some("Copy 2 images (232 MB), repoint 3 workloads in prod?")
     );
+}
+
+#[test]
+fn what_sources_still_let_be_read() {
+    let planned = planned();
+    let lines = |left, user: Option<&str>, costs: [(u64, u64, bool); 3]| {
+        let mut survey = survey(&planned);
+        let found = survey.values_mut().filter_map(|found| found.as_mut().ok());
+        for (found, (made, needed, exact)) in found.zip(costs) {
+            found.reads = Some(Reads {
+                registry: "docker.io".into(),
+                user: user.map(str::to_owned),
+                limit: 200,
+                left,
+                window: Duration::from_hours(6),
+                made,
+                needed,
+                exact,
+            });
+        }
+        let screen = plan(&planned, &survey, &scene(&target()));
+        let at = screen.find("rate limit").unwrap();
+        let rows = screen[at..].split("pull secret").next().unwrap().to_owned();
+        assert!(
+            rows.lines().all(|line| line.chars().count() <= 80),
+            "{rows}"
+        );
+        (rows, super::shortages(&survey).len())
+    };
+    let rows = [
+        lines(112, None, [(5, 0, true), (1, 0, true), (9, 0, true)]),
+        lines(112, None, [(5, 0, true), (1, 12, true), (1, 30, true)]),
+        lines(12, Some("me"), [(1, 9, true), (1, 2, true), (0, 2, false)]),
+        lines(1, None, [(0, 2, false), (0, 1, false), (0, 2, false)]),
+    ];
+    let short: Vec<_> = rows.iter().map(|(_, shortages)| *shortages).collect();
+    assert_eq!(short, [0, 0, 1, 1]);
+    let rows: String = rows.into_iter().map(|(rows, _)| rows).collect();
+    insta::assert_snapshot!(rows, @r"
+    rate limit       docker.io: 112 of 200 manifest reads left, this run needs no
+                     more (15 made)
+    rate limit       docker.io: 112 of 200 manifest reads left, this run needs 42
+    rate limit       docker.io: 12 of 200 manifest reads left, this run needs at
+                     least 13: it will stall; wait (counted over 6 h)
+    rate limit       docker.io: 1 of 200 manifest reads left, this run needs at
+                     least 5: it will stall; log in there for more, or wait (counted
+                     over 6 h)
+    ");
 }
 
 #[test]

@@ -175,8 +175,6 @@ fn escape_no_and_interrupt_leave_everything_as_it_was_at_every_prompt() {
     let lists: &[&str] = &["clone"];
     let plan: &[&str] = &["clone", &namespace];
     let typed = format!("{target}\r");
-    // what leads to the prompt, the prompt, and how it is left
-    type Way<'a> = (&'a [&'a str], bool, &'a [(&'a str, &'a str)]);
     let ways: &[Way] = &[
         (lists, true, &[("Workloads", ESCAPE)]),
         (lists, true, &[("Workloads", INTERRUPT)]),
@@ -240,6 +238,9 @@ fn escape_no_and_interrupt_leave_everything_as_it_was_at_every_prompt() {
         config
     );
 }
+
+/// What the plugin is asked, whether it knows a target registry, and each prompt with the keys pressed at it.
+type Way<'a> = (&'a [&'a str], bool, &'a [(&'a str, &'a str)]);
 
 /// Goes through prompts and expects to leave at the last, with the cursor as it was.
 fn leaves(mut session: PtySession, prompts: &[(&str, &str)]) {

@@ -159,6 +159,25 @@ async fn a_manifest_that_is_not_its_digest_is_refused() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_came_wrong_once_is_asked_for_again() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let manifest = simple(&from);
+    let path = format!("/manifests/{}", digest(&manifest));
+    let mut flipped = Some(manifest.clone());
+    from.hook(move |r| {
+        let mut other = r.is("GET", &path).then(|| flipped.take())??;
+        other[9] ^= 1;
+        Some(Reply::new(200).header("Content-Type", MANIFEST).body(other))
+    });
+
+    copy(&copier(), &request(&from, &to, "a/b:1"))
+        .await
+        .unwrap();
+
+    assert_eq!(to.manifest("a/b", "1").unwrap().1, manifest);
+}
+
+#[tokio::test]
 async fn a_pause_that_the_registry_asks_for_is_kept_and_told() {
     let (from, to) = (Registry::start().await, Registry::start().await);
     simple(&from);

@@ -32,6 +32,7 @@ fn copying() -> Engine {
     let mut engine = copier();
     engine.copier = Copier::new(4).with(Extras {
         foreign_layers: ForeignLayers::Copy,
+        ..Extras::default()
     });
     engine
 }
@@ -185,10 +186,10 @@ async fn sizes_count_foreign_layers_where_they_are_copied() {
         .unwrap();
     let without = registries.size(&found, Extras::default()).await.unwrap();
     assert_eq!(without, (300 + manifest.len()) as u64);
-    let foreign_layers = ForeignLayers::Copy;
-    let with = registries
-        .size(&found, Extras { foreign_layers })
-        .await
-        .unwrap();
+    let copying = Extras {
+        foreign_layers: ForeignLayers::Copy,
+        ..Extras::default()
+    };
+    let with = registries.size(&found, copying).await.unwrap();
     assert_eq!(with, without + 700_000);
 }

@@ -17,6 +17,8 @@ mod matrix;
 mod meanwhile;
 mod patience;
 mod platforms;
+mod quotas;
+mod referrers;
 mod secrets;
 mod secure;
 pub(crate) mod server;

@@ -139,6 +139,25 @@ async fn a_wait_is_said_where_there_is_no_terminal() {
 }
 
 #[tokio::test]
+async fn a_wait_while_images_are_looked_up_is_said_once() {
+    let rule = {
+        let mut asked = std::collections::BTreeSet::new();
+        move |r: &Request| {
+            let first = r.is("HEAD", "/manifests/1") && asked.insert(r.path.clone());
+            first.then(|| refusal(429, Some(1)))
+        }
+    };
+    let Some(trial) = Trial::with(Side::Source, rule).await else {
+        return;
+    };
+    let (code, said) = end(start(&trial).await).await;
+    assert_eq!(code, Some(0), "{said}");
+    let wait = format!("waiting 1 s: {} asks for it", trial.source.host);
+    let lines: Vec<_> = said.lines().filter(|l| l.contains("waiting")).collect();
+    assert_eq!(lines, [wait], "{said}");
+}
+
+#[tokio::test]
 async fn a_registry_is_restarted_in_the_middle() {
     for side in Side::BOTH {
         let Some(mut trial) = Trial::prepare().await else {
