@@ -1,5 +1,7 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
+use crate::status::StatusArgs;
+use crate::verify::VerifyArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
@@ -53,6 +55,10 @@ pub(crate) enum Verb {
     Copy(CopyArgs),
     /// Give workloads back the images they had before
     Restore(RestoreArgs),
+    /// Show every image in use, and what has become of its copy
+    Status(StatusArgs),
+    /// Check that the copies in use are complete
+    Verify(VerifyArgs),
     /// Show the version
     Version,
 }
@@ -166,7 +172,7 @@ impl Selecting {
 }
 
 /// Where copies go and how.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Copying {
     /// Target registry, HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "REGISTRY")]
@@ -195,6 +201,15 @@ pub(crate) struct Copying {
 }
 
 impl Copying {
+    /// This target, where nothing is copied.
+    pub(crate) fn to(to: Option<String>, layout: Option<Layout>) -> Self {
+        Self {
+            to,
+            layout,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn extras(&self) -> registry::Extras {
         registry::Extras {
             foreign_layers: self.foreign_layers.into(),

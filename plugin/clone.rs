@@ -65,7 +65,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
         return Ok(Prepared::NothingFound { missed });
     }
     let images = image_policy(args, &settings, &target)?;
-    let skip_namespaces = skip_namespaces(args, &settings)?;
+    let skip_namespaces = skip_namespaces(&args.skip_namespace, &settings)?;
     let job = Job {
         args,
         images,

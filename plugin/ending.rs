@@ -102,11 +102,11 @@ impl Report {
     }
 }
 
-fn json_text(value: &Value) -> String {
+pub(crate) fn json_text(value: &Value) -> String {
     format!("{value:#}")
 }
 
-fn yaml_text(value: &Value) -> Result<String, Stopped> {
+pub(crate) fn yaml_text(value: &Value) -> Result<String, Stopped> {
     serde_saphyr::to_string(value).map_err(|error| {
         Stopped::failed(Failure::new(format!("writing YAML: {error}"))).after_changes()
     })

@@ -12,8 +12,10 @@ mod policy;
 mod progress;
 mod restore;
 mod settings;
+mod status;
 mod stop;
 mod terminal;
+mod verify;
 mod waits;
 
 use args::{Cli, Verb};
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,
+            Verb::Status(args) => status::run(args, &terminal).await,
+            Verb::Verify(args) => verify::run(args, &terminal).await,
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
                 Ok(0)

@@ -32,10 +32,12 @@ pub(crate) fn image_policy(
 }
 
 /// Namespaces that flags, file and environment leave alone.
-pub(crate) fn skip_namespaces(args: &CloneArgs, settings: &Settings) -> Result<Patterns, Stopped> {
+pub(crate) fn skip_namespaces(flags: &[String], settings: &Settings) -> Result<Patterns, Stopped> {
     let named = settings.environment.list("SKIP_NAMESPACES");
-    let all = args.skip_namespace.iter();
-    let all = all.chain(&settings.config.skip_namespaces).chain(&named);
+    let all = flags
+        .iter()
+        .chain(&settings.config.skip_namespaces)
+        .chain(&named);
     Patterns::parse(all)
         .map_err(|error| Stopped::wrong(Failure::new(format!("namespaces to skip: {error}"))))
 }

@@ -15,6 +15,7 @@
 //! | [`plan`] | workloads and policy → copies, repoints, skips; restore likewise | yes |
 //! | [`patch`] | a repoint → the patch body | yes |
 //! | [`outcome`] | what became of each image and each workload, as values | yes |
+//! | [`status`] | which images are in use, and what has become of their copies | yes |
 //! | [`report`] | plans and outcomes as tables, JSON, YAML | yes |
 //! | [`config`] | the local file and the environment | no |
 //! | [`credentials`] | which credentials belong to which host | no |
@@ -50,5 +51,6 @@ pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod report;
+pub mod status;
 pub mod target;
 pub mod workload;

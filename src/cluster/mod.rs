@@ -6,6 +6,7 @@
 mod connect;
 mod discovery;
 mod error;
+mod former;
 mod kubeconfig;
 mod local_registry;
 mod nodes;
@@ -26,8 +27,9 @@ pub use selection::{Selection, SelectionError};
 use crate::credentials::{Credentials, Keyring};
 use crate::plan::{Observed, SlotChange};
 use crate::platform::Platform;
+use crate::status::InPods;
 use crate::target::TargetRegistry;
-use crate::workload::{FIELD_MANAGER, Workload, WorkloadId};
+use crate::workload::{FIELD_MANAGER, Record, Workload, WorkloadId};
 use request::{Collection, Only};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +95,8 @@ pub struct Observation {
     pub observed: Vec<Observed>,
     /// Source credentials: what the pull secrets of a workload and its ServiceAccount hold.
     pub keyrings: BTreeMap<WorkloadId, Keyring>,
+    /// The images in the pods of each workload.
+    pub in_pods: BTreeMap<WorkloadId, Vec<InPods>>,
     /// Things that could not be read and what follows (`cannot read secrets in prod: …`).
     pub notes: Vec<String>,
     /// Named things that are not there or cannot be read; the rest was still observed.
@@ -197,6 +201,20 @@ impl Cluster {
         let opted_out = observe::namespace_opted_out(self, &workload.id.namespace).await?;
         let found = observe::FoundWorkload { workload, named };
         surroundings::of_one(self, found, opted_out, target).await
+    }
+
+    /// The records that were lost with a rollback (`kubectl rollout undo` of a Deployment replaces its
+    /// annotations with those of an earlier ReplicaSet), as later ReplicaSets still have them; and what could
+    /// not be read.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn former_records(
+        &self,
+        selection: &Selection,
+        observed: &[Observed],
+    ) -> Result<(BTreeMap<WorkloadId, Record>, Vec<String>), Error> {
+        former::records(self, selection.all_namespaces(), observed).await
     }
 
     /// The selected workloads alone, without their surroundings, for a restore.

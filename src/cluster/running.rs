@@ -1,4 +1,4 @@
-//! Which digests the pods of a workload run.
+//! Which images the pods of a workload have, and which digests of them run.
 //!
 //! Decides which pod is whose by its controller, never by labels: two Deployments whose selectors
 //! overlap would be mixed up. A ReplicaSet made by a Deployment is called after it and the pod's
@@ -7,81 +7,140 @@
 
 use crate::plan::Observed;
 use crate::reference::Digest;
-use crate::workload::{SlotKey, SlotList};
+use crate::status::InPods;
+use crate::workload::{SlotKey, SlotList, WorkloadId};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What matters of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pod {
     /// Its controller, and that one's own.
     owners: Vec<Owner>,
-    /// Slot, image text, digest that runs.
-    images: Vec<(SlotKey, String, Digest)>,
+    images: Vec<PodImage>,
+    /// It has ended or is about to: it pulls nothing any more.
+    over: bool,
+}
+
+/// One container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PodImage {
+    slot: SlotKey,
+    /// The text in the pod, which admission may have changed.
+    image: String,
+    /// What runs of it, where the pod says.
+    digest: Option<Digest>,
 }
 
 /// Namespace, kind and name of the workload that a pod belongs to.
 type Owner = (String, String, String);
 
 impl Pod {
-    /// Reads a pod; none where nothing runs in it.
+    /// Reads a pod.
     pub(super) fn read(pod: &Value) -> Option<Self> {
-        let images: Vec<_> = [
+        let images = [
             (SlotList::Containers, "containerStatuses"),
             (SlotList::InitContainers, "initContainerStatuses"),
+            (SlotList::EphemeralContainers, "ephemeralContainerStatuses"),
         ]
         .into_iter()
-        .flat_map(|(list, statuses)| images(pod, list, statuses))
-        .collect();
-        (!images.is_empty()).then_some(Self {
+        .flat_map(|(list, statuses)| images(pod, list, statuses));
+        let phase = pod["status"]["phase"].as_str();
+        Some(Self {
             owners: owners(&pod["metadata"])?,
-            images,
+            images: images.collect(),
+            over: !pod["metadata"]["deletionTimestamp"].is_null()
+                || matches!(phase, Some("Succeeded" | "Failed")),
         })
     }
+}
+
+/// The images that the pods of these workloads have, as long as they are not over.
+pub(super) fn in_pods(observed: &[Observed], pods: &[Pod]) -> BTreeMap<WorkloadId, Vec<InPods>> {
+    let by_owner = by_owner(pods);
+    let mut all = BTreeMap::new();
+    for one in observed {
+        let mut images: BTreeMap<(&SlotKey, &str), InPods> = BTreeMap::new();
+        let theirs = theirs(&by_owner, one).filter(|pod| !pod.over);
+        for found in theirs.flat_map(|pod| &pod.images) {
+            let place = (&found.slot, found.image.as_str());
+            let entry = images.entry(place).or_insert_with(|| InPods {
+                slot: found.slot.clone(),
+                image: found.image.clone(),
+                running: BTreeSet::new(),
+                pods: 0,
+            });
+            entry.pods += 1;
+            entry.running.extend(found.digest.clone());
+        }
+        if !images.is_empty() {
+            all.insert(one.workload.id.clone(), images.into_values().collect());
+        }
+    }
+    all
 }
 
 /// Notes the digests on the workloads whose pods run them under the very image text that the slot has:
 /// pods of an older revision may still be there.
 pub(super) fn note(observed: &mut [Observed], pods: &[Pod]) {
-    let mut by_owner: HashMap<&Owner, Vec<&Pod>> = HashMap::new();
-    for pod in pods {
-        for owner in &pod.owners {
-            by_owner.entry(owner).or_default().push(pod);
-        }
-    }
+    let by_owner = by_owner(pods);
     for one in observed {
-        let id = &one.workload.id;
-        let owner = (id.namespace.clone(), id.kind.kind.clone(), id.name.clone());
-        let theirs = by_owner.get(&owner).into_iter().flatten();
-        for (key, image, digest) in theirs.flat_map(|pod| &pod.images) {
-            let slot = one.workload.slot(key);
-            if slot.is_some_and(|slot| slot.image == *image) {
-                let digests = one.running.entry(key.clone()).or_default();
+        for found in theirs(&by_owner, one).flat_map(|pod| &pod.images) {
+            let slot = one.workload.slot(&found.slot);
+            if let Some(digest) = &found.digest
+                && slot.is_some_and(|slot| slot.image == found.image)
+            {
+                let digests = one.running.entry(found.slot.clone()).or_default();
                 digests.insert(digest.clone());
             }
         }
     }
 }
 
+fn by_owner(pods: &[Pod]) -> HashMap<&Owner, Vec<&Pod>> {
+    let mut by_owner: HashMap<&Owner, Vec<&Pod>> = HashMap::new();
+    for pod in pods {
+        for owner in &pod.owners {
+            by_owner.entry(owner).or_default().push(pod);
+        }
+    }
+    by_owner
+}
+
+/// The pods of a workload.
+fn theirs<'a>(
+    by_owner: &HashMap<&Owner, Vec<&'a Pod>>,
+    observed: &Observed,
+) -> impl Iterator<Item = &'a Pod> + use<'a> {
+    let id = &observed.workload.id;
+    let owner = (id.namespace.clone(), id.kind.kind.clone(), id.name.clone());
+    let pods = by_owner.get(&owner).cloned();
+    pods.unwrap_or_default().into_iter()
+}
+
 fn images<'a>(
     pod: &'a Value,
     list: SlotList,
     statuses: &str,
-) -> impl Iterator<Item = (SlotKey, String, Digest)> + 'a {
+) -> impl Iterator<Item = PodImage> + 'a {
     let containers = pod["spec"][list.field()].as_array();
     let statuses = pod["status"][statuses].as_array();
-    statuses.into_iter().flatten().filter_map(move |status| {
-        let name = status["name"].as_str()?;
-        let digest = digest(status["imageID"].as_str()?)?;
-        let container = containers?
-            .iter()
-            .find(|container| container["name"] == name)?;
-        let key = SlotKey {
-            list,
-            name: name.to_owned(),
-        };
-        Some((key, container["image"].as_str()?.to_owned(), digest))
-    })
+    containers
+        .into_iter()
+        .flatten()
+        .filter_map(move |container| {
+            let name = container["name"].as_str()?;
+            let mut statuses = statuses.into_iter().flatten();
+            let status = statuses.find(|status| status["name"] == name);
+            Some(PodImage {
+                slot: SlotKey {
+                    list,
+                    name: name.to_owned(),
+                },
+                image: container["image"].as_str()?.to_owned(),
+                digest: status.and_then(|status| digest(status["imageID"].as_str()?)),
+            })
+        })
 }
 
 /// The digest in a status's `imageID`: `docker-pullable://repo@sha256:…` and `repo@sha256:…` carry one. A
@@ -135,7 +194,6 @@ mod tests {
     use super::*;
     use crate::workload::{Kind, Workload};
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     fn hex(letter: char) -> String {
         format!("sha256:{}", letter.to_string().repeat(64))
@@ -236,5 +294,45 @@ mod tests {
         let digests = all[0].running.values().flatten();
         let digests: Vec<String> = digests.map(ToString::to_string).collect();
         assert_eq!(digests, [hex('b'), hex('c')]);
+    }
+
+    #[test]
+    fn pods_have_more_than_their_template_until_they_are_over() {
+        let sidecar = |phase: &str, deleted: bool| {
+            let mut pod = json!({
+                "metadata": {
+                    "namespace": "prod", "name": "x",
+                    "labels": {"pod-template-hash": "7c9"},
+                    "ownerReferences": [
+                        {"kind": "ReplicaSet", "name": "web-7c9", "controller": true},
+                    ],
+                },
+                "spec": {"containers": [
+                    {"name": "nginx", "image": "nginx:1"},
+                    {"name": "proxy", "image": "mesh/proxy:2"},
+                ]},
+                "status": {"phase": phase},
+            });
+            if deleted {
+                pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            }
+            Pod::read(&pod).unwrap()
+        };
+        let check = |pods: &[Pod], expected: &[(&str, usize)]| {
+            let web = observed("deploy", "web");
+            let all = in_pods(std::slice::from_ref(&web), pods);
+            let found = all.get(&web.workload.id).into_iter().flatten();
+            let found: Vec<_> = found.map(|one| (one.image.as_str(), one.pods)).collect();
+            assert_eq!(found, expected);
+        };
+        let pending = || sidecar("Pending", false);
+        check(
+            &[pending(), pending()],
+            &[("nginx:1", 2), ("mesh/proxy:2", 2)],
+        );
+        check(
+            &[sidecar("Succeeded", false), sidecar("Running", true)],
+            &[],
+        );
     }
 }

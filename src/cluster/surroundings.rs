@@ -47,6 +47,7 @@ pub(super) async fn observe(
     }
     pods.extend(found.pods);
     running::note(&mut observation.observed, &pods);
+    observation.in_pods = running::in_pods(&observation.observed, &pods);
     observation.notes.append(&mut secrets.notes);
     observation.notes.extend(pod_notes);
     Ok(observation)

@@ -35,11 +35,11 @@ type Arriving = Shared<BoxFuture<'static, Arc<Arrival>>>;
 /// however many ask for it. A clone is another handle to the same.
 #[derive(Clone)]
 pub struct Images {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    sources: Sources,
+pub(super) struct Inner {
+    pub(super) sources: Sources,
     copier: Copier,
     /// The engine bounds transfers by itself.
     slots: Semaphore,
@@ -47,7 +47,7 @@ struct Inner {
     arriving: Mutex<BTreeMap<Reference, Arriving>>,
     /// What was settled before, so that what was shown is what is copied.
     settled: Mutex<BTreeMap<Reference, Result<Settled, Failure>>>,
-    options: Options,
+    pub(super) options: Options,
 }
 
 impl Images {
@@ -262,9 +262,9 @@ fn notes(copy: &Copy, copied: &Copied) -> Vec<String> {
 }
 
 /// The progress of one image, told to the run's observer.
-struct ImageProgress<'a> {
-    source: &'a Reference,
-    observer: &'a dyn Observer,
+pub(super) struct ImageProgress<'a> {
+    pub(super) source: &'a Reference,
+    pub(super) observer: &'a dyn Observer,
 }
 
 impl Progress for ImageProgress<'_> {
@@ -283,6 +283,6 @@ impl Progress for ImageProgress<'_> {
 }
 
 /// A lock whose holder panicked still guards consistent data: every critical section here is one insert.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,9 +6,11 @@
 
 mod images;
 mod settle;
+mod sight;
 mod workloads;
 
 pub use images::Images;
+pub use sight::Proven;
 pub use workloads::{CloneTerms, PullSecret, Run};
 
 use crate::cluster;

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::reference::Reference;
 use crate::workload::{
-    Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord, Workload,
+    Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, Slot, SlotRecord,
+    Workload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,8 +101,19 @@ fn plan(
     (planned(decision, notes, &wanted), wanted)
 }
 
+/// Why a slot that is not in the target stays as it is; none where a clone would change it.
+pub fn left(observed: &Observed, slot: &Slot, policy: &Policy) -> Option<String> {
+    if let Wish::Leave(reason) = slots::wish(observed, slot, policy) {
+        return Some(reason);
+    }
+    let owner = reverting_owner(&observed.workload).filter(|_| !policy.owned_live);
+    owner
+        .map(ToString::to_string)
+        .or_else(|| left_alone(&observed.workload, policy))
+}
+
 /// Why a workload is not touched at all.
-fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
+pub fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
     let workload = &observed.workload;
     let namespace = workload.id.namespace.as_str();
     if let Some(controller) = &workload.controller {

@@ -12,9 +12,10 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use clone::{clone, outlook};
+pub use clone::{clone, left, outlook, skipped};
 pub use restore::restore;
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
+pub use slots::is_placeholder;
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;

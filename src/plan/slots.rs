@@ -8,6 +8,11 @@ use crate::workload::{Slot, SlotList, Workload};
 /// The text that injectors put in place of an image and replace when the pod is made.
 const INJECTED: &str = "auto";
 
+/// Whether a slot has no image of its own, only a place for one.
+pub fn is_placeholder(slot: &Slot) -> bool {
+    slot.image.is_empty() || slot.image == INJECTED
+}
+
 /// What becomes of one slot.
 pub(super) enum Wish {
     /// It is in the target already.

@@ -10,7 +10,7 @@ use super::referrers::{self, Referrers};
 use super::transport::Event;
 use crate::reference::Digest;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 /// What a copy came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,12 +112,7 @@ impl Copier {
         verify: bool,
         progress: &dyn Progress,
     ) -> Result<Copied, Error> {
-        let (told, mut events) = mpsc::unbounded_channel();
-        let relay = |event| match event {
-            Event::Expected(bytes) => progress.expected(bytes),
-            Event::Carried(bytes) => progress.carried(bytes),
-            Event::Waiting(why, pause) => progress.waiting(&why, pause),
-        };
+        let (told, events) = mpsc::unbounded_channel();
         let work = async {
             let mut copied = self.engine.copy(source, target, verify, &told).await?;
             if self.engine.extras.referrers {
@@ -127,17 +122,31 @@ impl Copier {
             }
             Ok(copied)
         };
-        tokio::pin!(work);
-        let copied = loop {
-            tokio::select! {
-                biased;
-                Some(event) = events.recv() => relay(event),
-                copied = &mut work => break copied,
-            }
-        };
-        while let Ok(event) = events.try_recv() {
-            relay(event);
-        }
-        copied
+        relayed(work, events, progress).await
     }
+}
+
+/// Does this work, and tells of its events as they come.
+pub(super) async fn relayed<T>(
+    work: impl Future<Output = T>,
+    mut events: UnboundedReceiver<Event>,
+    progress: &dyn Progress,
+) -> T {
+    let relay = |event| match event {
+        Event::Expected(bytes) => progress.expected(bytes),
+        Event::Carried(bytes) => progress.carried(bytes),
+        Event::Waiting(why, pause) => progress.waiting(&why, pause),
+    };
+    tokio::pin!(work);
+    let done = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => relay(event),
+            done = &mut work => break done,
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        relay(event);
+    }
+    done
 }

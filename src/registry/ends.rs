@@ -163,21 +163,41 @@ pub(super) async fn find_source(
     reference: &Reference,
     credentials: &[Credentials],
 ) -> Result<Source> {
+    let (repository, found) = find(registries, reference, credentials).await?;
+    match found {
+        Some(source) => Ok(source),
+        None => Err(repository.missing(&super::point(reference)).await),
+    }
+}
+
+/// The same, where it may well not be there: nothing more is asked then.
+pub(super) async fn seek_source(
+    registries: &Registries,
+    reference: &Reference,
+    credentials: &[Credentials],
+) -> Result<Option<Source>> {
+    let (_, found) = find(registries, reference, credentials).await?;
+    Ok(found)
+}
+
+async fn find(
+    registries: &Registries,
+    reference: &Reference,
+    credentials: &[Credentials],
+) -> Result<(Repository, Option<Source>)> {
     let point = super::point(reference);
     let found = registries
         .find(reference, &point, credentials, Access::Pull)
         .await?;
     let (repository, found) = found;
-    match found {
-        Some(found) => Ok(Source {
-            repository,
-            registry: reference.registry().to_owned(),
-            digest: found.digest,
-            media_type: found.media_type,
-            manifest: Arc::default(),
-        }),
-        None => Err(repository.missing(&point).await),
-    }
+    let source = found.map(|found| Source {
+        repository: repository.clone(),
+        registry: reference.registry().to_owned(),
+        digest: found.digest,
+        media_type: found.media_type,
+        manifest: Arc::default(),
+    });
+    Ok((repository, source))
 }
 
 /// The place of a copy, and what its tag has now.

@@ -27,6 +27,7 @@ mod host;
 mod manifest;
 mod narrow;
 mod place;
+mod prove;
 mod proxy;
 mod quota;
 mod recall;
@@ -41,6 +42,7 @@ mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use prove::Prover;
 pub use quota::Quota;
 pub use referrers::Referrers;
 
@@ -169,6 +171,18 @@ impl Registries {
         credentials: &[Credentials],
     ) -> Result<Source, Error> {
         Ok(ends::find_source(self, reference, credentials).await?)
+    }
+
+    /// The same, of an image that may not be there: none then, and no further question.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub async fn seek(
+        &self,
+        reference: &Reference,
+        credentials: &[Credentials],
+    ) -> Result<Option<Source>, Error> {
+        Ok(ends::seek_source(self, reference, credentials).await?)
     }
 
     /// The place of a copy, and what is there now: one HEAD.

@@ -8,15 +8,19 @@ mod lines;
 mod plan;
 mod quota;
 mod restore;
+mod status;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
+mod verify;
 
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, workload_line};
 pub use plan::{Scene, plan, question};
 pub use quota::shortages;
 pub use restore::{restore, restore_question};
+pub use status::{Layout, status, status_document, status_refs, status_sum};
 pub use summary::summary;
 pub use text::{bytes, duration};
+pub use verify::{verify_document, verify_line, verify_sum};

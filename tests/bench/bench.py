@@ -152,7 +152,7 @@ class Bench:
                 said = " / ".join(file.read().strip().splitlines()[-4:])
             late = f" after {LIMIT} s" if figures["seconds"] >= LIMIT else ""
             raise Failed(f"ended with {figures['code']}{late}: {said}")
-        if tool.name == "floor":
+        if tool.name in ("floor", "checked"):
             lacking = images.missing_blobs(self.target, "floor", filled.blobs.items())
             if lacking:
                 raise Failed(f"not in the target: {lacking}")

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "reference",
     "platform",
     "target",
@@ -13,6 +13,7 @@ const ORDER: [&str; 15] = [
     "plan",
     "patch",
     "outcome",
+    "status",
     "manifest",
     "config",
     "credentials",
@@ -24,7 +25,7 @@ const ORDER: [&str; 15] = [
 ];
 
 /// The modules that do no I/O, read no clock and know no client.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "reference",
     "platform",
     "target",
@@ -32,6 +33,7 @@ const PURE: [&str; 10] = [
     "plan",
     "patch",
     "outcome",
+    "status",
     "manifest",
     "report",
     "install",

@@ -26,5 +26,7 @@ mod restore;
 mod round_trip;
 mod selection;
 mod sources;
+mod status;
 mod terminal;
+mod verify;
 mod wire;

@@ -19,6 +19,12 @@ pub(crate) use tally::Tally;
 /// How long anything in the cluster may take; far more than it does.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What is asked of registries.
+const ACCEPT: &str = "Accept: application/vnd.oci.image.index.v1+json, \
+                      application/vnd.oci.image.manifest.v1+json, \
+                      application/vnd.docker.distribution.manifest.list.v2+json, \
+                      application/vnd.docker.distribution.manifest.v2+json";
+
 /// One test's share of the bed.
 pub(crate) struct Bed {
     /// A namespace of its own.
@@ -178,7 +184,7 @@ impl Bed {
     /// The plugin's command, to change its environment or watch it run.
     pub(crate) fn plugin_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
-        if let Some("clone" | "restore") = args.first().copied() {
+        if let Some("clone" | "restore" | "status" | "verify") = args.first().copied() {
             command.args(args).args(["-n", &self.namespace]);
         } else {
             command.args(args);
@@ -290,17 +296,37 @@ impl Bed {
             .collect()
     }
 
+    /// Deletes something in a registry, named below `/v2/`.
+    #[allow(clippy::unused_self, reason = "reads as what the bed's registry has")]
+    pub(crate) fn delete(&self, registry: &str, what: &str) {
+        let user = format!("{}:{}", var("TARGET_USER"), var("TARGET_PASS"));
+        let url = format!("http://{}/v2/{what}", var(registry));
+        let curl = Command::new("curl")
+            .args(["-sf", "-X", "DELETE", "-u", &user, &url])
+            .output()
+            .expect("curl is installed by the bed");
+        assert!(curl.status.success(), "deleting {url}: {:?}", curl.status);
+    }
+
+    /// A manifest of a registry, as JSON.
+    #[allow(clippy::unused_self, reason = "reads as what the bed's registry has")]
+    pub(crate) fn manifest(&self, registry: &str, repository: &str, point: &str) -> Value {
+        let user = format!("{}:{}", var("TARGET_USER"), var("TARGET_PASS"));
+        let url = format!("http://{}/v2/{repository}/manifests/{point}", var(registry));
+        let curl = Command::new("curl")
+            .args(["-sf", "-u", &user, "-H", ACCEPT, &url])
+            .output()
+            .expect("curl is installed by the bed");
+        serde_json::from_slice(&curl.stdout).expect("a manifest")
+    }
+
     /// The digest that a registry gives a manifest, asked with plain HTTP.
     #[allow(clippy::unused_self, reason = "reads as what the bed's registry has")]
     pub(crate) fn digest(&self, registry: &str, repository: &str, tag: &str) -> Option<String> {
         let user = format!("{}:{}", var("TARGET_USER"), var("TARGET_PASS"));
-        let accept = "Accept: application/vnd.oci.image.index.v1+json, \
-                      application/vnd.oci.image.manifest.v1+json, \
-                      application/vnd.docker.distribution.manifest.list.v2+json, \
-                      application/vnd.docker.distribution.manifest.v2+json";
         let url = format!("http://{}/v2/{repository}/manifests/{tag}", var(registry));
         let mut curl = Command::new("curl");
-        curl.args(["-sfI", "-H", accept, &url]);
+        curl.args(["-sfI", "-H", ACCEPT, &url]);
         if registry == "TARGET" {
             curl.args(["-u", &user]);
         }

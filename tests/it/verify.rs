@@ -1,0 +1,67 @@
+//! `verify`: what is gone from the target is found, and brought again.
+
+use crate::bed::{Bed, deployment};
+use serde_json::Value;
+
+const BUSYBOX: &str = "busybox:1.36";
+
+/// The digest of a layer of a copy.
+fn layer(bed: &Bed) -> String {
+    let repository = format!("{}/busybox", bed.namespace);
+    let index = bed.manifest("TARGET", &repository, "1.36");
+    let manifest = match index["manifests"][0]["digest"].as_str() {
+        Some(child) => bed.manifest("TARGET", &repository, child),
+        None => index,
+    };
+    let digest = &manifest["layers"][0]["digest"];
+    digest.as_str().expect("a layer").to_owned()
+}
+
+#[test]
+fn a_lost_layer_is_found_and_brought_again() {
+    let Some(bed) = Bed::share("verify", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", BUSYBOX)], &[]));
+    bed.plugin(&["verify"]).exits(0).says("no copies in use");
+    bed.plugin(&["clone", "deploy/web"]).exits(0);
+    let sound = bed.plugin(&["verify"]).exits(0).says("1 copy: 1 complete");
+    insta::assert_snapshot!(sound.stdout, @"busybox:1.36  complete, 5 blobs, 3.9 MB");
+    let deep = bed.plugin(&["verify", "--deep"]).exits(0);
+    assert_eq!(deep.stdout, sound.stdout);
+
+    let layer = layer(&bed);
+    bed.delete(
+        "TARGET",
+        &format!("{}/busybox/blobs/{layer}", bed.namespace),
+    );
+    let hint = format!("kubectl image-cloner verify ns/{} --repair", bed.namespace);
+    let broken = bed.plugin(&["verify"]).exits(1).says(&hint);
+    assert_eq!(broken.stdout, "busybox:1.36  incomplete: 1 blob missing\n");
+    let ran = bed.plugin(&["verify", "-o", "json"]).exits(1);
+    let document: Value = serde_json::from_str(&ran.stdout).expect("a document");
+    assert_eq!(document["copies"][0]["missingBlobs"][0], layer.as_str());
+    assert_eq!(document["summary"]["incomplete"], 1);
+
+    let before = bed.get("deploy/web")["metadata"]["generation"].clone();
+    let repaired = bed.plugin(&["verify", "--repair"]).exits(0);
+    assert_eq!(repaired.stdout, sound.stdout);
+    bed.plugin(&["verify", "--deep"]).exits(0);
+    assert_eq!(bed.get("deploy/web")["metadata"]["generation"], before);
+}
+
+#[test]
+fn a_copy_that_is_gone_altogether_is_told_of_and_comes_back() {
+    let Some(bed) = Bed::share("gone", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", BUSYBOX)], &[]));
+    bed.plugin(&["clone", "deploy/web"]).exits(0);
+    let repository = format!("{}/busybox", bed.namespace);
+    let digest = bed.digest("TARGET", &repository, "1.36").expect("a copy");
+    bed.delete("TARGET", &format!("{repository}/manifests/{digest}"));
+    let gone = bed.plugin(&["verify"]).exits(1).says("1 copy: 1 missing");
+    assert_eq!(gone.stdout, "busybox:1.36  missing: not in the target\n");
+    bed.plugin(&["verify", "--repair"]).exits(0);
+    assert_eq!(bed.digest("TARGET", &repository, "1.36"), Some(digest));
+}
