@@ -1,8 +1,18 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
+use crate::candidates;
+use crate::completion::CompletionArgs;
+use crate::config::ConfigArgs;
+use crate::doctor::DoctorArgs;
+use crate::login::{LoginArgs, LogoutArgs};
+use crate::man::ManArgs;
 use crate::status::StatusArgs;
+use crate::sync_credentials::SyncArgs;
 use crate::verify::VerifyArgs;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
 use image_cloner::plan;
@@ -20,10 +30,12 @@ use std::time::Duration;
     after_help = AFTER_HELP,
     name = "kubectl image-cloner",
     bin_name = "kubectl image-cloner",
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
+    /// kubectl takes its flags before the verb too
+    #[command(flatten)]
+    connection: Connection,
     #[command(subcommand)]
     pub(crate) verb: Verb,
     /// Log to standard error, as in kubectl: 1 says little, 4 each request, 8 all there is
@@ -38,18 +50,45 @@ pub(crate) struct Cli {
     pub(crate) verbosity: u8,
 }
 
+/// The command line as a value, for those who describe it.
+pub(crate) fn command() -> clap::Command {
+    // each verb that takes them shows them
+    Cli::command().mut_args(|arg| arg.hide(true))
+}
+
+impl Cli {
+    /// What was typed; where that is wrong, or asks for help, the process ends with an answer.
+    pub(crate) fn read() -> Self {
+        let mut command = command();
+        let read = command
+            .try_get_matches_from_mut(std::env::args_os())
+            .and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        let mut cli = read.unwrap_or_else(|error| error.exit());
+        let before = std::mem::take(&mut cli.connection);
+        match cli.verb.connection() {
+            Some(connection) => connection.fill(before),
+            None if before == Connection::default() => {}
+            None => {
+                let message = "this asks no cluster: the flags before it mean nothing to it";
+                command.error(ErrorKind::ArgumentConflict, message).exit();
+            }
+        }
+        cli
+    }
+}
+
 const AFTER_HELP: &str = "\
-Target registry: --to, IMAGE_CLONER_REGISTRY, or `registry` in config.yaml
-Pushing there:   IMAGE_CLONER_USER and _PASS, or `docker login`
+Target registry: --to, IMAGE_CLONER_REGISTRY, or `config set registry`
+Pushing there:   IMAGE_CLONER_USER and _PASS, or `login`
 Pulling there:   IMAGE_CLONER_PULL_USER and _PASS, for the pods' pull secrets
-Configuration:   IMAGE_CLONER_CONFIG, or ~/.config/image-cloner/config.yaml
+Configuration:   `config view` shows what is in force, and who says so
 
 Exit codes: 0 done, 1 something failed, 2 wrong request, 3 workloads were left,
 130 interrupted or declined";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Copy images to your registry and repoint workloads to the copies
+    /// Copy images to your registry and repoint workloads to them
     Clone(CloneArgs),
     /// Copy images to your registry, no cluster involved
     Copy(CopyArgs),
@@ -59,29 +98,65 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Check that the copies in use are complete
     Verify(VerifyArgs),
+    /// Bring the pull secrets in the cluster up to date
+    SyncCredentials(SyncArgs),
+    /// Look for what keeps images from being cloned and pulled
+    Doctor(DoctorArgs),
+    /// Log in to a registry
+    Login(LoginArgs),
+    /// Forget a registry's login
+    Logout(LogoutArgs),
+    /// Show and change the configuration
+    Config(ConfigArgs),
+    /// Complete command lines with the tab key
+    Completion(CompletionArgs),
+    /// Write manual pages
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Show the version
     Version,
 }
 
+impl Verb {
+    /// The flags that say which cluster it asks; none where it asks none.
+    fn connection(&mut self) -> Option<&mut Connection> {
+        match self {
+            Self::Clone(args) => Some(&mut args.connection),
+            Self::Restore(args) => Some(&mut args.connection),
+            Self::Status(args) => Some(&mut args.connection),
+            Self::Verify(args) => Some(&mut args.connection),
+            Self::SyncCredentials(args) => Some(&mut args.connection),
+            Self::Doctor(args) => Some(&mut args.connection),
+            Self::Config(args) => args.connection(),
+            Self::Copy(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Completion(_)
+            | Self::Man(_)
+            | Self::Version => None,
+        }
+    }
+}
+
 /// kubectl's own flags, with kubectl's meaning. `copy` has none of them: it asks no cluster, and `--as` is
 /// another thing there.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Connection (as in kubectl)")]
 pub(crate) struct Connection {
     /// Path to the kubeconfig file
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The kubeconfig context to use
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(candidates::contexts))]
     context: Option<String>,
     /// The kubeconfig cluster to use
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(candidates::clusters))]
     cluster: Option<String>,
     /// The kubeconfig user to use
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(candidates::users))]
     user: Option<String>,
     /// The namespace of what is named
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = ArgValueCompleter::new(candidates::namespaces))]
     pub(crate) namespace: Option<String>,
     /// User to impersonate
     #[arg(long = "as", value_name = "USER")]
@@ -96,11 +171,28 @@ pub(crate) struct Connection {
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// How long one request to the API server may take, such as 30s; 0 is no limit
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = time, hide_default_value = true)]
-    request_timeout: Duration,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    request_timeout: Option<Duration>,
 }
 
 impl Connection {
+    /// Takes what was said before the verb where nothing is said behind it.
+    pub(crate) fn fill(&mut self, before: Self) {
+        let own = std::mem::take(self);
+        *self = Self {
+            kubeconfig: own.kubeconfig.or(before.kubeconfig),
+            context: own.context.or(before.context),
+            cluster: own.cluster.or(before.cluster),
+            user: own.user.or(before.user),
+            namespace: own.namespace.or(before.namespace),
+            impersonate: own.impersonate.or(before.impersonate),
+            impersonate_groups: [before.impersonate_groups, own.impersonate_groups].concat(),
+            server: own.server.or(before.server),
+            token: own.token.or(before.token),
+            request_timeout: own.request_timeout.or(before.request_timeout),
+        };
+    }
+
     pub(crate) fn flags(&self) -> ConnectFlags {
         let Self {
             kubeconfig,
@@ -124,7 +216,7 @@ impl Connection {
             impersonate_groups,
             server,
             token: token.map(Into::into),
-            request_timeout: Some(request_timeout).filter(|time| !time.is_zero()),
+            request_timeout: request_timeout.filter(|time| !time.is_zero()),
         }
     }
 }
@@ -133,7 +225,7 @@ impl Connection {
 #[derive(Debug, Args)]
 pub(crate) struct Selecting {
     /// TYPE/NAME, TYPE NAME..., TYPE[,TYPE] or ns/NAME
-    #[arg(value_name = "WHAT")]
+    #[arg(value_name = "WHAT", add = ArgValueCompleter::new(candidates::workloads))]
     pub(crate) words: Vec<String>,
     /// In all namespaces
     #[arg(short = 'A', long)]
@@ -178,7 +270,12 @@ pub(crate) struct Copying {
     #[arg(long, value_name = "REGISTRY")]
     pub(crate) to: Option<String>,
     /// How copies are named: mirror keeps paths, flat is for registries without nested ones
-    #[arg(long, value_name = "LAYOUT")]
+    #[arg(
+        long,
+        value_name = "mirror|flat",
+        value_parser = PossibleValuesParser::new(["mirror", "flat"]).try_map(|text| text.parse::<Layout>()),
+        hide_possible_values = true
+    )]
     pub(crate) layout: Option<Layout>,
     /// Transfers of big blobs at once per registry [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -15,6 +15,7 @@ use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
 use image_cloner::plan::{
     self, Decision, ImagePolicy, Observed, Patterns, Plan, Planned, Policy, PullAccess,
+    PullCredentials,
 };
 use image_cloner::platform::Platforms;
 use image_cloner::report::{self, Scene};
@@ -191,6 +192,8 @@ impl Job<'_> {
         let id = run_id()?;
         let mut policy = self.policy(&id);
         let mut plan = plan::clone(&observed, &policy)?;
+        self.tell_of_old_credentials(&plan, &observed, &keyrings)
+            .await;
         let pull_secret = self.settle_pull_access(&plan, &mut policy, review).await?;
         if policy.pull != PullAccess::Open {
             plan = plan::clone(&observed, &policy)?;
@@ -307,6 +310,39 @@ impl Job<'_> {
                     .hint("or --share-credentials, or --pull-secret NAME for one of yours");
                 Ok(None)
             }
+        }
+    }
+
+    /// Says so where workloads that stay as they are pull with other credentials than are given now. What
+    /// they pull with was read anyway.
+    async fn tell_of_old_credentials(
+        &self,
+        plan: &Plan,
+        observed: &[Observed],
+        keyrings: &BTreeMap<WorkloadId, Keyring>,
+    ) {
+        let registry = &self.target.registry;
+        let path = registry.prefix().unwrap_or_default();
+        let held: Vec<Vec<Credentials>> = plan
+            .workloads
+            .iter()
+            .zip(observed)
+            .filter(|(planned, _)| planned.decision == Decision::Unchanged)
+            .filter(|(_, observed)| observed.pull_credentials == PullCredentials::Ours)
+            .filter_map(|(planned, _)| keyrings.get(&planned.workload.id))
+            .map(|keyring| keyring.find(registry.host(), path))
+            .collect();
+        if held.is_empty() {
+            return;
+        }
+        // a helper that fails is told of where its credentials are needed
+        let Ok(Some(given)) = self.settings.chain.for_pull(registry.host()).await else {
+            return;
+        };
+        if held.iter().any(|held| !held.contains(&given)) {
+            self.terminal.hint(
+                "pods pull with other credentials than are given now: kubectl image-cloner sync-credentials",
+            );
         }
     }
 

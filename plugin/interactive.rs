@@ -9,7 +9,7 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use dialoguer::{FuzzySelect, MultiSelect};
+use dialoguer::{FuzzySelect, MultiSelect, Password};
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::credentials::Credentials;
 use image_cloner::outcome::Failure;
@@ -247,6 +247,66 @@ async fn ask_target(
     };
     let remember = confirm("Keep it as the target registry in the configuration?")?;
     Ok((target, remember.then_some(typed)))
+}
+
+/// Asks for a user, unless one is named, and a password, which is not shown.
+pub(crate) async fn credentials(
+    user: Option<String>,
+    terminal: &Terminal,
+) -> Result<Credentials, Stopped> {
+    let username = match user {
+        Some(user) => user,
+        None => answer(line::read("User:", ""))?,
+    };
+    let echo = Echo::now();
+    // it reads a whole line at once, so that nothing of it is shown, and hears no interrupt
+    let asked = tokio::task::spawn_blocking(|| {
+        Password::with_theme(self::theme().as_ref())
+            .with_prompt("Password")
+            .report(false)
+            .interact()
+    });
+    let Some(Ok(Ok(password))) = terminal.stop.run_until_cancelled(asked).await else {
+        echo.restore();
+        return Err(Stopped::cancelled());
+    };
+    Ok(Credentials::Basic {
+        username,
+        password: password.into(),
+    })
+}
+
+/// How the terminal was before a password was asked for.
+#[cfg(unix)]
+struct Echo(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Echo {
+    fn now() -> Self {
+        Self(rustix::termios::tcgetattr(std::io::stdin()).ok())
+    }
+
+    fn restore(self) {
+        if let Some(before) = self.0 {
+            let now = rustix::termios::OptionalActions::Now;
+            // a terminal that went away needs no echo
+            let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &before);
+        }
+    }
+}
+
+/// Other systems' consoles are left as they were by the prompt itself.
+#[cfg(not(unix))]
+struct Echo;
+
+#[cfg(not(unix))]
+impl Echo {
+    fn now() -> Self {
+        Self
+    }
+
+    #[allow(clippy::unused_self, reason = "there is nothing to give back here")]
+    fn restore(self) {}
 }
 
 /// Asks whether the push credentials may go into pull secrets.

@@ -3,31 +3,38 @@
 //! Everything that is decided about images and workloads is decided in the library.
 
 mod args;
+mod candidates;
 mod clone;
+mod completion;
+mod config;
 mod copy;
+mod doctor;
 mod ending;
 mod interactive;
 mod line;
+mod login;
+mod man;
 mod policy;
 mod progress;
 mod restore;
 mod settings;
 mod status;
 mod stop;
+mod sync_credentials;
 mod terminal;
 mod verify;
 mod waits;
 
 use args::{Cli, Verb};
-use clap::Parser;
 use std::process::ExitCode;
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("no other provider can be installed before the first line of main");
+    completion::answer();
+    let cli = Cli::read();
     log_to_stderr(cli.verbosity);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // names are looked up on threads of their own, and each brings memory of its own along
@@ -44,6 +51,13 @@ fn main() -> ExitCode {
             Verb::Restore(args) => restore::run(args, &terminal).await,
             Verb::Status(args) => status::run(args, &terminal).await,
             Verb::Verify(args) => verify::run(args, &terminal).await,
+            Verb::SyncCredentials(args) => sync_credentials::run(args, &terminal).await,
+            Verb::Doctor(args) => doctor::run(args, &terminal).await,
+            Verb::Login(args) => login::log_in(args, &terminal).await,
+            Verb::Logout(args) => login::log_out(args, &terminal).await,
+            Verb::Config(args) => config::run(args, &terminal),
+            Verb::Completion(args) => completion::run(args, &terminal),
+            Verb::Man(args) => man::run(&args, &terminal),
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
                 Ok(0)

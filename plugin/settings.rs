@@ -4,24 +4,32 @@ use crate::args::{Copying, Selecting};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::{Cluster, Selection};
-use image_cloner::config::{Config, Environment, HostConfig};
+use image_cloner::config::{Config, ConfigFile, Environment, HostConfig, Place};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
 use image_cloner::platform::{PlatformChoice, Platforms};
 use image_cloner::registry::{self, Registries};
 use image_cloner::target::{Layout, TargetRegistry};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Transfers of big blobs at once per registry where nothing else is said: more of them fill no line
 /// better, and each holds more than a megabyte.
-const CONCURRENCY: usize = 5;
+pub(crate) const CONCURRENCY: usize = 5;
 
 /// The local configuration.
 pub(crate) struct Settings {
     pub(crate) environment: Environment,
     pub(crate) config: Config,
     pub(crate) chain: Chain,
+}
+
+/// The target registry, who named it, and the way there.
+pub(crate) struct Resolved {
+    pub(crate) registry: TargetRegistry,
+    pub(crate) named_by: String,
+    pub(crate) registries: Arc<Registries>,
 }
 
 /// The target registry, the way there, and as whom.
@@ -44,15 +52,23 @@ impl Settings {
         })
     }
 
-    /// The target registry by name, without asking a cluster: flag, environment, the context's.
-    pub(crate) fn named_target<'a>(
+    /// The target registry by name and by whom it is named, without asking a cluster: flag, environment, the
+    /// context's.
+    fn named_target<'a>(
         &'a self,
         flag: Option<&'a str>,
         context: Option<&str>,
-    ) -> Option<&'a str> {
+    ) -> Option<(&'a str, String)> {
         let contexts = &self.config.contexts;
-        flag.or_else(|| self.environment.get("REGISTRY"))
-            .or_else(|| contexts.get(context?)?.registry.as_deref())
+        if let Some(name) = flag {
+            return Some((name, "--to".to_owned()));
+        }
+        if let Some(name) = self.environment.get("REGISTRY") {
+            return Some((name, "IMAGE_CLONER_REGISTRY".to_owned()));
+        }
+        let context = context?;
+        let name = contexts.get(context)?.registry.as_deref()?;
+        Some((name, format!("contexts.{context} in config.yaml")))
     }
 
     /// The target registry, logged in to.
@@ -70,17 +86,17 @@ impl Settings {
 
     /// The target registry and the way there: what is named, else what the cluster publishes, else the
     /// file's general one; none when nobody names one.
-    pub(crate) async fn find_target(
+    pub(crate) async fn resolve(
         &self,
         copying: &Copying,
         cluster: Option<&Cluster>,
-    ) -> Result<Option<Target>, Stopped> {
+    ) -> Result<Option<Resolved>, Stopped> {
         let mut hosts = self.config.registries.clone();
         let context = cluster.map(Cluster::context);
-        let mut name = self
+        let mut named = self
             .named_target(copying.to.as_deref(), context)
-            .map(str::to_owned);
-        if name.is_none()
+            .map(|(name, by)| (name.to_owned(), by));
+        if named.is_none()
             && let Some(cluster) = cluster
             && let Some(local) = cluster.local_registry().await?
             && let Some((pull, push)) = local.pull_and_push()
@@ -89,12 +105,15 @@ impl Settings {
             if pull != push {
                 hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
             }
-            name = Some(pull.to_owned());
+            let by = "what the cluster publishes (KEP-1755)".to_owned();
+            named = Some((pull.to_owned(), by));
         }
-        let Some(name) = name.or_else(|| self.config.registry.clone()) else {
+        let general = self.config.registry.clone();
+        let general = general.map(|name| (name, "registry in config.yaml".to_owned()));
+        let Some((name, named_by)) = named.or(general) else {
             return Ok(None);
         };
-        self.reach_by(&name, copying, hosts).await.map(Some)
+        self.at(&name, named_by, copying, hosts).map(Some)
     }
 
     /// The way to a target registry that a person typed, who may have taken the one that the cluster
@@ -112,15 +131,19 @@ impl Settings {
         {
             hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
         }
-        self.reach_by(name, copying, hosts).await
+        let resolved = self.at(name, "you".to_owned(), copying, hosts)?;
+        let target = self.with_credentials(resolved, copying).await?;
+        target.log_in().await?;
+        Ok(target)
     }
 
-    async fn reach_by(
+    fn at(
         &self,
         name: &str,
+        named_by: String,
         copying: &Copying,
         mut hosts: BTreeMap<String, HostConfig>,
-    ) -> Result<Target, Stopped> {
+    ) -> Result<Resolved, Stopped> {
         let registry = self.registry_in(name, copying.layout)?;
         // bound to its registry as the user and password are: another host's traffic is not its business
         if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
@@ -132,7 +155,35 @@ impl Settings {
                 .or_default()
                 .endpoint = vec![endpoint.to_owned()];
         }
-        let registries = Arc::new(Registries::new(&hosts)?);
+        Ok(Resolved {
+            registry,
+            named_by,
+            registries: Arc::new(Registries::new(&hosts)?),
+        })
+    }
+
+    /// The target registry, the way there and as whom.
+    pub(crate) async fn find_target(
+        &self,
+        copying: &Copying,
+        cluster: Option<&Cluster>,
+    ) -> Result<Option<Target>, Stopped> {
+        match self.resolve(copying, cluster).await? {
+            Some(resolved) => self.with_credentials(resolved, copying).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn with_credentials(
+        &self,
+        resolved: Resolved,
+        copying: &Copying,
+    ) -> Result<Target, Stopped> {
+        let Resolved {
+            registry,
+            registries,
+            ..
+        } = resolved;
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
         let concurrency = self.concurrency(copying.concurrency)?;
@@ -186,10 +237,17 @@ impl Settings {
 
     /// Keeps a target registry in the configuration; what was to be done does not fail over it.
     pub(crate) fn keep(&self, registry: &str, terminal: &Terminal) {
-        match Config::remember_registry(&self.environment, registry) {
+        match self.kept(registry) {
             Ok(path) => terminal.note(&format!("{registry} is kept in {}", path.display())),
-            Err(error) => terminal.note(&error.to_string()),
+            Err(stopped) => terminal.note(&stopped.failure.message),
         }
+    }
+
+    fn kept(&self, registry: &str) -> Result<PathBuf, Stopped> {
+        let mut file = ConfigFile::open(&self.environment)?;
+        file.set(&Place::General, "registry", registry)?;
+        file.save()?;
+        Ok(file.path().to_owned())
     }
 
     /// What to say when nobody names a target registry.
@@ -296,7 +354,7 @@ pub(crate) async fn log_in(
             (false, _) => failure,
             (true, "pull") => failure.hint("IMAGE_CLONER_PULL_USER and _PASS are for pulling"),
             (true, _) => failure.hint(format!(
-                "IMAGE_CLONER_USER and _PASS with IMAGE_CLONER_REGISTRY, or docker login {host}"
+                "kubectl image-cloner login {host}, or IMAGE_CLONER_USER and _PASS with IMAGE_CLONER_REGISTRY"
             )),
         })
     })

@@ -67,7 +67,7 @@ pub(crate) struct StatusArgs {
     )]
     output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 /// What is looked at, where nothing is changed.

@@ -1,7 +1,7 @@
 //! Why a verb ended before it had an outcome, and the exit code that goes with it.
 
 use image_cloner::cluster::{self, SelectionError};
-use image_cloner::config::ConfigError;
+use image_cloner::config::{ConfigError, KeyError};
 use image_cloner::credentials::CredentialsError;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::PlanError;
@@ -76,6 +76,16 @@ wrong_request!(
     NameError,
     PlanError
 );
+
+impl From<KeyError> for Stopped {
+    fn from(error: KeyError) -> Self {
+        let failure = Failure::new(error.message);
+        Self::wrong(match error.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        })
+    }
+}
 
 impl From<SelectionError> for Stopped {
     fn from(error: SelectionError) -> Self {

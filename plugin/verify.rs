@@ -52,7 +52,7 @@ pub(crate) struct VerifyArgs {
     )]
     output: Option<Output>,
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,14 +3,22 @@
 //! Decides which value wins (flags, then environment, then file) and what a value may be. Never decides
 //! which credentials go where (that is [`crate::credentials`]).
 
+pub(crate) mod document;
 mod endpoint;
 mod environment;
+mod file;
+mod keys;
+mod layout;
 mod locate;
-mod remember;
+pub(crate) mod private;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use environment::Environment;
+pub use file::ConfigFile;
+pub use keys::{KeyError, Place};
+pub use view::{Override, Setting, in_force};
 
 use crate::platform::PlatformChoice;
 use crate::reference::grammar;

@@ -22,6 +22,7 @@
 //! | [`registry`] | talking to registries; the copy engine | no |
 //! | [`cluster`] | talking to the API server: list, get, patch, apply, rollout state | no |
 //! | [`execute`] | the order in which a plan is carried out | no |
+//! | [`doctor`] | whether what all this needs is there, and how it is mended | no |
 //!
 //! A pure module does no I/O, reads no clock and knows no Kubernetes client. A test reads the sources
 //! and fails when a pure module imports one that is not, or an earlier stage a later one.
@@ -43,6 +44,7 @@
 pub mod cluster;
 pub mod config;
 pub mod credentials;
+pub mod doctor;
 pub mod execute;
 pub mod outcome;
 pub mod patch;
@@ -51,6 +53,7 @@ pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod report;
+mod spelling;
 pub mod status;
 pub mod target;
 pub mod workload;

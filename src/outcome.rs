@@ -2,6 +2,12 @@
 //!
 //! Decides nothing but the exit code. Made by [`crate::execute`], shown by [`crate::report`].
 
+mod check;
+mod secret;
+
+pub use check::{Check, Verdict};
+pub use secret::{SecretOutcome, SecretState};
+
 use crate::reference::{Digest, Reference};
 use crate::workload::WorkloadId;
 use std::collections::BTreeMap;

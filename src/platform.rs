@@ -72,6 +72,16 @@ impl Platform {
         })
     }
 
+    /// `linux`.
+    pub fn os(&self) -> &str {
+        &self.os
+    }
+
+    /// `amd64`.
+    pub fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
     /// Whether an image for `other` is meant: without a variant, every variant is.
     fn means(&self, other: &Self) -> bool {
         self.os == other.os

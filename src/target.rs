@@ -92,6 +92,11 @@ impl TargetRegistry {
         self.prefix.as_deref()
     }
 
+    /// How copies are named.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// Whether a reference is already under this target registry, by host and whole path components.
     pub fn holds(&self, reference: &Reference) -> bool {
         let below = match &self.prefix {
@@ -125,6 +130,15 @@ impl TargetRegistry {
         let origin = Reference::parse(&name).ok()?;
         let origin = origin.with(copy.tag(), copy.digest());
         (self.name(&origin).as_ref() == Ok(copy)).then_some(origin)
+    }
+
+    /// A reference as it is called below this target registry; in full where it is elsewhere.
+    pub fn relative<'a>(&self, reference: &'a Reference) -> &'a str {
+        let typed = reference.typed();
+        let below = typed.strip_prefix(&self.to_string() as &str);
+        below
+            .and_then(|rest| rest.strip_prefix('/'))
+            .unwrap_or(typed)
     }
 
     /// The target reference of a source. Tag and digest are kept as they are.

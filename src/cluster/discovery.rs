@@ -5,7 +5,7 @@
 //! in the server's order is meant. That a kind has a pod template is not told here but by its objects.
 
 use super::observe::PARALLEL;
-use super::selection::{KNOWN, Selection, Type, unknown};
+use super::selection::{Selection, Type, hint, unknown};
 use super::{Cluster, Error};
 use crate::workload::Kind;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -40,11 +40,11 @@ async fn kind(cluster: &Cluster, word: &str) -> Result<Kind, Error> {
         Some((kind, true)) => Ok(kind),
         Some((kind, false)) => Err(Error::Invalid {
             message: format!("{kind} is not in namespaces and has no pod template"),
-            hint: Some(KNOWN.to_owned()),
+            hint: Some(hint(word)),
         }),
         None => Err(Error::Invalid {
             message: unknown(word),
-            hint: Some(KNOWN.to_owned()),
+            hint: Some(hint(name)),
         }),
     }
 }

@@ -40,6 +40,37 @@ pub(super) fn read(explicit: Option<&Path>, variable: Option<&OsStr>) -> Result<
     Ok(merged)
 }
 
+/// What kubeconfig files name, for those who choose among it.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// The context in use.
+    pub current: Option<String>,
+    /// All contexts.
+    pub contexts: Vec<String>,
+    /// All clusters.
+    pub clusters: Vec<String>,
+    /// All users.
+    pub users: Vec<String>,
+}
+
+impl Names {
+    /// What the files name that kubectl would read with these flags; no cluster is asked.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read(flags: &ConnectFlags) -> Result<Self, Error> {
+        let variable = std::env::var_os("KUBECONFIG");
+        let files = read(flags.kubeconfig.as_deref(), variable.as_deref())?;
+        let current = flags.context.clone().or(files.current_context);
+        Ok(Self {
+            current: current.filter(|name| !name.is_empty()),
+            contexts: files.contexts.into_iter().map(|it| it.name).collect(),
+            clusters: files.clusters.into_iter().map(|it| it.name).collect(),
+            users: files.auth_infos.into_iter().map(|it| it.name).collect(),
+        })
+    }
+}
+
 fn read_file(path: &Path) -> Result<Kubeconfig, Error> {
     Kubeconfig::read_from(path).map_err(|error| {
         let reason = reason(&error);

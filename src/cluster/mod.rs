@@ -11,21 +11,29 @@ mod kubeconfig;
 mod local_registry;
 mod nodes;
 mod observe;
+mod policies;
 mod pull_secret;
 mod request;
 mod rollout;
 mod running;
 mod selection;
+mod server;
+mod sites;
 mod surroundings;
+mod trial;
 mod trouble;
 
 pub use error::Error;
+pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
-pub use pull_secret::PULL_SECRET;
+pub use policies::Policies;
+pub use pull_secret::{PULL_SECRET, SecretWrite};
 pub use selection::{Selection, SelectionError};
+pub use server::{Right, Server};
+pub use trial::{Trial, Tried};
 
 use crate::credentials::{Credentials, Keyring};
-use crate::plan::{Observed, SlotChange};
+use crate::plan::{Observed, Site, SlotChange};
 use crate::platform::Platform;
 use crate::status::InPods;
 use crate::target::TargetRegistry;
@@ -269,8 +277,73 @@ impl Cluster {
         name: &str,
         key: &str,
         credentials: &Credentials,
-    ) -> Result<(), Error> {
+    ) -> Result<SecretWrite, Error> {
         pull_secret::ensure(self, namespace, name, key, credentials).await
+    }
+
+    /// What [`Self::ensure_pull_secret`] would do.
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn preview_pull_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+        credentials: &Credentials,
+    ) -> Result<SecretWrite, Error> {
+        pull_secret::preview(self, namespace, name, key, credentials).await
+    }
+
+    /// Deletes our pull secret in a namespace, if it is there; never a namesake.
+    pub async fn delete_pull_secret(&self, namespace: &str) -> Result<(), Error> {
+        pull_secret::delete(self, namespace).await
+    }
+
+    /// Where our pull secret is and who names it, in a namespace or in all, and what of it could not be
+    /// read.
+    ///
+    /// # Errors
+    /// When secrets, ServiceAccounts or pods cannot be listed: without all of them it cannot be told who
+    /// needs what.
+    pub async fn pull_secret_sites(
+        &self,
+        namespace: Option<&str>,
+        target: &TargetRegistry,
+    ) -> Result<(Vec<Site>, Vec<Error>), Error> {
+        sites::observe(self, namespace, target).await
+    }
+
+    /// The API server's address, version and clock.
+    pub async fn server(&self) -> Result<Server, Error> {
+        server::server(self).await
+    }
+
+    /// The name that the API server gives us, where it can be had.
+    pub async fn user(&self) -> Option<String> {
+        server::user(self).await
+    }
+
+    /// Those of these rights that are lacking, in a namespace or in all: one question each.
+    pub async fn lacking(
+        &self,
+        rights: Vec<Right>,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Right>, Error> {
+        server::lacking(self, rights, namespace).await
+    }
+
+    /// Admission policies that look at images and do not name this registry host.
+    pub async fn image_policies(&self, host: &str) -> Result<Policies, Error> {
+        policies::about_images(self, host).await
+    }
+
+    /// Has a node pull an image, by a pod that lives as long as that takes, at most `patience`.
+    ///
+    /// # Errors
+    /// When the pod cannot be made, watched or deleted.
+    pub async fn trial(&self, trial: &Trial<'_>, patience: Duration) -> Result<Tried, Error> {
+        trial::run(self, trial, patience).await
     }
 
     /// Whether the secret that `--pull-secret` names is in the namespace and has credentials for the target.

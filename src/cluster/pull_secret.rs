@@ -14,10 +14,21 @@ use serde_json::{Value, json};
 pub const PULL_SECRET: &str = "image-cloner-pull";
 
 /// Marks what is ours.
-const LABEL: &str = "app.kubernetes.io/managed-by";
-const OURS: &str = "image-cloner";
+pub(super) const LABEL: &str = "app.kubernetes.io/managed-by";
+pub(super) const OURS: &str = "image-cloner";
 const TYPE: &str = "kubernetes.io/dockerconfigjson";
 const KEY: &str = ".dockerconfigjson";
+
+/// What it took to have our pull secret say what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretWrite {
+    /// It was not there.
+    Created,
+    /// It said something else.
+    Updated,
+    /// Nothing.
+    Unchanged,
+}
 
 pub(super) async fn ensure(
     cluster: &Cluster,
@@ -25,29 +36,74 @@ pub(super) async fn ensure(
     name: &str,
     key: &str,
     credentials: &Credentials,
-) -> Result<(), Error> {
+) -> Result<SecretWrite, Error> {
     let secrets = Collection::core("secrets", "secret", Some(namespace));
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let written = match cluster.get_one(&secrets, name).await {
-            Ok(existing) => match changed(existing, key, credentials)? {
-                None => return Ok(()),
-                Some(secret) => cluster.replace(&secrets, name, &secret).await,
-            },
-            Err(Error::NotFound(_)) => {
-                let secret = fresh(namespace, name, key, credentials)?;
-                cluster.create(&secrets, name, &secret).await
-            }
-            Err(error) => return Err(error),
+        let (write, secret) = next(cluster, namespace, name, key, credentials).await?;
+        let written = match write {
+            SecretWrite::Unchanged => return Ok(write),
+            SecretWrite::Updated => cluster.replace(&secrets, name, &secret).await,
+            SecretWrite::Created => cluster.create(&secrets, name, &secret).await,
         };
         match written {
             // created or changed, or deleted, since it was read
             Err(Error::Conflict(_)) if attempt < TRIES => {}
             Err(Error::NotFound(_)) if attempt == 1 => {}
-            answer => return answer.map(|_| ()),
+            answer => return answer.map(|_| write),
         }
     }
+}
+
+/// What [`ensure`] would do; nothing is sent to be written.
+pub(super) async fn preview(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    key: &str,
+    credentials: &Credentials,
+) -> Result<SecretWrite, Error> {
+    let (write, _) = next(cluster, namespace, name, key, credentials).await?;
+    Ok(write)
+}
+
+/// The write that is due, and the secret after it.
+async fn next(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    key: &str,
+    credentials: &Credentials,
+) -> Result<(SecretWrite, Value), Error> {
+    let secrets = Collection::core("secrets", "secret", Some(namespace));
+    match cluster.get_one(&secrets, name).await {
+        Ok(existing) => Ok(match changed(existing, key, credentials)? {
+            None => (SecretWrite::Unchanged, Value::Null),
+            Some(secret) => (SecretWrite::Updated, secret),
+        }),
+        Err(Error::NotFound(_)) => Ok((
+            SecretWrite::Created,
+            fresh(namespace, name, key, credentials)?,
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes ours, and only that: it is read again just before.
+pub(super) async fn delete(cluster: &Cluster, namespace: &str) -> Result<(), Error> {
+    let secrets = Collection::core("secrets", "secret", Some(namespace));
+    match cluster.get_one(&secrets, PULL_SECRET).await {
+        Ok(secret) if is_ours(&secret) => cluster.delete(&secrets, PULL_SECRET).await.map(|_| ()),
+        Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a pull secret has an entry of this very key.
+pub(super) fn has_entry(secret: &Value, key: &str) -> bool {
+    let config = docker_config(secret).and_then(|config| serde_json::from_slice(&config).ok());
+    config.is_some_and(|config: Value| config["auths"].get(key).is_some())
 }
 
 /// Whether this is the pull secret that we make, and no namesake.

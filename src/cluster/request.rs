@@ -8,7 +8,7 @@ use super::{Cluster, Error, WriteMode};
 use crate::workload::{FIELD_MANAGER, Kind};
 use http::Request;
 use kube::core::Request as Builder;
-use kube::core::params::{GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,16 @@ impl Collection {
             singular: kind.to_string(),
             plural: format!("{}{dot}{}", kind.plural, kind.group),
             namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    /// The objects of a resource of any group, in every namespace.
+    pub(super) fn at(root: &str, plural: &str) -> Self {
+        Self {
+            url: Self::url(root, None, plural),
+            singular: plural.to_owned(),
+            plural: plural.to_owned(),
+            namespace: None,
         }
     }
 
@@ -107,9 +117,7 @@ impl Cluster {
     /// CronJob is in `batch/v1` since Kubernetes 1.21 and in `batch/v1beta1` until 1.24.
     async fn cron_job_version(&self) -> Result<&'static str, Error> {
         let version = self.shared.cron_job_version.get_or_try_init(|| async {
-            let request = Request::get("/apis/batch/v1").body(Vec::new());
-            let request = request.map_err(|error| Error::Failed(error.to_string()))?;
-            match self.send("discovering batch/v1", request).await {
+            match self.read("discovering batch/v1", "/apis/batch/v1").await {
                 Ok(found) => Ok(cron_job_version_of(&found)),
                 // whoever may not discover may still list
                 Err(error) if error.is_local() => Ok("v1"),
@@ -216,6 +224,38 @@ impl Cluster {
         let body = object.to_string().into_bytes();
         let request = to.builder().replace(name, &self.post_params(), body);
         self.send(&doing, built(&doing, request)?).await
+    }
+
+    /// Deletes an object at once.
+    pub(super) async fn delete(&self, from: &Collection, name: &str) -> Result<Value, Error> {
+        let doing = from.one("deleting", name);
+        let params = DeleteParams {
+            dry_run: self.is_dry_run(),
+            ..DeleteParams::default().grace_period(0)
+        };
+        let request = from.builder().delete(name, &params);
+        self.send(&doing, built(&doing, request)?).await
+    }
+
+    /// What the API server has at a path of its own.
+    pub(super) async fn read(&self, doing: &str, path: &str) -> Result<Value, Error> {
+        let request = Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| Error::Failed(error.to_string()))?;
+        self.send(doing, request).await
+    }
+
+    /// Asks a question that is put as an object, and stored nowhere.
+    pub(super) async fn ask(
+        &self,
+        doing: &str,
+        path: &str,
+        question: &Value,
+    ) -> Result<Value, Error> {
+        let request = Request::post(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(question.to_string().into_bytes());
+        let request = request.map_err(|error| Error::Failed(error.to_string()))?;
+        self.send(doing, request).await
     }
 
     fn post_params(&self) -> PostParams {

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::spelling;
 use crate::workload::{Kind, WorkloadId};
 
 /// A parsed selection: what to look for, and where.
@@ -144,6 +145,11 @@ impl Selection {
             ));
         }
         Ok(self)
+    }
+
+    /// Whether a word is a type of workloads on every cluster; others are known to their server alone.
+    pub fn is_type(word: &str) -> bool {
+        !matches!(resolve(word), Err(_) | Ok(Word::Workload(Type::Word(_))))
     }
 
     /// Whether it is broad: shows the plan and asks before anything is done.
@@ -292,7 +298,7 @@ fn item(found: &Word, word: &str, name: &str) -> Result<Item, SelectionError> {
 }
 
 /// What helps who wrote no type of workloads.
-pub(super) const KNOWN: &str = "known: deploy, sts, ds, cj, job, rs, po, ns, all, and the cluster's own kinds that have a pod template";
+const KNOWN: &str = "known: deploy, sts, ds, cj, job, rs, po, ns, all, and the cluster's own kinds that have a pod template";
 
 /// The one place where a word becomes a type.
 fn resolve(word: &str) -> Result<Word, SelectionError> {
@@ -306,13 +312,29 @@ fn resolve(word: &str) -> Result<Word, SelectionError> {
         Some(kind) => Ok(Word::Workload(Type::Known(kind))),
         // it goes into URLs
         None if is_name(&lower) => Ok(Word::Workload(Type::Word(lower))),
-        None => Err(hinted(unknown(word), KNOWN)),
+        None => Err(hinted(unknown(word), &hint(word))),
     }
 }
 
 /// That a word is no type, in kubectl's words.
 pub(super) fn unknown(word: &str) -> String {
     format!("the server doesn't have a resource type {word:?}")
+}
+
+/// What helps who wrote a word that is no type.
+pub(super) fn hint(word: &str) -> String {
+    match meant(word) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => KNOWN.to_owned(),
+    }
+}
+
+/// The type that was probably meant.
+fn meant(word: &str) -> Option<String> {
+    let words: Vec<String> = Kind::words().collect();
+    let known = words.iter().map(String::as_str);
+    let known = known.chain(["all", "ns", "namespace", "namespaces"]);
+    spelling::nearest(word, known).map(str::to_owned)
 }
 
 fn check_flags(items: &[Item], all_namespaces: bool, labels: bool) -> Result<(), SelectionError> {

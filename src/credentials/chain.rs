@@ -11,13 +11,13 @@ use super::{Credentials, CredentialsError};
 use crate::config::{Config, Environment, HostConfig};
 use crate::reference::grammar::DOCKER_HUB;
 use crate::target::{Layout, TargetRegistry};
-use sources::Sources;
+pub(super) use sources::Sources;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 /// The name under which docker and its helpers keep the credentials of Docker Hub.
-const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
+pub(super) const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
 
 /// The local sources of credentials, in order: environment, `config.yaml`, docker's `config.json`, podman's
 /// `auth.json`.
@@ -71,11 +71,19 @@ impl Chain {
         registry: &str,
         repository: &str,
     ) -> Result<Credentials, CredentialsError> {
+        let found = self.locate(registry, repository).await?;
+        Ok(found.map_or(Credentials::Anonymous, |(credentials, _)| credentials))
+    }
+
+    /// The same, with the source that has them as people know it; none where none has.
+    pub async fn locate(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<(Credentials, String)>, CredentialsError> {
         let host = scope::canonical(registry);
         let found = self.0.search(&host, repository).await;
-        found
-            .map(|credentials| credentials.unwrap_or(Credentials::Anonymous))
-            .map_err(|reason| CredentialsError::of_host(registry, reason))
+        found.map_err(|reason| CredentialsError::of_host(registry, reason))
     }
 
     /// Credentials that may be put into pull secrets for the target registry `host`: the pull user of the
@@ -112,23 +120,26 @@ impl fmt::Debug for Chain {
     }
 }
 
+/// Credentials and the name of their source, or why a source failed.
+type Located = Result<Option<(Credentials, String)>, String>;
+
 impl Parts {
-    async fn search(&self, host: &str, repository: &str) -> Answer {
+    async fn search(&self, host: &str, repository: &str) -> Located {
         if let Some((bound, credentials)) = &self.environment
             && bound == host
         {
-            return Ok(Some(credentials.clone()));
+            return Ok(Some((credentials.clone(), "IMAGE_CLONER_USER".to_owned())));
         }
         if let Some(settings) = self.hosts.get(host) {
             let (user, command) = (&settings.username, &settings.password_command);
             let found = self.password(user.as_deref(), command.as_deref()).await?;
-            if found.is_some() {
-                return Ok(found);
+            if let Some(found) = found {
+                return Ok(Some((found, "passwordCommand in config.yaml".to_owned())));
             }
         }
         for (path, file) in &self.files {
             let found = self
-                .search_file(file, host, repository)
+                .search_file(path, file, host, repository)
                 .await
                 .map_err(|reason| format!("{path}: {reason}"))?;
             if found.is_some() {
@@ -139,7 +150,13 @@ impl Parts {
     }
 
     /// A helper for the host comes before the general one, and both before what the file itself holds.
-    async fn search_file(&self, file: &DockerConfig, host: &str, repository: &str) -> Answer {
+    async fn search_file(
+        &self,
+        path: &str,
+        file: &DockerConfig,
+        host: &str,
+        repository: &str,
+    ) -> Located {
         let own_helper = file
             .helpers
             .iter()
@@ -155,16 +172,16 @@ impl Parts {
                 name: name.clone(),
                 server: server.to_owned(),
             };
-            let found = self.commands.ask(question).await?;
-            if found.is_some() {
-                return Ok(found);
+            if let Some(found) = self.commands.ask(question).await? {
+                return Ok(Some((found, format!("docker-credential-{name} ({path})"))));
             }
         }
         let entry = file
             .entries
             .iter()
             .find(|(scope, _)| scope.host == host && scope.has_path(repository));
-        entry.map(|(_, entry)| entry.clone()).transpose()
+        let entry = entry.map(|(_, entry)| entry.clone()).transpose()?;
+        Ok(entry.map(|entry| (entry, path.to_owned())))
     }
 
     async fn password(&self, username: Option<&str>, command: Option<&str>) -> Answer {

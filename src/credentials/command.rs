@@ -6,6 +6,7 @@
 use super::Credentials;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde_json::json;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::process::{Output, Stdio};
@@ -17,6 +18,9 @@ use tokio::sync::OnceCell;
 
 /// Long enough for a helper that has its user unlock something.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+/// The user name under which helpers keep identity tokens.
+const TOKEN_USER: &str = "<token>";
 
 /// What is asked, and of whom.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -69,7 +73,43 @@ impl Commands {
         .clone()
     }
 
-    async fn helper(&self, name: &str, server: &str) -> Answer {
+    /// Has a helper keep credentials for a server.
+    pub(super) async fn store(
+        &self,
+        name: &str,
+        server: &str,
+        credentials: &Credentials,
+    ) -> Result<(), String> {
+        let (username, secret) = match credentials {
+            Credentials::Anonymous => return Err("there is nothing to keep".to_owned()),
+            Credentials::Basic { username, password } => (username.as_str(), password),
+            Credentials::IdentityToken(token) => (TOKEN_USER, token),
+        };
+        let secret = secret.expose_secret();
+        let input = json!({"ServerURL": server, "Username": username, "Secret": secret});
+        self.tell(name, "store", &input.to_string()).await
+    }
+
+    /// Has a helper forget a server.
+    pub(super) async fn erase(&self, name: &str, server: &str) -> Result<(), String> {
+        self.tell(name, "erase", server).await
+    }
+
+    async fn tell(&self, name: &str, verb: &str, input: &str) -> Result<(), String> {
+        let (program, output) = self.docker_helper(name, verb, input).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = indented(&String::from_utf8_lossy(&output.stderr));
+        Err(format!("{program} {verb} failed ({}){said}", output.status))
+    }
+
+    async fn docker_helper(
+        &self,
+        name: &str,
+        verb: &str,
+        input: &str,
+    ) -> Result<(String, Output), String> {
         let program = format!("docker-credential-{name}");
         if name.contains(['/', '\\']) {
             return Err(format!(
@@ -77,11 +117,16 @@ impl Commands {
             ));
         }
         let mut command = Command::new(&program);
-        command.arg("get");
-        let output = self
-            .run(command, server)
-            .await
-            .map_err(|reason| format!("{program} {reason}"))?;
+        command.arg(verb);
+        let output = self.run(command, input).await;
+        match output {
+            Ok(output) => Ok((program, output)),
+            Err(reason) => Err(format!("{program} {reason}")),
+        }
+    }
+
+    async fn helper(&self, name: &str, server: &str) -> Answer {
+        let (program, output) = self.docker_helper(name, "get", server).await?;
         if !output.status.success() {
             return refusal(&output).map_or(Ok(None), |reason| {
                 Err(format!("{program} failed ({}){reason}", output.status))
@@ -154,7 +199,7 @@ impl HelperAnswer {
         if secret.expose_secret().is_empty() {
             return None;
         }
-        Some(if self.username == "<token>" {
+        Some(if self.username == TOKEN_USER {
             Credentials::IdentityToken(secret)
         } else {
             Credentials::Basic {

@@ -81,6 +81,16 @@ impl DockerConfig {
     }
 }
 
+impl DockerConfig {
+    /// The helper that keeps the credentials of a host: its own one before the general one.
+    pub(super) fn helper_of(&self, host: &str) -> Option<&str> {
+        let own = self.helpers.iter().find(|(scope, _)| scope.host == host);
+        own.map(|(_, helper)| helper)
+            .or(self.store.as_ref())
+            .map(String::as_str)
+    }
+}
+
 impl Entry {
     /// None for an empty entry, which docker writes for each host whose credentials a helper keeps.
     fn credentials(self) -> Result<Option<Credentials>, &'static str> {
@@ -108,6 +118,17 @@ fn decode(auth: &str) -> Option<(String, String)> {
         username.to_owned(),
         password.trim_end_matches('\0').to_owned(),
     ))
+}
+
+/// What docker's own file has for these credentials: no clear text beside the encoded one.
+pub(super) fn own_entry(credentials: &Credentials) -> Value {
+    match credentials {
+        Credentials::Anonymous => json!({}),
+        Credentials::Basic { username, password } => {
+            json!({"auth": BASE64.encode(format!("{username}:{}", password.expose_secret()))})
+        }
+        Credentials::IdentityToken(token) => json!({"identitytoken": token.expose_secret()}),
+    }
 }
 
 /// A `.dockerconfigjson` with one entry more: `key` is `host[/prefix]`; other entries of `existing` are

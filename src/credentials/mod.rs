@@ -8,11 +8,13 @@ mod chain;
 mod command;
 mod docker_config;
 mod keyring;
+mod login;
 mod scope;
 
 pub use chain::Chain;
 pub use docker_config::docker_config_json;
 pub use keyring::Keyring;
+pub use login::{Keeper, Logins};
 
 use secrecy::SecretString;
 use std::fmt;

@@ -45,6 +45,14 @@ impl Scope {
         repository.starts_with(&self.path)
     }
 
+    /// Whether this is the very host and path.
+    pub(super) fn is(&self, host: &str, repository: &str) -> bool {
+        self.host == host
+            && self
+                .components()
+                .eq(repository.split('/').filter(|part| !part.is_empty()))
+    }
+
     fn components(&self) -> impl Iterator<Item = &str> {
         self.path.split('/').filter(|part| !part.is_empty())
     }

@@ -4,11 +4,13 @@
 //! what a failure stops (its own image or workload, nothing else). Never decides what is to be done (that
 //! is [`crate::plan`]) and never prints.
 
+mod credentials;
 mod images;
 mod settle;
 mod sight;
 mod workloads;
 
+pub use credentials::SecretSync;
 pub use images::Images;
 pub use sight::Proven;
 pub use workloads::{CloneTerms, PullSecret, Run};

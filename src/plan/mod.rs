@@ -11,11 +11,13 @@ mod scope;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use clone::{clone, left, outlook, skipped};
 pub use restore::restore;
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
+pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;

@@ -27,6 +27,7 @@ mod host;
 mod manifest;
 mod narrow;
 mod place;
+mod probe;
 mod prove;
 mod proxy;
 mod quota;
@@ -42,6 +43,8 @@ mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use place::means_this_machine;
+pub use probe::{Reached, Security, Unreached};
 pub use prove::Prover;
 pub use quota::Quota;
 pub use referrers::Referrers;
@@ -269,6 +272,20 @@ impl Registries {
             }
         }
         Err(last.map_or_else(no_endpoint, Error::from))
+    }
+
+    /// As [`Self::ping`], for credentials that are not known to be good yet: they go to the host they are for,
+    /// or to an endpoint that has to do with them, and to no mirror.
+    pub async fn check(&self, host: &str, credentials: &Credentials) -> Result<(), Error> {
+        let shared = |host: &Host| host.endpoints.iter().all(|it| it.shares_credentials);
+        if shared(&*self.host(host)?) {
+            return self.ping(host, credentials).await;
+        }
+        let mut settings = self.settings.clone();
+        if let Some(own) = settings.get_mut(host) {
+            own.endpoint.clear();
+        }
+        Self::new(&settings)?.ping(host, credentials).await
     }
 
     fn host(&self, name: &str) -> refusal::Result<Arc<Host>> {

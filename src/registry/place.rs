@@ -63,6 +63,14 @@ pub(super) fn host_of(address: &str) -> &str {
     }
 }
 
+/// Whether `[scheme://]host[:port]` means the machine that reads it.
+pub fn means_this_machine(address: &str) -> bool {
+    let address = address
+        .split_once("://")
+        .map_or(address, |(_, address)| address);
+    is_loopback(host_of(address))
+}
+
 /// Whether a host name means this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');

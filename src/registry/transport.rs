@@ -374,7 +374,7 @@ impl Repository {
     }
 
     /// Sends once and follows redirects, dropping `Authorization` where they leave the host.
-    async fn follow(
+    pub(super) async fn follow(
         &self,
         call: &Call,
         authorization: Option<&HeaderValue>,

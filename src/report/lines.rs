@@ -1,7 +1,9 @@
 //! One line for one workload or image.
 
 use super::text::{bytes, count};
-use crate::outcome::{DryRun, ImageOutcome, ImageState, WorkloadOutcome, WorkloadState};
+use crate::outcome::{
+    DryRun, ImageOutcome, ImageState, SecretOutcome, SecretState, WorkloadOutcome, WorkloadState,
+};
 
 /// What stdout says of a workload, in kubectl's form: `deployment.apps/nginx repointed`; none for one that
 /// failed, which is said on stderr. `named` adds its namespace, where several are worked on.
@@ -66,4 +68,30 @@ pub fn copy_line(outcome: &ImageOutcome) -> Option<String> {
             outcome.target
         )),
     }
+}
+
+/// What stdout says of our pull secret in a namespace: `secret/image-cloner-pull updated`; none for what
+/// failed or is only worth a hint. `named` adds the namespace, where several are worked on.
+pub fn secret_line(
+    name: &str,
+    outcome: &SecretOutcome,
+    named: bool,
+    dry_run: DryRun,
+) -> Option<String> {
+    let verb = match &outcome.state {
+        SecretState::Created => "created",
+        SecretState::Updated => "updated",
+        SecretState::Unchanged => "unchanged",
+        SecretState::Pruned => "pruned",
+        SecretState::Unused | SecretState::Failed(_) => return None,
+    };
+    let place = if named {
+        format!(" in {}", outcome.namespace)
+    } else {
+        String::new()
+    };
+    let mode = dry_run
+        .label()
+        .map_or(String::new(), |mode| format!(" ({mode})"));
+    Some(format!("secret/{name} {verb}{place}{mode}"))
 }

@@ -3,6 +3,7 @@
 //! Decides words and columns. Never prints and never knows whether it is read on a terminal: callers pass
 //! a width.
 
+mod checks;
 mod file;
 mod lines;
 mod plan;
@@ -15,8 +16,9 @@ mod tests;
 mod text;
 mod verify;
 
+pub use checks::{checks, checks_file};
 pub use file::report_file;
-pub use lines::{copy_line, foreign_line, image_line, workload_line};
+pub use lines::{copy_line, foreign_line, image_line, secret_line, workload_line};
 pub use plan::{Scene, plan, question};
 pub use quota::shortages;
 pub use restore::{restore, restore_question};

@@ -1,6 +1,7 @@
 //! The kinds that have a pod template: how they are called and where the template is.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -67,6 +68,18 @@ impl Kind {
                 (offered && group == kind.group).then_some(kind)
             }
         }
+    }
+
+    /// The words for the built-in kinds, as people write them: `deployment`, `deployments`, `deploy`, ….
+    pub fn words() -> impl Iterator<Item = String> {
+        let words = BUILTIN.iter().flat_map(|(_, kind, plural, short)| {
+            [
+                kind.to_lowercase(),
+                (*plural).to_owned(),
+                (*short).to_owned(),
+            ]
+        });
+        words.collect::<BTreeSet<_>>().into_iter()
     }
 
     /// The JSON pointer of the pod spec inside an object of this kind: `/spec/template/spec`.

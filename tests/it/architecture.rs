@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// The stages in their order: each may import those before it.
-const ORDER: [&str; 16] = [
+const ORDER: &[&str] = &[
+    "spelling",
     "reference",
     "platform",
     "target",
@@ -20,12 +21,14 @@ const ORDER: [&str; 16] = [
     "registry",
     "cluster",
     "execute",
+    "doctor",
     "report",
     "install",
 ];
 
 /// The modules that do no I/O, read no clock and know no client.
-const PURE: [&str; 11] = [
+const PURE: &[&str] = &[
+    "spelling",
     "reference",
     "platform",
     "target",

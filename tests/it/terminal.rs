@@ -17,7 +17,8 @@ fn on_terminal(bed: &Bed, args: &[&str]) -> PtySession {
     on_terminal_with(bed.plugin_command(args))
 }
 
-fn on_terminal_with(mut command: Command) -> PtySession {
+/// The same with a command that was prepared.
+pub(crate) fn on_terminal_with(mut command: Command) -> PtySession {
     command
         .env("NO_COLOR", "1")
         .env("TERM", "xterm")
@@ -26,14 +27,14 @@ fn on_terminal_with(mut command: Command) -> PtySession {
 }
 
 /// Presses keys, once the question is drawn and the terminal listens.
-fn press(session: &mut PtySession, keys: &str) {
+pub(crate) fn press(session: &mut PtySession, keys: &str) {
     std::thread::sleep(Duration::from_millis(300));
     session.send(keys).expect("the terminal takes keys");
     session.flush().expect("the terminal takes keys");
 }
 
 /// Waits for the end; gives the exit code.
-fn exit_code(session: &PtySession) -> i32 {
+pub(crate) fn exit_code(session: &PtySession) -> i32 {
     let ended = format!("{:?}", session.process().wait().expect("the plugin ends"));
     let code = ended
         .rsplit_once(", ")

@@ -99,6 +99,16 @@ fn kubectls_forms_are_understood() {
 }
 
 #[test]
+fn a_slip_in_a_type_is_answered_with_the_right_one() {
+    assert_eq!(hint("deployent"), "did you mean deployment?");
+    assert_eq!(hint("deploymnets"), "did you mean deployments?");
+    assert_eq!(hint("StatfulSet"), "did you mean statefulset?");
+    assert_eq!(hint("namspace"), "did you mean namespace?");
+    assert_eq!(hint("deploi"), "did you mean deploy?");
+    assert!(hint("service").starts_with("known: deploy, "));
+}
+
+#[test]
 fn contradictions_are_refused_in_kubectls_words() {
     let check = |words: &str, all: bool, labels: Option<&str>, expected: &str| {
         let error = parse(words, all, labels).unwrap_err();

@@ -10,17 +10,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The places to look at, as values, so that tests can have their own.
-pub(super) struct Sources {
+pub(in crate::credentials) struct Sources {
     /// docker's and podman's files in the order they are asked.
-    pub(super) files: Vec<PathBuf>,
+    pub(in crate::credentials) files: Vec<PathBuf>,
     /// Where to look for helpers, if not where the process itself would.
-    pub(super) path: Option<OsString>,
+    pub(in crate::credentials) path: Option<OsString>,
     /// How long a helper or password command may take.
-    pub(super) limit: Duration,
+    pub(in crate::credentials) limit: Duration,
 }
 
 impl Sources {
-    pub(super) fn local() -> Self {
+    pub(in crate::credentials) fn local() -> Self {
         let home = BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
         Self {
             files: files(|name| std::env::var_os(name), home.as_deref()),

@@ -1,0 +1,203 @@
+//! `sync-credentials`: bring the pull secrets in the cluster up to date.
+
+use crate::args::{Connection, Copying, DryRun};
+use crate::settings::{Settings, log_in};
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use clap::Args;
+use image_cloner::cluster::{Cluster, PULL_SECRET};
+use image_cloner::credentials::Credentials;
+use image_cloner::execute::{PullSecret, SecretSync};
+use image_cloner::outcome::{Failure, SecretOutcome, SecretState};
+use image_cloner::plan::Site;
+use image_cloner::report;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SyncArgs {
+    /// Namespaces, as ns/NAME; without any, that of -n or of the context
+    #[arg(value_name = "ns/NAME", conflicts_with = "all_namespaces")]
+    namespaces: Vec<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// Target registry, HOST[:PORT][/PREFIX]
+    #[arg(long, value_name = "REGISTRY")]
+    to: Option<String>,
+    /// Remove pull secrets of ours that nothing names any more
+    #[arg(long)]
+    prune: bool,
+    /// Let the credentials for pushing be put into pull secrets
+    #[arg(long)]
+    share_credentials: bool,
+    /// Only show what would be done; with server, the API server checks it
+    #[arg(
+        long,
+        value_name = "none|client|server",
+        value_enum,
+        hide_possible_values = true,
+        hide_default_value = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "none",
+        default_missing_value = "client"
+    )]
+    dry_run: DryRun,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+const EXAMPLES: &str = "\
+The credentials are those that clone puts into pull secrets: IMAGE_CLONER_PULL_USER and
+_PASS, or pullUsername and pullPasswordCommand in config.yaml. They are tried at the
+registry before anything is written.
+
+Examples:
+  # a new password for every namespace that pulls from the registry
+  kubectl image-cloner sync-credentials -A
+  # look first
+  kubectl image-cloner sync-credentials ns/shop ns/db --dry-run
+  # and remove pull secrets that nothing names any more
+  kubectl image-cloner sync-credentials -A --prune";
+
+pub(crate) async fn run(args: SyncArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    let prepared = prepare(&args, terminal);
+    let (sync, sites, missed) = terminal.unless_interrupted(prepared).await?;
+    let outcomes = sync.run(&sites).await;
+    let named = args.all_namespaces || args.namespaces.len() > 1;
+    for outcome in &outcomes {
+        tell(outcome, named, &args, terminal);
+    }
+    if outcomes.is_empty() && missed == 0 {
+        terminal.say("no pull secret of ours is in use here");
+    }
+    let failed = |outcome: &SecretOutcome| matches!(outcome.state, SecretState::Failed(_));
+    Ok(u8::from(missed > 0 || outcomes.iter().any(failed)))
+}
+
+/// Everything up to the first write: what goes into the secrets, where they are, and how many namespaces
+/// could not be read.
+async fn prepare(
+    args: &SyncArgs,
+    terminal: &Terminal,
+) -> Result<(SecretSync, Vec<Site>, usize), Stopped> {
+    let places = places(args)?;
+    let settings = Settings::load()?;
+    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let copying = Copying {
+        to: args.to.clone(),
+        ..Copying::default()
+    };
+    let resolved = settings.resolve(&copying, Some(&cluster)).await?;
+    let resolved = resolved.ok_or_else(Settings::no_target)?;
+    let registry = &resolved.registry;
+    let credentials = credentials(args, &settings, registry.host(), registry.prefix()).await?;
+    log_in(&resolved.registries, registry, &credentials, "pull").await?;
+    let places = match places {
+        Places::Every => vec![None],
+        Places::Current => vec![Some(cluster.namespace().to_owned())],
+        Places::Named(names) => names.into_iter().map(Some).collect(),
+    };
+    let mut sites = Vec::new();
+    let mut missed = 0;
+    for place in &places {
+        let (found, missing) = cluster
+            .pull_secret_sites(place.as_deref(), registry)
+            .await?;
+        missed += terminal.missing(missing);
+        sites.extend(found);
+    }
+    let sync = SecretSync {
+        cluster,
+        secret: PullSecret {
+            key: registry.to_string(),
+            credentials,
+        },
+        dry_run: args.dry_run.into(),
+        prune: args.prune,
+    };
+    Ok((sync, sites, missed))
+}
+
+/// Where secrets are looked for.
+enum Places {
+    Every,
+    Current,
+    Named(Vec<String>),
+}
+
+fn places(args: &SyncArgs) -> Result<Places, Stopped> {
+    if args.all_namespaces {
+        return Ok(Places::Every);
+    }
+    if args.namespaces.is_empty() {
+        return Ok(Places::Current);
+    }
+    let name = |word: &String| {
+        let name = ["ns/", "namespace/", "namespaces/"]
+            .iter()
+            .find_map(|prefix| word.strip_prefix(prefix));
+        name.filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                Stopped::wrong(
+                    Failure::new(format!("{word:?} is no namespace")).hint(format!(
+                        "write ns/{}",
+                        word.rsplit('/').next().unwrap_or(word)
+                    )),
+                )
+            })
+    };
+    let names = args.namespaces.iter().map(name);
+    Ok(Places::Named(names.collect::<Result<_, _>>()?))
+}
+
+/// What goes into pull secrets: the credentials for pulling, else those for pushing where that was asked
+/// for.
+async fn credentials(
+    args: &SyncArgs,
+    settings: &Settings,
+    host: &str,
+    prefix: Option<&str>,
+) -> Result<Credentials, Stopped> {
+    if let Some(credentials) = settings.chain.for_pull(host).await? {
+        return Ok(credentials);
+    }
+    if args.share_credentials || settings.environment.is_on("SHARE_CREDENTIALS") {
+        let push = settings
+            .chain
+            .find(host, prefix.unwrap_or_default())
+            .await?;
+        if push != Credentials::Anonymous {
+            return Ok(push);
+        }
+    }
+    Err(Stopped::wrong(
+        Failure::new(format!("no credentials to pull from {host}"))
+            .hint("IMAGE_CLONER_PULL_USER and _PASS are for pulling")
+            .hint("or --share-credentials, to give pods those for pushing"),
+    ))
+}
+
+fn tell(outcome: &SecretOutcome, named: bool, args: &SyncArgs, terminal: &Terminal) {
+    let namespace = &outcome.namespace;
+    match &outcome.state {
+        SecretState::Failed(failure) => {
+            terminal.failure(failure);
+            terminal.hints(failure);
+        }
+        SecretState::Unused => {
+            terminal.note(&format!(
+                "secret/{PULL_SECRET} in {namespace} is named by nothing there any more"
+            ));
+            terminal.hint(&format!(
+                "kubectl image-cloner sync-credentials ns/{namespace} --prune"
+            ));
+        }
+        _ => {}
+    }
+    let line = report::secret_line(PULL_SECRET, outcome, named, args.dry_run.into());
+    if let Some(line) = line {
+        terminal.data(&line);
+    }
+}

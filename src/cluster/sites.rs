@@ -1,0 +1,131 @@
+//! Where our pull secret is, and who names it, in one namespace or in all.
+//!
+//! Decides what counts as naming it: pods, whatever made them, workloads and ServiceAccounts. Never decides
+//! what follows from it (that is [`crate::plan::upkeep`]).
+
+use super::observe;
+use super::pull_secret::{self, PULL_SECRET};
+use super::request::{Collection, Only};
+use super::{Cluster, Error, Selection};
+use crate::plan::{Site, SiteSecret};
+use crate::reference::Reference;
+use crate::target::TargetRegistry;
+use crate::workload::Workload;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The sites of a namespace, or of all where none is named, and what of them could not be read.
+pub(super) async fn observe(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    target: &TargetRegistry,
+) -> Result<(Vec<Site>, Vec<Error>), Error> {
+    let selection = match namespace {
+        Some(name) => Selection::parse(&[format!("ns/{name}")], false, None),
+        None => Selection::parse(&[], true, None),
+    };
+    let selection = selection.map_err(|error| Error::Invalid {
+        message: error.message,
+        hint: error.hint,
+    })?;
+    let (secrets, accounts, pods, found) = tokio::try_join!(
+        secrets(cluster, namespace, target),
+        naming(
+            cluster,
+            namespace,
+            ("serviceaccounts", "serviceaccount"),
+            ""
+        ),
+        naming(cluster, namespace, ("pods", "pod"), "/spec"),
+        observe::find(cluster, &selection),
+    )?;
+    let mut sites: BTreeMap<String, Site> = BTreeMap::new();
+    for (namespace, secret) in secrets {
+        site(&mut sites, &namespace).secret = secret;
+    }
+    for (namespace, _) in accounts.iter().chain(&pods) {
+        site(&mut sites, namespace).named = true;
+    }
+    for found in &found.workloads {
+        let workload = &found.workload;
+        let namespace = &workload.id.namespace;
+        let own = workload.pull_secrets.as_deref().unwrap_or_default();
+        let by_account =
+            || accounts.contains(&(namespace.clone(), workload.service_account.clone()));
+        let named = if own.is_empty() {
+            by_account()
+        } else {
+            own.iter().any(|name| name == PULL_SECRET)
+        };
+        let site = site(&mut sites, namespace);
+        site.named |= named;
+        site.pulls |= named && has_copies(workload, target);
+    }
+    Ok((sites.into_values().collect(), found.missing))
+}
+
+fn site<'a>(sites: &'a mut BTreeMap<String, Site>, namespace: &str) -> &'a mut Site {
+    sites.entry(namespace.to_owned()).or_insert_with(|| Site {
+        namespace: namespace.to_owned(),
+        secret: SiteSecret::Absent,
+        named: false,
+        pulls: false,
+    })
+}
+
+/// Whether a record that still stands says that an image of the workload is a copy in the target.
+fn has_copies(workload: &Workload, target: &TargetRegistry) -> bool {
+    let slots = workload.record.iter().flat_map(|record| &record.slots);
+    slots
+        .filter(|(name, slot)| workload.stands(name, slot))
+        .filter_map(|(_, slot)| Reference::parse(&slot.target).ok())
+        .any(|copy| target.holds(&copy))
+}
+
+/// What has our name, by namespace.
+async fn secrets(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    target: &TargetRegistry,
+) -> Result<Vec<(String, SiteSecret)>, Error> {
+    let only = format!("metadata.name={PULL_SECRET}");
+    let only = Only {
+        fields: Some(&only),
+        ..Only::default()
+    };
+    let key = target.to_string();
+    let read = |secret: Value| {
+        let namespace = secret["metadata"]["namespace"].as_str()?.to_owned();
+        let kind = if pull_secret::is_ours(&secret) {
+            let for_target = pull_secret::has_entry(&secret, &key);
+            SiteSecret::Ours { for_target }
+        } else {
+            SiteSecret::Namesake
+        };
+        Some((namespace, kind))
+    };
+    let secrets = Collection::core("secrets", "secret", namespace);
+    cluster.list(&secrets, only, read).await
+}
+
+/// The objects that name our pull secret, by namespace and name.
+async fn naming(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    (plural, singular): (&str, &str),
+    at: &str,
+) -> Result<BTreeSet<(String, String)>, Error> {
+    let read = |object: Value| {
+        let references = object.pointer(at)?["imagePullSecrets"].as_array()?;
+        let named = references.iter().any(|to| to["name"] == PULL_SECRET);
+        let metadata = &object["metadata"];
+        let key = (
+            metadata["namespace"].as_str()?.to_owned(),
+            metadata["name"].as_str()?.to_owned(),
+        );
+        named.then_some(key)
+    };
+    let collection = Collection::core(plural, singular, namespace);
+    let found = cluster.list(&collection, Only::default(), read).await?;
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,77 @@
+//! Brings our pull secrets up to date.
+//!
+//! Decides that a failure in one namespace stops no other. Never decides which are written (that is
+//! [`crate::plan::upkeep`]).
+
+use crate::cluster::{Cluster, Error, PULL_SECRET, SecretWrite};
+use crate::execute::PullSecret;
+use crate::outcome::{DryRun, Failure, SecretOutcome, SecretState};
+use crate::plan::{Site, Upkeep, upkeep};
+use futures::stream::{self, StreamExt as _};
+
+/// Namespaces worked on at a time.
+const PARALLEL: usize = 8;
+
+/// How the credentials of pull secrets are brought up to date.
+pub struct SecretSync {
+    /// Where.
+    pub cluster: Cluster,
+    /// What goes into each secret.
+    pub secret: PullSecret,
+    /// Whether anything is written.
+    pub dry_run: DryRun,
+    /// Whether secrets that nothing names are removed.
+    pub prune: bool,
+}
+
+impl SecretSync {
+    /// What became of the secrets of these sites, in their order; nothing of those that have nothing of
+    /// ours.
+    pub async fn run(&self, sites: &[Site]) -> Vec<SecretOutcome> {
+        let ours = sites
+            .iter()
+            .filter_map(|site| Some((site.namespace.as_str(), upkeep(site)?)));
+        stream::iter(ours)
+            .map(|(namespace, upkeep)| async move {
+                let done = self.one(namespace, upkeep).await;
+                SecretOutcome {
+                    namespace: namespace.to_owned(),
+                    state: done.unwrap_or_else(|error| SecretState::Failed(Failure::from(error))),
+                }
+            })
+            .buffered(PARALLEL)
+            .collect()
+            .await
+    }
+
+    async fn one(&self, namespace: &str, upkeep: Upkeep) -> Result<SecretState, Error> {
+        match upkeep {
+            Upkeep::Leave => Ok(SecretState::Unchanged),
+            Upkeep::Remove if !self.prune => Ok(SecretState::Unused),
+            Upkeep::Remove => {
+                if self.dry_run != DryRun::Client {
+                    self.cluster.delete_pull_secret(namespace).await?;
+                }
+                Ok(SecretState::Pruned)
+            }
+            Upkeep::Write => Ok(match self.write(namespace).await? {
+                SecretWrite::Created => SecretState::Created,
+                SecretWrite::Updated => SecretState::Updated,
+                SecretWrite::Unchanged => SecretState::Unchanged,
+            }),
+        }
+    }
+
+    async fn write(&self, namespace: &str) -> Result<SecretWrite, Error> {
+        let PullSecret { key, credentials } = &self.secret;
+        let cluster = &self.cluster;
+        if self.dry_run == DryRun::Client {
+            return cluster
+                .preview_pull_secret(namespace, PULL_SECRET, key, credentials)
+                .await;
+        }
+        cluster
+            .ensure_pull_secret(namespace, PULL_SECRET, key, credentials)
+            .await
+    }
+}
