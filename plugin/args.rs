@@ -1,11 +1,14 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
 use crate::candidates;
+use crate::clone_files::FileArgs;
 use crate::completion::CompletionArgs;
 use crate::config::ConfigArgs;
+pub(crate) use crate::connection::Connection;
 use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
+use crate::rollouts::RolloutArgs;
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
 use crate::verify::VerifyArgs;
@@ -13,7 +16,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
-use image_cloner::cluster::{ConnectFlags, Selection, SelectionError, WriteMode};
+use image_cloner::cluster::{Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
 use image_cloner::plan;
 use image_cloner::platform::PlatformChoice;
@@ -138,89 +141,6 @@ impl Verb {
     }
 }
 
-/// kubectl's own flags, with kubectl's meaning. `copy` has none of them: it asks no cluster, and `--as` is
-/// another thing there.
-#[derive(Debug, Clone, Default, PartialEq, Args)]
-#[command(next_help_heading = "Connection (as in kubectl)")]
-pub(crate) struct Connection {
-    /// Path to the kubeconfig file
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The kubeconfig context to use
-    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(candidates::contexts))]
-    context: Option<String>,
-    /// The kubeconfig cluster to use
-    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(candidates::clusters))]
-    cluster: Option<String>,
-    /// The kubeconfig user to use
-    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(candidates::users))]
-    user: Option<String>,
-    /// The namespace of what is named
-    #[arg(short, long, value_name = "NAME", add = ArgValueCompleter::new(candidates::namespaces))]
-    pub(crate) namespace: Option<String>,
-    /// User to impersonate
-    #[arg(long = "as", value_name = "USER")]
-    impersonate: Option<String>,
-    /// Group to impersonate; may be repeated
-    #[arg(long = "as-group", value_name = "GROUP")]
-    impersonate_groups: Vec<String>,
-    /// Address of the API server
-    #[arg(short, long, value_name = "URL")]
-    server: Option<String>,
-    /// Bearer token for the API server
-    #[arg(long, value_name = "TOKEN")]
-    token: Option<String>,
-    /// How long one request to the API server may take, such as 30s; 0 is no limit
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    request_timeout: Option<Duration>,
-}
-
-impl Connection {
-    /// Takes what was said before the verb where nothing is said behind it.
-    pub(crate) fn fill(&mut self, before: Self) {
-        let own = std::mem::take(self);
-        *self = Self {
-            kubeconfig: own.kubeconfig.or(before.kubeconfig),
-            context: own.context.or(before.context),
-            cluster: own.cluster.or(before.cluster),
-            user: own.user.or(before.user),
-            namespace: own.namespace.or(before.namespace),
-            impersonate: own.impersonate.or(before.impersonate),
-            impersonate_groups: [before.impersonate_groups, own.impersonate_groups].concat(),
-            server: own.server.or(before.server),
-            token: own.token.or(before.token),
-            request_timeout: own.request_timeout.or(before.request_timeout),
-        };
-    }
-
-    pub(crate) fn flags(&self) -> ConnectFlags {
-        let Self {
-            kubeconfig,
-            context,
-            cluster,
-            user,
-            namespace,
-            impersonate,
-            impersonate_groups,
-            server,
-            token,
-            request_timeout,
-        } = self.clone();
-        ConnectFlags {
-            kubeconfig,
-            context,
-            cluster,
-            user,
-            namespace,
-            impersonate,
-            impersonate_groups,
-            server,
-            token: token.map(Into::into),
-            request_timeout: request_timeout.filter(|time| !time.is_zero()),
-        }
-    }
-}
-
 /// What a verb works on, in kubectl's words.
 #[derive(Debug, Args)]
 pub(crate) struct Selecting {
@@ -335,11 +255,19 @@ impl From<ForeignLayers> for registry::ForeignLayers {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = CLONE_EXAMPLES)]
+#[command(
+    after_help = CLONE_EXAMPLES,
+    mut_arg("output", |output| output
+        .value_name("wide|json|yaml|name")
+        .help("Print the changed objects or their names; wide shows all of the plan. With -f: \
+               refs, kustomize or patch"))
+)]
 #[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
 pub(crate) struct CloneArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
     #[command(flatten)]
     pub(crate) copying: Copying,
     /// Leave these namespaces alone, such as 'team-*'; may be repeated
@@ -385,6 +313,8 @@ pub(crate) struct CloneArgs {
     #[arg(short, long, conflicts_with = "yes")]
     pub(crate) interactive: bool,
     #[command(flatten)]
+    pub(crate) rollouts: RolloutArgs,
+    #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -396,6 +326,8 @@ Examples:
   kubectl image-cloner clone deploy/nginx --to registry.corp/mirror
   # a whole namespace: shows the plan and asks
   kubectl image-cloner clone ns/prod --to registry.corp/mirror
+  # everything, five workloads at a time, each image pulled by a node first
+  kubectl image-cloner clone -A --to registry.corp/mirror --batch 5 --canary
   # what would happen to everything
   kubectl image-cloner clone -A --to registry.corp/mirror --dry-run
   # Docker Hub's images alone, of Deployments and StatefulSets
@@ -403,7 +335,12 @@ Examples:
   # move on to another registry, without asking the first sources again
   kubectl image-cloner clone -A --from registry.corp/mirror --to harbor.corp/mirror
   # choose from lists
-  kubectl image-cloner clone";
+  kubectl image-cloner clone
+  # manifests, as they are written but for their images
+  kubectl kustomize prod | kubectl image-cloner clone -f - | kubectl apply -f -
+  kubectl image-cloner clone -f manifests/ -R -w --to registry.corp/mirror
+  # what a kustomization.yaml needs
+  kubectl kustomize prod | kubectl image-cloner clone -f - -o kustomize";
 
 const COPY_EXAMPLES: &str = "\
 Examples:
@@ -454,14 +391,12 @@ pub(crate) struct Running {
         long,
         num_args = 0..=1,
         require_equals = true,
-        default_value = "false",
         default_missing_value = "true",
         hide_possible_values = true,
-        hide_default_value = true,
         value_name = "true|false",
         action = clap::ArgAction::Set
     )]
-    pub(crate) wait: bool,
+    pub(crate) wait: Option<bool>,
     /// How long to wait for each workload
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     pub(crate) timeout: Duration,
@@ -479,10 +414,18 @@ pub(crate) struct Running {
     pub(crate) report: Option<PathBuf>,
 }
 
+impl Running {
+    /// How long rollouts are waited for, where that was asked for.
+    pub(crate) fn awaited(&self) -> Option<Duration> {
+        self.wait.unwrap_or(false).then_some(self.timeout)
+    }
+}
+
 const RESTORE_EXAMPLES: &str = "\
 Examples:
   kubectl image-cloner restore deploy/nginx
-  # what one run did, as its summary says
+  # what the last run did in a namespace, or one run, as its summary says
+  kubectl image-cloner restore --last -n prod
   kubectl image-cloner restore --run a7f3c1 -n prod
   # look first
   kubectl image-cloner restore ns/prod --dry-run";
@@ -493,8 +436,14 @@ pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
     /// Undo only what this run did
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "last")]
     pub(crate) run: Option<String>,
+    /// Undo only what the last run did
+    #[arg(long)]
+    pub(crate) last: bool,
+    /// Restore images also where their registry does not have them now
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]
@@ -569,10 +518,16 @@ pub(crate) enum Output {
     Yaml,
     // Only TYPE/NAME
     Name,
+    // The images of manifests and their copies' names
+    Refs,
+    // What a kustomization.yaml needs
+    Kustomize,
+    // Strategic merge patches
+    Patch,
 }
 
 /// `30s`, `5m`, `1h30m`; a bare number is seconds.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }

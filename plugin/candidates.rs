@@ -43,12 +43,12 @@ pub(crate) fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
         _ => {
             let short = Some(current).filter(|word| !word.is_empty());
             let short = short.filter(|word| Selection::is_type(word));
-            let types = TYPES.into_iter().filter(|known| Some(*known) != short);
-            let types = short
+            let others = TYPES.into_iter().filter(|known| Some(*known) != short);
+            let all = short
                 .into_iter()
-                .chain(types)
+                .chain(others)
                 .map(|word| format!("{word}/"));
-            matching(current, types.chain(["all".to_owned()]))
+            matching(current, all.chain(["all".to_owned()]))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `clone`: copy the images of workloads and repoint them.
 
 use crate::args::{CloneArgs, DryRun, Output, Owned};
-use crate::ending::{Ending, Report, run_id};
+use crate::clone_files::only_with_files;
+use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive::{self, Choice};
 use crate::policy::{image_policy, skip_namespaces};
 use crate::progress::Progress;
@@ -109,6 +110,7 @@ async fn named(
 
 /// What can be told to be wrong before anything is asked of a cluster.
 fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
+    only_with_files(args.running.output)?;
     if args.interactive && !terminal.can_ask {
         return Err(Stopped::wrong(Failure::new(
             "-i needs a terminal to ask on",
@@ -190,6 +192,7 @@ impl Job<'_> {
         review: bool,
     ) -> Result<Ready, Stopped> {
         let id = run_id()?;
+        let rollouts = self.args.rollouts.settle(&self.args.running, review)?;
         let mut policy = self.policy(&id);
         let mut plan = plan::clone(&observed, &policy)?;
         self.tell_of_old_credentials(&plan, &observed, &keyrings)
@@ -227,6 +230,12 @@ impl Job<'_> {
             terms: CloneTerms {
                 policy,
                 pull_secret,
+                rollouts,
+                canary: self
+                    .args
+                    .rollouts
+                    .canary
+                    .then_some(self.args.running.timeout),
             },
             images,
             reviewed: review,
@@ -244,6 +253,7 @@ impl Job<'_> {
     fn policy(&self, run: &str) -> Policy {
         Policy {
             run: run.to_owned(),
+            time: Some(now()),
             target: self.target.registry.clone(),
             images: self.images.clone(),
             skip_namespaces: self.skip_namespaces.clone(),
@@ -256,7 +266,7 @@ impl Job<'_> {
 
     fn options(&self) -> Options {
         Options {
-            wait: self.args.running.wait.then_some(self.args.running.timeout),
+            wait: self.args.running.awaited(),
             dry_run: self.args.running.dry_run.into(),
             platforms: self.platforms.clone(),
             extras: self.args.copying.extras(),

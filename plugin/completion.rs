@@ -81,7 +81,7 @@ pub(crate) fn answer() {
     }
 }
 
-pub(crate) fn run(args: CompletionArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+pub(crate) fn run(args: &CompletionArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let shell: &dyn EnvCompleter = match &args.what {
         What::Install(args) => return install(args.dir.as_deref(), terminal),
         What::Bash => &Bash,

@@ -286,7 +286,7 @@ fn set(
         file.set(&place, key, &value)?;
         keys.push(key.as_str());
     }
-    let config = file.config().map_err(|error| refused(error.reason))?;
+    let config = file.config().map_err(|error| refused(&error.reason))?;
     // a file that cannot be read is told of now, not when images are copied
     Registries::new(&config.registries).map_err(|error| Stopped::wrong(error.into()))?;
     file.save()?;
@@ -324,7 +324,7 @@ fn unset(args: UnsetArgs, mut file: ConfigFile, terminal: &Terminal) -> Result<u
         }
     }
     if !gone.is_empty() {
-        file.config().map_err(|error| refused(error.reason))?;
+        file.config().map_err(|error| refused(&error.reason))?;
         file.save()?;
         terminal.say(&format!(
             "{} taken out of {}",
@@ -336,8 +336,8 @@ fn unset(args: UnsetArgs, mut file: ConfigFile, terminal: &Terminal) -> Result<u
 }
 
 /// Why the new file would not load.
-fn refused(reason: String) -> Stopped {
-    let failure = Failure::new(reason.clone());
+fn refused(reason: &str) -> Stopped {
+    let failure = Failure::new(reason);
     Stopped::wrong(if reason.contains("beside it") {
         failure.hint("name both in one command: KEY VALUE KEY VALUE")
     } else {

@@ -28,7 +28,10 @@ impl Ending {
         match self.output {
             Some(Output::Json) => terminal.data(&json_text(&self.objects(outcome))),
             Some(Output::Yaml) => terminal.data(yaml_text(&self.objects(outcome))?.trim_end()),
-            Some(Output::Wide | Output::Name) | None => {}
+            Some(
+                Output::Wide | Output::Name | Output::Refs | Output::Kustomize | Output::Patch,
+            )
+            | None => {}
         }
         let mut code = match outcome.exit_code() {
             0 | 3 if self.missed > 0 => 1,
@@ -106,10 +109,17 @@ pub(crate) fn json_text(value: &Value) -> String {
     format!("{value:#}")
 }
 
+/// A value as YAML, which ends its last line.
 pub(crate) fn yaml_text(value: &Value) -> Result<String, Stopped> {
     serde_saphyr::to_string(value).map_err(|error| {
         Stopped::failed(Failure::new(format!("writing YAML: {error}"))).after_changes()
     })
+}
+
+/// The present moment as records have it: always as many digits, so that texts sort as times do.
+pub(crate) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// A short id for a run, unlikely to be used twice in a cluster's memory.

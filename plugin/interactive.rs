@@ -41,6 +41,7 @@ pub(crate) async fn choose(
     };
     let policy = Policy {
         run: String::new(),
+        time: None,
         target: target.registry.clone(),
         images: image_policy(args, settings, &target)?,
         skip_namespaces: Patterns::default(),
@@ -350,7 +351,7 @@ pub(crate) fn check_can_ask(terminal: &Terminal, asks_nobody: bool) -> Result<()
 }
 
 /// Esc, Ctrl-C and a terminal that went away all mean: leave everything as it is.
-fn answer<T, E>(said: Result<Option<T>, E>) -> Result<T, Stopped> {
+pub(crate) fn answer<T, E>(said: Result<Option<T>, E>) -> Result<T, Stopped> {
     match said {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) | Err(_) => {
@@ -361,7 +362,7 @@ fn answer<T, E>(said: Result<Option<T>, E>) -> Result<T, Stopped> {
     }
 }
 
-fn theme() -> Box<dyn Theme> {
+pub(crate) fn theme() -> Box<dyn Theme> {
     if console::colors_enabled_stderr() {
         Box::new(ColorfulTheme::default())
     } else {

@@ -5,11 +5,14 @@
 mod args;
 mod candidates;
 mod clone;
+mod clone_files;
 mod completion;
 mod config;
+mod connection;
 mod copy;
 mod doctor;
 mod ending;
+mod files;
 mod interactive;
 mod line;
 mod login;
@@ -17,6 +20,7 @@ mod man;
 mod policy;
 mod progress;
 mod restore;
+mod rollouts;
 mod settings;
 mod status;
 mod stop;
@@ -46,6 +50,9 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         terminal.watch_interrupts();
         match cli.verb {
+            Verb::Clone(args) if !args.files.filename.is_empty() => {
+                clone_files::run(args, &terminal).await
+            }
             Verb::Clone(args) => clone::run(args, &terminal).await,
             Verb::Copy(args) => copy::run(args, &terminal).await,
             Verb::Restore(args) => restore::run(args, &terminal).await,
@@ -56,7 +63,7 @@ fn main() -> ExitCode {
             Verb::Login(args) => login::log_in(args, &terminal).await,
             Verb::Logout(args) => login::log_out(args, &terminal).await,
             Verb::Config(args) => config::run(args, &terminal),
-            Verb::Completion(args) => completion::run(args, &terminal),
+            Verb::Completion(args) => completion::run(&args, &terminal),
             Verb::Man(args) => man::run(&args, &terminal),
             Verb::Version => {
                 terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));

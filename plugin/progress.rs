@@ -64,15 +64,30 @@ impl Progress {
     /// For a run that only copies.
     pub(crate) fn of_images(terminal: &Terminal, images: usize) -> Arc<Self> {
         Arc::new(Self {
+            copy_lines: true,
+            ..Self::without_workloads(terminal, images)
+        })
+    }
+
+    /// For a run that copies what manifests need: standard output is theirs.
+    pub(crate) fn of_files(terminal: &Terminal, images: usize, dry_run: DryRun) -> Arc<Self> {
+        Arc::new(Self {
+            dry_run,
+            ..Self::without_workloads(terminal, images)
+        })
+    }
+
+    fn without_workloads(terminal: &Terminal, images: usize) -> Self {
+        Self {
             terminal: terminal.clone(),
             output: None,
             dry_run: DryRun::None,
             name_namespaces: false,
-            copy_lines: true,
+            copy_lines: false,
             bars: Bars::draw(terminal, images, 0),
             announced: Mutex::default(),
             waits: Waits::new(terminal),
-        })
+        }
     }
 
     /// Takes the bars away.
@@ -143,7 +158,7 @@ impl Progress {
                 Some(Output::Name) if outcome.object.is_some() => {
                     terminal.data(&outcome.workload.to_string());
                 }
-                Some(Output::Name | Output::Json | Output::Yaml) => {}
+                Some(_) => {}
             }
             for note in &outcome.notes {
                 let id = &outcome.workload;
@@ -170,6 +185,7 @@ impl Observer for Progress {
                 self.terminal
                     .say(&format!("waiting for {id} in {}", id.namespace));
             }
+            (Event::Said(text), _) => self.print(|terminal| terminal.note(text)),
             (Event::Carried(..), None) => {}
         }
     }

@@ -1,30 +1,48 @@
 //! `restore`: give workloads back the images they had before.
 
 use crate::args::{DryRun, RestoreArgs};
+use crate::clone_files::only_with_files;
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
+use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use dialoguer::Select;
 use image_cloner::cluster::{Cluster, Selection};
-use image_cloner::execute::{Options, Run};
+use image_cloner::execute::{self, Options, Run};
 use image_cloner::outcome::Failure;
-use image_cloner::plan::{self, Decision, Plan, Planned};
+use image_cloner::plan::{self, Decision, PastRun, Plan, Planned};
+use image_cloner::registry::Registries;
 use image_cloner::report;
+use image_cloner::workload::{Workload, WorkloadId};
+use std::collections::BTreeMap;
 
 pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
-    let selection = selection(&args)?;
+    only_with_files(args.running.output)?;
+    let choose = args.selecting.words.is_empty()
+        && args.selecting.selector.is_none()
+        && args.run.is_none()
+        && !args.last
+        && (terminal.can_ask && !args.running.yes);
+    let selection = selection(&args, choose)?;
     let review = selection.is_broad() && !args.running.yes && args.running.dry_run == DryRun::None;
     interactive::check_can_ask(terminal, !review)?;
-    let prepared = prepare(&args, &selection, review, terminal);
-    let (cluster, plan, missed) = terminal.unless_interrupted(prepared).await?;
-    if plan.workloads.is_empty() {
-        return match &args.run {
-            Some(run) if missed == 0 => Err(Stopped::failed(
+    let prepared = Preparing {
+        args: &args,
+        selection: &selection,
+        choose,
+        review,
+        terminal,
+    };
+    let prepared = terminal.unless_interrupted(prepared.prepare()).await?;
+    if prepared.plan.workloads.is_empty() {
+        return match &prepared.of_run {
+            Some(run) if prepared.missed == 0 => Err(Stopped::failed(
                 Failure::new(format!("no workload here was changed by run {run}"))
                     .hint("-n NAMESPACE or -A looks elsewhere"),
             )),
-            _ => Ok(terminal.nothing_found(missed)),
+            _ => Ok(terminal.nothing_found(prepared.missed)),
         };
     }
     let report = args
@@ -33,70 +51,149 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         .as_deref()
         .map(Report::create)
         .transpose()?;
-    let progress = Progress::of_workloads(terminal, &args.running, &plan);
+    let progress = Progress::of_workloads(terminal, &args.running, &prepared.plan);
     let run = Run {
-        cluster,
+        cluster: prepared.cluster,
         id: run_id()?,
         options: Options {
-            wait: args.running.wait.then_some(args.running.timeout),
+            wait: args.running.awaited(),
             dry_run: args.running.dry_run.into(),
             stop: terminal.stop.clone(),
             ..Options::default()
         },
         observer: progress.clone(),
     };
-    let outcome = run.restore(&plan, args.run.as_deref()).await;
+    let of_run = prepared.of_run.as_deref();
+    let restored = run.restore(&prepared.plan, of_run, &prepared.refused);
+    let outcome = restored.await;
     progress.finish();
     let ending = Ending {
         output: args.running.output,
         report,
         summary: review,
-        missed,
-        one_object: !selection.is_broad() && plan.workloads.len() == 1,
+        missed: prepared.missed,
+        one_object: !selection.is_broad() && prepared.plan.workloads.len() == 1,
     };
     ending.show(&outcome, terminal)
 }
 
-/// Everything up to the confirmation: the plan, and how many named things could not be had.
-async fn prepare(
-    args: &RestoreArgs,
-    selection: &Selection,
-    review: bool,
-    terminal: &Terminal,
-) -> Result<(Cluster, Plan, usize), Stopped> {
-    let cluster =
-        Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
-    let (workloads, missing) = cluster.workloads(selection).await?;
-    let missed = terminal.missing(missing);
-    let mut plan = plan::restore(&workloads, args.run.as_deref());
-    if selection.is_broad() {
-        // those that were never cloned are no news
-        let is_news = |planned: &Planned| {
-            planned.workload.record_text.is_some() || planned.decision != Decision::Unchanged
-        };
-        plan.workloads.retain(is_news);
-    }
-    if review || args.running.dry_run != DryRun::None {
-        terminal.say(&report::restore(&plan, cluster.context()));
-    }
-    if review {
-        let is_change = |planned: &&Planned| matches!(planned.decision, Decision::Repoint(_));
-        let changed = plan.workloads.iter().filter(is_change).count();
-        if changed > 0 && !interactive::confirm(&report::restore_question(changed))? {
-            return Err(Stopped::cancelled());
-        }
-    }
-    Ok((cluster, plan, missed))
+/// A restore that was planned, shown where it should be, and agreed to.
+struct Prepared {
+    cluster: Cluster,
+    plan: Plan,
+    /// The one run that is undone, where it is not all.
+    of_run: Option<String>,
+    /// Workloads whose originals cannot be had.
+    refused: BTreeMap<WorkloadId, Failure>,
+    /// How many named things could not be had.
+    missed: usize,
 }
 
-/// What is named; a run alone means the whole namespace.
-fn selection(args: &RestoreArgs) -> Result<Selection, Stopped> {
+struct Preparing<'a> {
+    args: &'a RestoreArgs,
+    selection: &'a Selection,
+    choose: bool,
+    review: bool,
+    terminal: &'a Terminal,
+}
+
+impl Preparing<'_> {
+    /// Everything up to the confirmation.
+    async fn prepare(&self) -> Result<Prepared, Stopped> {
+        let args = self.args;
+        let mode = args.running.dry_run.write_mode();
+        let cluster = Cluster::connect(&args.connection.flags(), mode).await?;
+        let (workloads, missing) = cluster.workloads(self.selection).await?;
+        let missed = self.terminal.missing(missing);
+        let of_run = self.of_run(&workloads)?;
+        let mut plan = plan::restore(&workloads, of_run.as_deref());
+        if self.selection.is_broad() {
+            // those that were never cloned are no news
+            let is_news = |planned: &Planned| {
+                planned.workload.record_text.is_some() || planned.decision != Decision::Unchanged
+            };
+            plan.workloads.retain(is_news);
+        }
+        let refused = if args.force {
+            BTreeMap::new()
+        } else {
+            let settings = Settings::load()?;
+            let registries = Registries::new(&settings.config.registries)?;
+            execute::unavailable(&plan, &cluster, &registries, &settings.chain)
+                .await
+                .map_err(Stopped::failed)?
+        };
+        if self.review || args.running.dry_run != DryRun::None {
+            self.terminal
+                .say(&report::restore(&plan, &refused, cluster.context()));
+        }
+        if self.review {
+            let is_change = |planned: &&Planned| {
+                matches!(planned.decision, Decision::Repoint(_))
+                    && !refused.contains_key(&planned.workload.id)
+            };
+            let changed = plan.workloads.iter().filter(is_change).count();
+            if changed > 0 && !interactive::confirm(&report::restore_question(changed))? {
+                return Err(Stopped::cancelled());
+            }
+        }
+        Ok(Prepared {
+            cluster,
+            plan,
+            of_run,
+            refused,
+            missed,
+        })
+    }
+
+    /// The run that is undone, where it is not all that is selected.
+    fn of_run(&self, workloads: &[Workload]) -> Result<Option<String>, Stopped> {
+        if !self.args.last && !self.choose {
+            return Ok(self.args.run.clone());
+        }
+        let runs = plan::runs(workloads);
+        let Some(last) = runs.first() else {
+            return Ok(None);
+        };
+        if self.choose {
+            return choose(&runs);
+        }
+        if last.time.is_none() && runs.len() > 1 {
+            let names: Vec<&str> = runs.iter().map(|past| past.run.as_str()).collect();
+            let which = names.join(", ");
+            return Err(Stopped::wrong(
+                Failure::new(format!("which run was the last is not recorded: {which}"))
+                    .hint("name one: --run ID"),
+            ));
+        }
+        Ok(Some(last.run.clone()))
+    }
+}
+
+/// Lets a person choose a run, the last one first, or all of them.
+fn choose(runs: &[PastRun]) -> Result<Option<String>, Stopped> {
+    let mut items: Vec<String> = runs.iter().map(report::past_run).collect();
+    if runs.len() > 1 {
+        items.push("all of them".to_owned());
+    }
+    let chosen = Select::with_theme(interactive::theme().as_ref())
+        .with_prompt("Undo which run")
+        .items(&items)
+        .default(0)
+        .interact_opt();
+    let chosen = interactive::answer(chosen)?;
+    Ok(runs.get(chosen).map(|past| past.run.clone()))
+}
+
+/// What is named; a run alone means the whole namespace, or all of them with -A.
+fn selection(args: &RestoreArgs, choose: bool) -> Result<Selection, Stopped> {
     let selecting = &args.selecting;
-    if selecting.is_empty() && args.run.is_none() {
+    let says_enough = choose || args.run.is_some() || args.last;
+    if selecting.is_empty() && !says_enough {
         return Err(Stopped::wrong(
             Failure::new("nothing is selected")
                 .hint("name a workload: kubectl image-cloner restore deploy/nginx")
-                .hint("or a run: kubectl image-cloner restore --run ID"),
+                .hint("or a run: kubectl image-cloner restore --last, or --run ID"),
         ));
     }
     if selecting.is_empty() {

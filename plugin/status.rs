@@ -230,6 +230,7 @@ impl Scene {
 /// What a clone with no flags would respect.
 fn policy(settings: &Settings, target: &Target) -> Result<Policy, Stopped> {
     Ok(Policy {
+        time: None,
         run: String::new(),
         target: target.registry.clone(),
         images: ImagePolicy::default(),

@@ -84,6 +84,22 @@ impl Terminal {
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 
+    /// Data as it is. A reader that went away is no error of ours; a full disk is one.
+    #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
+    pub(crate) fn stream(&self, text: &str) -> Result<(), Stopped> {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        match written {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                let what = format!("writing to standard output: {error}");
+                Err(Stopped::failed(Failure::new(what)).after_changes())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A line for the person who watches.
     #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
     pub(crate) fn say(&self, line: &str) {

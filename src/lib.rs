@@ -12,6 +12,7 @@
 //! | [`platform`] | which platforms are meant; an index narrowed to them | yes |
 //! | [`target`] | the name of a copy: the one naming rule | yes |
 //! | [`workload`] | where each kind keeps its pod template, and who owns it | yes |
+//! | [`manifest`] | where images stand in the text of files; rewriting them there | yes |
 //! | [`plan`] | workloads and policy → copies, repoints, skips; restore likewise | yes |
 //! | [`patch`] | a repoint → the patch body | yes |
 //! | [`outcome`] | what became of each image and each workload, as values | yes |
@@ -46,6 +47,7 @@ pub mod config;
 pub mod credentials;
 pub mod doctor;
 pub mod execute;
+pub mod manifest;
 pub mod outcome;
 pub mod patch;
 pub mod plan;

@@ -162,6 +162,8 @@ pub enum WorkloadState {
         /// What the rollout came to, where it was waited for.
         rollout: Option<String>,
     },
+    /// Its images were changed to the copies, and back again, since its pods did not become ready.
+    PutBack(Failure),
     /// Its images were copied and it was left as it is, for this reason.
     CopiedOnly(String),
     /// There was nothing to change.
@@ -184,6 +186,8 @@ pub struct WorkloadOutcome {
     /// Whether it was left although the user wanted it repointed; not so for `--copy-only` and for what a
     /// broad selection leaves out by itself.
     pub left: bool,
+    /// Whether it was left to the tool that owns it, whose manifests are the place to change it.
+    pub owned: bool,
     /// The object as the server has it after the write, where there was one.
     pub object: Option<serde_json::Value>,
 }
@@ -213,10 +217,10 @@ impl Outcome {
             .images
             .iter()
             .any(|image| matches!(image.state, ImageState::Failed(_)))
-            || self
-                .workloads
-                .iter()
-                .any(|workload| matches!(workload.state, WorkloadState::Failed(_)));
+            || self.workloads.iter().any(|workload| {
+                let state = &workload.state;
+                matches!(state, WorkloadState::Failed(_) | WorkloadState::PutBack(_))
+            });
         let left = self.workloads.iter().any(|workload| workload.left);
         match (self.interrupted, failed, left) {
             (true, ..) => 130,

@@ -72,12 +72,12 @@ impl Platform {
         })
     }
 
-    /// `linux`.
+    /// The operating system, as nodes and indexes name it.
     pub fn os(&self) -> &str {
         &self.os
     }
 
-    /// `amd64`.
+    /// The processor architecture, as nodes and indexes name it.
     pub fn architecture(&self) -> &str {
         &self.architecture
     }

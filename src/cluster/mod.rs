@@ -3,6 +3,7 @@
 //! Decides how a selection becomes objects and how writes are sent (`Apply` or `ServerDryRun`). Never
 //! decides what is written (that is [`crate::plan`] and [`crate::patch`]).
 
+mod canary;
 mod connect;
 mod discovery;
 mod error;
@@ -23,9 +24,11 @@ mod surroundings;
 mod trial;
 mod trouble;
 
+pub use canary::{Pull, Pulled};
 pub use error::Error;
 pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
+pub use nodes::Node;
 pub use policies::Policies;
 pub use pull_secret::{PULL_SECRET, SecretWrite};
 pub use selection::{Selection, SelectionError};
@@ -44,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 /// kubectl's connection flags.
 #[derive(Debug, Clone, Default)]
@@ -127,8 +131,19 @@ pub enum Rollout {
     Ready(String),
     /// Nothing rolls out now: the reason (`paused`, `takes effect at the next scheduled job`).
     Later(String),
-    /// Not ready within the time; the pods' own reason where they give one.
-    TimedOut(String),
+    /// Not ready within the time, or it never will be.
+    NotReady(NotReady),
+}
+
+/// Why a rollout came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotReady {
+    /// The pods' own reason where they give one, in one line: `web-0 on node-7: x509: ...`.
+    pub why: String,
+    /// What helps, where that can be told.
+    pub hint: Option<String>,
+    /// Whether a pod cannot get its image.
+    pub cannot_pull: bool,
 }
 
 /// How often a write is tried again that someone else's write came before.
@@ -171,6 +186,11 @@ impl Cluster {
     /// [`Error::Untold`] when the nodes may not be listed or say nothing.
     pub async fn platforms(&self) -> Result<BTreeSet<Platform>, Error> {
         nodes::platforms(self).await
+    }
+
+    /// Its nodes.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        nodes::nodes(self).await
     }
 
     /// The names of all namespaces, sorted.
@@ -238,6 +258,17 @@ impl Cluster {
         Ok((workloads.collect(), found.missing))
     }
 
+    /// What the pull secrets of these workloads and of their ServiceAccounts hold, as far as they can be read.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked at all.
+    pub async fn keyrings(
+        &self,
+        workloads: Vec<Workload>,
+    ) -> Result<BTreeMap<WorkloadId, Keyring>, Error> {
+        surroundings::keyrings(self, workloads).await
+    }
+
     /// One workload's object as it is now.
     pub async fn get(&self, id: &WorkloadId) -> Result<Value, Error> {
         let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
@@ -270,7 +301,7 @@ impl Cluster {
 
     /// Makes sure the namespace has our pull secret of this name with these credentials under
     /// `host[/prefix]`; other entries stay. No write when it is so already. A namesake without our label
-    /// is an error.
+    /// is an error. Tells whether it was not there before.
     pub async fn ensure_pull_secret(
         &self,
         namespace: &str,
@@ -296,8 +327,8 @@ impl Cluster {
     }
 
     /// Deletes our pull secret in a namespace, if it is there; never a namesake.
-    pub async fn delete_pull_secret(&self, namespace: &str) -> Result<(), Error> {
-        pull_secret::delete(self, namespace).await
+    pub async fn delete_pull_secret(&self, namespace: &str, name: &str) -> Result<(), Error> {
+        pull_secret::delete(self, namespace, name).await
     }
 
     /// Where our pull secret is and who names it, in a namespace or in all, and what of it could not be
@@ -346,6 +377,18 @@ impl Cluster {
         trial::run(self, trial, patience).await
     }
 
+    /// Tries a pull with a pod of this name that never runs its image, for so long at most, and deletes it.
+    pub async fn try_pull(
+        &self,
+        namespace: &str,
+        name: &str,
+        pull: &Pull,
+        timeout: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Pulled, Error> {
+        canary::try_pull(self, namespace, name, pull, timeout, stop).await
+    }
+
     /// Whether the secret that `--pull-secret` names is in the namespace and has credentials for the target.
     ///
     /// # Errors
@@ -369,6 +412,12 @@ impl Cluster {
         timeout: Duration,
     ) -> Result<Rollout, Error> {
         rollout::wait(self, id, write, timeout).await
+    }
+
+    /// Follows a workload whose images were put back, as [`Self::wait`] does; pods of the failed revision
+    /// that a StatefulSet would wait for without end are deleted.
+    pub async fn recover(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
+        rollout::recover(self, id, timeout).await
     }
 
     /// The cluster's own registry, if it publishes one.

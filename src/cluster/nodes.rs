@@ -1,12 +1,70 @@
 //! The nodes of a cluster, as far as images are concerned.
 //!
-//! Decides which platforms a cluster has: those that its nodes give as their own.
+//! Decides which platforms a cluster has: those that its nodes give as their own; and which nodes would take
+//! a pod.
 
 use super::request::{Collection, Only};
 use super::{Cluster, Error};
 use crate::platform::Platform;
 use serde_json::Value;
 use std::collections::BTreeSet;
+
+/// A node, as far as pods that are to pull on it are concerned.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it runs.
+    pub platform: Platform,
+    labels: Value,
+    taints: Vec<Value>,
+}
+
+impl Node {
+    /// Whether pods of this spec may come to it, by their selector and its taints. Affinity is the
+    /// scheduler's business.
+    pub fn takes(&self, pod: &Value) -> bool {
+        let selector = pod["nodeSelector"].as_object();
+        let mut selector = selector.into_iter().flatten();
+        let tolerations = pod["tolerations"].as_array();
+        let tolerated = |taint: &Value| {
+            let mut tolerations = tolerations.into_iter().flatten();
+            tolerations.any(|toleration| tolerates(toleration, taint))
+        };
+        selector.all(|(key, value)| self.labels[key] == *value)
+            && self
+                .taints
+                .iter()
+                .filter(|taint| taint["effect"] != "PreferNoSchedule")
+                .all(tolerated)
+    }
+
+    fn read(node: &Value) -> Option<Self> {
+        Some(Self {
+            platform: platform_of(node)?,
+            labels: node["metadata"]["labels"].clone(),
+            taints: node["spec"]["taints"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// The scheduler's rule: no effect is every effect, no key with `Exists` is every key.
+fn tolerates(toleration: &Value, taint: &Value) -> bool {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (key, effect) = (text(&toleration["key"]), text(&toleration["effect"]));
+    let exists = toleration["operator"] == "Exists";
+    (effect.is_empty() || taint["effect"] == effect.as_str())
+        && (key.is_empty() && exists || taint["key"] == key.as_str())
+        && (exists || text(&toleration["value"]) == text(&taint["value"]))
+}
+
+/// All nodes that have reported what they run.
+pub(super) async fn nodes(cluster: &Cluster) -> Result<Vec<Node>, Error> {
+    let nodes = Collection::core("nodes", "node", None);
+    let read = |node: Value| Node::read(&node);
+    cluster.list(&nodes, Only::default(), read).await
+}
 
 /// What helps where the nodes do not.
 const HINT: &str = "name them instead: --platform linux/amd64,linux/arm64";
@@ -46,6 +104,36 @@ fn platform_of(node: &Value) -> Option<Platform> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_node_takes_the_pods_that_select_it_and_bear_its_taints() {
+        let node = json!({
+            "metadata": {"labels": {"pool": "gpu"}},
+            "spec": {"taints": [
+                {"key": "gpu", "value": "yes", "effect": "NoSchedule"},
+                {"key": "old", "effect": "PreferNoSchedule"},
+            ]},
+            "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"}},
+        });
+        let node = Node::read(&node).unwrap();
+        let takes = |pod: Value| node.takes(&pod);
+        let with = |toleration: Value| json!({"tolerations": [toleration]});
+        assert!(!takes(json!({})));
+        assert!(takes(with(json!({"operator": "Exists"}))));
+        assert!(takes(with(json!({"key": "gpu", "operator": "Exists"}))));
+        assert!(takes(with(
+            json!({"key": "gpu", "value": "yes", "effect": "NoSchedule"})
+        )));
+        assert!(!takes(with(json!({"key": "gpu", "value": "no"}))));
+        assert!(!takes(with(
+            json!({"key": "gpu", "operator": "Exists", "effect": "NoExecute"})
+        )));
+        let mut selecting = with(json!({"operator": "Exists"}));
+        selecting["nodeSelector"] = json!({"pool": "gpu"});
+        assert!(takes(selecting.clone()));
+        selecting["nodeSelector"] = json!({"pool": "web"});
+        assert!(!takes(selecting));
+    }
 
     #[test]
     fn a_nodes_platform_is_what_its_kubelet_reports() {

@@ -91,10 +91,13 @@ async fn next(
 }
 
 /// Deletes ours, and only that: it is read again just before.
-pub(super) async fn delete(cluster: &Cluster, namespace: &str) -> Result<(), Error> {
+pub(super) async fn delete(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Error> {
     let secrets = Collection::core("secrets", "secret", Some(namespace));
-    match cluster.get_one(&secrets, PULL_SECRET).await {
-        Ok(secret) if is_ours(&secret) => cluster.delete(&secrets, PULL_SECRET).await.map(|_| ()),
+    match cluster.get_one(&secrets, name).await {
+        Ok(secret) if is_ours(&secret) => {
+            let uid = secret["metadata"]["uid"].as_str();
+            cluster.delete(&secrets, name, uid).await
+        }
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }

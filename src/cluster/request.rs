@@ -8,7 +8,9 @@ use super::{Cluster, Error, WriteMode};
 use crate::workload::{FIELD_MANAGER, Kind};
 use http::Request;
 use kube::core::Request as Builder;
-use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::params::{
+    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -226,15 +228,24 @@ impl Cluster {
         self.send(&doing, built(&doing, request)?).await
     }
 
-    /// Deletes an object at once.
-    pub(super) async fn delete(&self, from: &Collection, name: &str) -> Result<Value, Error> {
+    /// Deletes an object; only the very one with this UID, where one is given.
+    pub(super) async fn delete(
+        &self,
+        from: &Collection,
+        name: &str,
+        uid: Option<&str>,
+    ) -> Result<(), Error> {
         let doing = from.one("deleting", name);
         let params = DeleteParams {
             dry_run: self.is_dry_run(),
-            ..DeleteParams::default().grace_period(0)
+            preconditions: uid.map(|uid| Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
         };
         let request = from.builder().delete(name, &params);
-        self.send(&doing, built(&doing, request)?).await
+        self.send(&doing, built(&doing, request)?).await.map(|_| ())
     }
 
     /// What the API server has at a path of its own.

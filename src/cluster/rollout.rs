@@ -1,12 +1,13 @@
 //! How far a rollout is, and following it.
 //!
-//! Decides when a workload counts as settled, by kubectl's rules for `rollout status`. Never changes
-//! anything.
+//! Decides when a workload counts as settled, by kubectl's rules for `rollout status`, and when a failed
+//! pull is no hiccup. Changes nothing but for [`recover`], which deletes pods that hold a StatefulSet up.
 
 #[cfg(test)]
 mod tests;
 
-use super::{Cluster, Error, Rollout, Write, trouble};
+use super::request::{Collection, Only};
+use super::{Cluster, Error, Rollout, Write, trouble, workload_of};
 use crate::workload::{Kind, SlotKey, SlotList, WorkloadId};
 use serde_json::Value;
 use std::time::Duration;
@@ -14,6 +15,11 @@ use tokio::time::Instant;
 
 /// Between two looks: pods take seconds, and one small GET a second is no load.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A pull that has failed for so long has failed twice: kubelets try again after ten seconds.
+pub(super) const PULL_PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks at the pods of a rollout that waits.
+const PODS_PAUSE: Duration = Duration::from_secs(4);
 
 /// How far a rollout is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +42,7 @@ pub(super) async fn wait(
 ) -> Result<Rollout, Error> {
     // none: a time that no clock reaches
     let deadline = Instant::now().checked_add(timeout);
+    let mut pulls = Pulls::default();
     loop {
         let answer = cluster.get(id).await;
         let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
@@ -44,14 +51,14 @@ pub(super) async fn wait(
             Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),
             Ok((Progress::Later(reason), _)) => return Ok(Rollout::Later(reason)),
             Ok((Progress::Stuck(state), object)) => {
-                return Ok(Rollout::TimedOut(
-                    trouble::of(cluster, id, &object, &state).await,
-                ));
+                let why = trouble::of(cluster, id, &object, &state).await;
+                return Ok(Rollout::NotReady(why));
             }
-            Ok((Progress::Waiting(state), object)) if is_last => {
-                return Ok(Rollout::TimedOut(
-                    trouble::of(cluster, id, &object, &state).await,
-                ));
+            Ok((Progress::Waiting(state), object)) => {
+                if is_last || pulls.fail(cluster, id, &object).await {
+                    let why = trouble::of(cluster, id, &object, &state).await;
+                    return Ok(Rollout::NotReady(why));
+                }
             }
             // a control plane that restarts under the rollout is asked again
             Err(error @ (Error::Unreachable { .. } | Error::Failed(_))) if is_last => {
@@ -60,10 +67,96 @@ pub(super) async fn wait(
             Err(error @ (Error::NotFound(_) | Error::Forbidden(_) | Error::Invalid { .. })) => {
                 return Err(error);
             }
-            Ok((Progress::Waiting(_), _)) | Err(_) => {}
+            Err(_) => {}
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// What is known of the pulls of a rollout that waits.
+#[derive(Default)]
+struct Pulls {
+    looked: Option<Instant>,
+    failing_since: Option<Instant>,
+}
+
+impl Pulls {
+    /// Whether they have failed for so long that waiting is of no use.
+    async fn fail(&mut self, cluster: &Cluster, id: &WorkloadId, object: &Value) -> bool {
+        if self.looked.is_some_and(|at| at.elapsed() < PODS_PAUSE) {
+            return false;
+        }
+        self.looked = Some(Instant::now());
+        if !trouble::cannot_pull(cluster, id, object).await {
+            self.failing_since = None;
+            return false;
+        }
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        since.elapsed() >= PULL_PATIENCE
+    }
+}
+
+/// Follows a workload that was put back. A StatefulSet replaces its pods in order and waits for each:
+/// one that never gets ready holds up even its own replacement (kubernetes/kubernetes#67250), and is
+/// deleted here.
+pub(super) async fn recover(
+    cluster: &Cluster,
+    id: &WorkloadId,
+    timeout: Duration,
+) -> Result<Rollout, Error> {
+    if id.kind.group == "apps" && id.kind.kind == "StatefulSet" {
+        let seen = async {
+            loop {
+                let object = cluster.get(id).await?;
+                if is_observed(&object) {
+                    return Ok(object);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        match tokio::time::timeout(timeout, seen).await {
+            Ok(object) => delete_stuck(cluster, id, &object?).await?,
+            Err(_) => return wait(cluster, id, None, Duration::ZERO).await,
+        }
+    }
+    wait(cluster, id, None, timeout).await
+}
+
+/// Deletes the pods of other revisions than the one that rolls out, where they are not ready.
+async fn delete_stuck(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Result<(), Error> {
+    let workload = workload_of(id, object)?;
+    let (Some(selector), Some(revision)) = (
+        workload.pod_selector.as_deref(),
+        object["status"]["updateRevision"].as_str(),
+    ) else {
+        return Ok(());
+    };
+    let pods = Collection::core("pods", "pod", Some(&id.namespace));
+    let only = Only {
+        labels: Some(selector),
+        ..Only::default()
+    };
+    let stuck = cluster.list(&pods, only, |pod| {
+        let metadata = &pod["metadata"];
+        let owners = metadata["ownerReferences"].as_array()?;
+        let is_of_it = owners
+            .iter()
+            .any(|owner| owner["uid"] == object["metadata"]["uid"]);
+        let is_ready = condition(&pod["status"], "Ready").is_some_and(|it| it["status"] == "True");
+        let is_old = metadata["labels"]["controller-revision-hash"] != revision;
+        let is_going = !metadata["deletionTimestamp"].is_null();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        (is_of_it && is_old && !is_ready && !is_going)
+            .then(|| Some((text(&metadata["name"])?, text(&metadata["uid"])?)))?
+    });
+    for (name, uid) in stuck.await? {
+        match cluster.delete(&pods, &name, Some(&uid)).await {
+            // another pod by now, which is as good
+            Ok(()) | Err(Error::NotFound(_) | Error::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// How far the rollout of an object is.
@@ -72,23 +165,29 @@ fn progress(kind: &Kind, object: &Value, write: Option<Write<'_>>) -> Progress {
         ("apps", "Deployment") => deployment(object),
         ("apps", "StatefulSet") => stateful_set(object),
         ("apps", "DaemonSet") => daemon_set(object),
-        ("apps", "ReplicaSet") => later("takes effect when its pods are replaced"),
-        ("batch", "CronJob") => later("takes effect at the next scheduled Job"),
+        ("apps", "ReplicaSet") => later("for the pods that it makes from now on"),
+        ("batch", "CronJob") => later("at the next scheduled Job"),
         ("batch", "Job") => later("the template of a Job does not change"),
         ("", "Pod") => pod(object, write),
         _ => later("the rollout of this kind is not followed"),
     }
 }
 
+/// Why nothing rolls out where no pod is wanted.
+const SCALED_TO_ZERO: &str = "scaled to zero, when it is scaled up";
+
 fn deployment(object: &Value) -> Progress {
     let status = &object["status"];
     if object["spec"]["paused"] == true {
-        return later("paused");
+        return later("paused, when it is resumed");
     }
     if !is_observed(object) {
         return waiting("not seen by its controller yet");
     }
     let wanted = wanted(object);
+    if wanted == 0 {
+        return later(SCALED_TO_ZERO);
+    }
     let total = count(status, "replicas");
     let updated = count(status, "updatedReplicas");
     let available = count(status, "availableReplicas");
@@ -111,12 +210,15 @@ fn deployment(object: &Value) -> Progress {
 fn stateful_set(object: &Value) -> Progress {
     let (spec, status) = (&object["spec"], &object["status"]);
     if spec["updateStrategy"]["type"] == "OnDelete" {
-        return later("OnDelete: takes effect when its pods are deleted");
+        return later("OnDelete, as its pods are deleted");
     }
     if !is_observed(object) {
         return waiting("not seen by its controller yet");
     }
     let wanted = wanted(object);
+    if wanted == 0 {
+        return later(SCALED_TO_ZERO);
+    }
     let ready = count(status, "readyReplicas");
     let updated = count(status, "updatedReplicas");
     let partition = spec["updateStrategy"]["rollingUpdate"]["partition"]
@@ -136,7 +238,7 @@ fn stateful_set(object: &Value) -> Progress {
         return Progress::Ready(format!("{updated}/{wanted} updated, partition {partition}"));
     }
     // `updatedReplicas` is absent once the last update is complete, on old servers
-    if wanted > 0 && status["updateRevision"] != status["currentRevision"] {
+    if status["updateRevision"] != status["currentRevision"] {
         return Progress::Waiting(format!("{updated}/{wanted} updated"));
     }
     if ready < wanted {
@@ -148,7 +250,7 @@ fn stateful_set(object: &Value) -> Progress {
 fn daemon_set(object: &Value) -> Progress {
     let status = &object["status"];
     if object["spec"]["updateStrategy"]["type"] == "OnDelete" {
-        return later("OnDelete: takes effect when its pods are deleted");
+        return later("OnDelete, as its pods are deleted");
     }
     if !is_observed(object) {
         return waiting("not seen by its controller yet");

@@ -10,7 +10,7 @@ use super::{Cluster, Error, Observation, pull_secret};
 use crate::credentials::Keyring;
 use crate::plan::{Observed, PullCredentials};
 use crate::target::TargetRegistry;
-use crate::workload::Workload;
+use crate::workload::{Workload, WorkloadId};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +68,29 @@ pub(super) async fn of_one(
     let (mut observed, keyring) = surrounded(found, opted_out, &secrets, target);
     running::note(std::slice::from_mut(&mut observed), &pods);
     Ok((observed, keyring))
+}
+
+/// The credentials for the sources of these workloads.
+pub(super) async fn keyrings(
+    cluster: &Cluster,
+    workloads: Vec<Workload>,
+) -> Result<BTreeMap<WorkloadId, Keyring>, Error> {
+    let named = |workload| FoundWorkload {
+        workload,
+        named: true,
+    };
+    let found: Vec<FoundWorkload> = workloads.into_iter().map(named).collect();
+    let secrets = pull_secrets(cluster, &found).await?;
+    let keyring = |found: FoundWorkload| {
+        let workload = found.workload;
+        let namespace = workload.id.namespace.as_str();
+        let account = (namespace.to_owned(), workload.service_account.clone());
+        let inherited = secrets.of_accounts.get(&account).into_iter().flatten();
+        let own = workload.pull_secrets.iter().flatten();
+        let keyring = secrets.keyring(namespace, own.chain(inherited), |_| true);
+        (workload.id, keyring)
+    };
+    Ok(found.into_iter().map(keyring).collect())
 }
 
 /// A workload with what was read, but for what runs, and the credentials for its sources.

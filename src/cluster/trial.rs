@@ -61,8 +61,8 @@ pub(super) async fn run(
         ));
     };
     let tried = watch(cluster, &pods, name, patience).await;
-    match cluster.delete(&pods, name).await {
-        Ok(_) | Err(Error::NotFound(_)) => tried,
+    match cluster.delete(&pods, name, None).await {
+        Ok(()) | Err(Error::NotFound(_)) => tried,
         Err(error) => tried.and(Err(error)),
     }
 }

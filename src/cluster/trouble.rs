@@ -5,17 +5,18 @@
 
 use super::request::{Collection, Only};
 use super::rollout::condition;
-use super::{Cluster, workload_of};
+use super::{Cluster, NotReady, workload_of};
+use crate::reference::Reference;
 use crate::workload::{Workload, WorkloadId};
 use serde_json::Value;
 
 /// What keeps a pod from being ready; the worst kind first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
+pub(super) enum Trouble {
     Pull {
         pod: String,
         node: String,
-        reason: String,
+        image: String,
         message: String,
     },
     Other {
@@ -25,62 +26,141 @@ enum Trouble {
 }
 
 /// One line: the pods' own reason, else the controller's, else how far it got.
-pub(super) async fn of(cluster: &Cluster, id: &WorkloadId, object: &Value, state: &str) -> String {
-    let Ok(workload) = workload_of(id, object) else {
-        return state.to_owned();
+pub(super) async fn of(
+    cluster: &Cluster,
+    id: &WorkloadId,
+    object: &Value,
+    state: &str,
+) -> NotReady {
+    let plain = |why: String| NotReady {
+        why,
+        hint: None,
+        cannot_pull: false,
     };
-    if let Some(text) = pods(cluster, &workload, object).await {
-        return text;
+    match worst(cluster, id, object).await {
+        Some(trouble) => return told(cluster, &id.namespace, trouble).await,
+        None if id.kind.is_pod() => return plain(state.to_owned()),
+        None => {}
     }
     if let Some(failure) = condition(&object["status"], "ReplicaFailure") {
-        return one_line(failure["message"].as_str().unwrap_or(state));
+        return plain(one_line(failure["message"].as_str().unwrap_or(state)));
     }
-    let created = events(cluster, id, &id.kind.kind, &id.name, "FailedCreate").await;
-    created.unwrap_or_else(|| state.to_owned())
+    let created = events(
+        cluster,
+        &id.namespace,
+        &id.kind.kind,
+        &id.name,
+        "FailedCreate",
+    )
+    .await;
+    plain(created.unwrap_or_else(|| state.to_owned()))
 }
 
-async fn pods(cluster: &Cluster, workload: &Workload, object: &Value) -> Option<String> {
-    let id = &workload.id;
-    let worst = if id.kind.is_pod() {
-        trouble(object)
-    } else {
-        let collection = Collection::core("pods", "pod", Some(&id.namespace));
-        let only = Only {
-            labels: Some(workload.pod_selector.as_deref()?),
-            ..Only::default()
-        };
-        let found = cluster.list(&collection, only, |pod| {
-            is_current(workload, &pod).then(|| trouble(&pod)).flatten()
-        });
-        found.await.ok()?.into_iter().min()
+/// Whether a pod of the revision that rolls out cannot get its image.
+pub(super) async fn cannot_pull(cluster: &Cluster, id: &WorkloadId, object: &Value) -> bool {
+    let worst = worst(cluster, id, object).await;
+    matches!(worst, Some(Trouble::Pull { .. }))
+}
+
+/// What keeps the pods of the revision that rolls out; the worst of it.
+async fn worst(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Option<Trouble> {
+    if id.kind.is_pod() {
+        return trouble(object);
+    }
+    let workload = workload_of(id, object).ok()?;
+    let collection = Collection::core("pods", "pod", Some(&id.namespace));
+    let only = Only {
+        labels: Some(workload.pod_selector.as_deref()?),
+        ..Only::default()
     };
-    match worst? {
-        Trouble::Other { pod, text } => Some(format!("{pod}: {text}")),
+    let found = cluster.list(&collection, only, |pod| {
+        is_current(&workload, &pod).then(|| trouble(&pod)).flatten()
+    });
+    found.await.ok()?.into_iter().min()
+}
+
+/// A trouble in words: `web-7c9-abc on n7: the cause`.
+pub(super) async fn told(cluster: &Cluster, namespace: &str, trouble: Trouble) -> NotReady {
+    match trouble {
+        Trouble::Other { pod, text } => NotReady {
+            why: format!("{pod}: {text}"),
+            hint: None,
+            cannot_pull: false,
+        },
         Trouble::Pull {
             pod,
             node,
-            reason,
+            image,
             message,
         } => {
             // the status alternates between the registry's words and the bare back-off; events keep both
-            let detail = events(cluster, id, "Pod", &pod, "Failed").await;
+            let detail = events(cluster, namespace, "Pod", &pod, "Failed").await;
             let detail = detail
                 .filter(|text| text.contains("pull"))
                 .unwrap_or(message);
-            Some(format!("{pod}{node}: {reason}: {detail}"))
+            let place = match node.as_str() {
+                "" => String::new(),
+                node => format!(" on {node}"),
+            };
+            NotReady {
+                why: format!("{pod}{place}: {}", cause(&detail)),
+                hint: hint(&detail, &node, &image),
+                cannot_pull: true,
+            }
         }
     }
+}
+
+/// What a runtime says of a failed pull, without the layers of wrapping that repeat the image's name.
+fn cause(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        let wrapped = [
+            ("Failed to pull image ", "\": "),
+            ("rpc error: ", "desc = "),
+            ("failed to pull and unpack image ", "\": "),
+            ("failed to resolve reference ", "\": "),
+        ];
+        let inner = wrapped.iter().find_map(|(start, end)| {
+            let (_, inner) = rest.strip_prefix(start)?.split_once(end)?;
+            Some(inner)
+        });
+        match inner {
+            Some(inner) => rest = inner,
+            None => return rest,
+        }
+    }
+}
+
+/// What the node lacks, where the runtime's words tell.
+fn hint(text: &str, node: &str, image: &str) -> Option<String> {
+    let registry = Reference::parse(image).ok()?.registry().to_owned();
+    let node = if node.is_empty() { "the node" } else { node };
+    if text.contains("x509: certificate signed by unknown authority") {
+        return Some(format!("{node} lacks the CA of {registry}"));
+    }
+    if text.contains("server gave HTTP response to HTTPS client") {
+        return Some(format!(
+            "the container runtime of {node} must be told that {registry} speaks plain HTTP"
+        ));
+    }
+    if text.contains("no such host") || text.contains("connection refused") {
+        return Some(format!("{node} does not reach {registry}"));
+    }
+    let denied = ["401 Unauthorized", "403 Forbidden", "authorization failed"];
+    let denied = denied.iter().any(|word| text.contains(word));
+    denied.then(|| format!("{node} has no credentials that {registry} takes for this image"))
 }
 
 /// The newest warning about an object for this reason.
 async fn events(
     cluster: &Cluster,
-    id: &WorkloadId,
+    namespace: &str,
     kind: &str,
     name: &str,
     reason: &str,
 ) -> Option<String> {
-    let collection = Collection::core("events", "event", Some(&id.namespace));
+    let collection = Collection::core("events", "event", Some(namespace));
     let fields = format!("involvedObject.kind={kind},involvedObject.name={name},reason={reason}");
     let only = Only {
         fields: Some(&fields),
@@ -116,11 +196,11 @@ fn is_current(workload: &Workload, pod: &Value) -> bool {
     })
 }
 
-fn trouble(pod: &Value) -> Option<Trouble> {
+/// What keeps a pod from being ready, as far as it says.
+pub(super) fn trouble(pod: &Value) -> Option<Trouble> {
     let status = &pod["status"];
     let name = pod["metadata"]["name"].as_str()?.to_owned();
-    let node = pod["spec"]["nodeName"].as_str();
-    let node = node.map_or_else(String::new, |node| format!(" on {node}"));
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     let other = |text: String| Trouble::Other {
         pod: name.clone(),
         text,
@@ -142,9 +222,9 @@ fn trouble(pod: &Value) -> Option<Trouble> {
                 | "ImageInspectError"
                 | "RegistryUnavailable" => Some(Trouble::Pull {
                     pod: name.clone(),
-                    node: node.clone(),
-                    reason: reason.to_owned(),
-                    message,
+                    node: node.to_owned(),
+                    image: container["image"].as_str().unwrap_or_default().to_owned(),
+                    message: format!("{reason}: {message}"),
                 }),
                 _ => Some(other(format!("{reason}: {message}"))),
             };
@@ -193,11 +273,9 @@ mod tests {
             Some(Trouble::Pull {
                 pod,
                 node,
-                reason,
+                image: _,
                 message,
-            }) => {
-                format!("{pod}{node}: {reason}: {message}")
-            }
+            }) => format!("{pod} on {node}: {message}"),
         };
         let crash = waiting("CrashLoopBackOff", "back-off 10s\nrestarting");
         let pull = waiting("ImagePullBackOff", "Back-off pulling image \"x\"");
@@ -230,6 +308,40 @@ mod tests {
         assert_eq!(
             text(json!({"containerStatuses": [waiting("ContainerCreating", "")]})),
             ""
+        );
+    }
+
+    #[test]
+    fn the_cause_is_what_is_left_of_a_failed_pull_and_the_hint_what_the_node_lacks() {
+        let check = |text: &str, expected: &str, lacks: Option<&str>| {
+            assert_eq!(cause(text), expected);
+            let hint = hint(text, "n7", "reg.corp:5000/web:1");
+            assert_eq!(hint.as_deref(), lacks);
+        };
+        let wrapped = "Failed to pull image \"reg.corp:5000/web:1\": rpc error: code = Unknown desc = \
+                       failed to pull and unpack image \"reg.corp:5000/web:1\": failed to resolve \
+                       reference \"reg.corp:5000/web:1\": ";
+        check(
+            &format!("{wrapped}reg.corp:5000/web:1: not found"),
+            "reg.corp:5000/web:1: not found",
+            None,
+        );
+        check(
+            &format!(
+                "{wrapped}failed to do request: x509: certificate signed by unknown authority"
+            ),
+            "failed to do request: x509: certificate signed by unknown authority",
+            Some("n7 lacks the CA of reg.corp:5000"),
+        );
+        check(
+            "unexpected status code 401 Unauthorized",
+            "unexpected status code 401 Unauthorized",
+            Some("n7 has no credentials that reg.corp:5000 takes for this image"),
+        );
+        check(
+            "dial tcp: lookup reg.corp: no such host",
+            "dial tcp: lookup reg.corp: no such host",
+            Some("n7 does not reach reg.corp:5000"),
         );
     }
 

@@ -291,9 +291,9 @@ impl Writer<'_> {
         let mut lines = String::new();
         let mut indent = indent.to_owned();
         for (at, key) in path.iter().enumerate() {
-            lines += &format!("{}{indent}{}:", self.newline(), self.key(key));
+            lines.extend([self.newline(), &indent, &self.key(key), ":"]);
             if at + 1 == path.len() {
-                lines += &format!(" {}", self.inline(value));
+                lines.extend([" ", &self.inline(value)]);
             }
             indent += "  ";
         }

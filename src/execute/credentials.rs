@@ -50,7 +50,9 @@ impl SecretSync {
             Upkeep::Remove if !self.prune => Ok(SecretState::Unused),
             Upkeep::Remove => {
                 if self.dry_run != DryRun::Client {
-                    self.cluster.delete_pull_secret(namespace).await?;
+                    self.cluster
+                        .delete_pull_secret(namespace, PULL_SECRET)
+                        .await?;
                 }
                 Ok(SecretState::Pruned)
             }

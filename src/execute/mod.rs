@@ -4,16 +4,21 @@
 //! what a failure stops (its own image or workload, nothing else). Never decides what is to be done (that
 //! is [`crate::plan`]) and never prints.
 
+mod canary;
+mod clone;
 mod credentials;
 mod images;
+mod originals;
 mod settle;
 mod sight;
 mod workloads;
 
+pub use clone::{CloneTerms, PullSecret, Rollouts};
 pub use credentials::SecretSync;
 pub use images::Images;
+pub use originals::unavailable;
 pub use sight::Proven;
-pub use workloads::{CloneTerms, PullSecret, Run};
+pub use workloads::Run;
 
 use crate::cluster;
 use crate::outcome::{DryRun, Failure, ImageOutcome, WorkloadOutcome};
@@ -37,6 +42,8 @@ pub enum Event<'a> {
     ImageFinished(&'a ImageOutcome),
     /// A workload was written and its rollout is being followed.
     RollingOut(&'a WorkloadId),
+    /// Something to know that no outcome tells.
+    Said(&'a str),
     /// A workload is done, one way or the other.
     WorkloadFinished(&'a WorkloadOutcome),
 }

@@ -91,9 +91,9 @@ impl Images {
             .map(|copy| {
                 let (away, finished) = (&away, &finished);
                 async move {
-                    let proven = self.prove_one(copy, prover, observer, away).await;
+                    let found = self.prove_one(copy, prover, observer, away).await;
                     finished(copy);
-                    (copy.clone(), proven)
+                    (copy.clone(), found)
                 }
             })
             .buffer_unordered(UNDER_WAY)

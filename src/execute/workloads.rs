@@ -1,24 +1,22 @@
-//! The workloads of a run: each written once, when its images are there.
+//! The workloads of a run: each written once, and followed where that was asked for.
 
-use super::images::Images;
 use super::{Event, Observer, Options};
-use crate::cluster::{Cluster, Error, Rollout, Write};
-use crate::credentials::Credentials;
-use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
+use crate::cluster::{Cluster, Error, NotReady, Rollout, Write};
+use crate::outcome::{DryRun, Failure, ImageOutcome, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
-use crate::plan::{self, Copy, Decision, Observed, Plan, Planned, Policy};
+use crate::plan::{self, Decision, Plan, Planned};
 use crate::workload::{Workload, WorkloadId};
 use futures::future::join_all;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// Writers of one object can collide; after so many collisions in a row something else is wrong.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 /// Workloads written at once.
-const WRITERS: usize = 16;
+pub(super) const WRITERS: usize = 16;
 
 /// One run against one cluster.
 pub struct Run {
@@ -32,158 +30,66 @@ pub struct Run {
     pub observer: Arc<dyn Observer>,
 }
 
-/// What a clone may hand out and to whom.
-#[derive(Debug, Clone)]
-pub struct CloneTerms {
-    /// The policy of the plan, to plan again with when a workload changed under way.
-    pub policy: Policy,
-    /// The pull secret of ours, put into a namespace before the first workload there needs it.
-    pub pull_secret: Option<PullSecret>,
-}
-
-/// A pull secret as it is to be.
-#[derive(Debug, Clone)]
-pub struct PullSecret {
-    /// The entry's key: `host[/prefix]`.
-    pub key: String,
-    /// What nodes pull with.
-    pub credentials: Credentials,
-}
-
 /// What a workload came to: the last plan for it, and the object after the write, where there was one.
-struct Written {
-    planned: Planned,
-    object: Option<Value>,
+pub(super) struct Written {
+    pub(super) planned: Planned,
+    pub(super) object: Option<Value>,
+}
+
+/// What following a rollout came to.
+pub(super) enum Followed {
+    /// It was not followed, or not to its end: what there is to say of that.
+    Not(Option<String>),
+    /// Its pods are ready.
+    Ready(String),
+    /// It takes effect later.
+    Later(String),
+    /// It came to nothing.
+    NotReady(NotReady),
+    /// The API server no longer tells.
+    Unknown(Failure),
 }
 
 impl Run {
-    /// Copies the plan's images and repoints its workloads, each as soon as its own images are there.
-    /// `observed` is what the plan was made from.
-    pub async fn clone(
+    /// Gives back what the records of the plan's workloads say; `of_run` keeps to the records of that run.
+    /// Those in `refused` are left, for the reason given.
+    pub async fn restore(
         &self,
         plan: &Plan,
-        observed: &[Observed],
-        terms: &CloneTerms,
-        images: &Images,
+        of_run: Option<&str>,
+        refused: &BTreeMap<WorkloadId, Failure>,
     ) -> Outcome {
-        let started = Instant::now();
-        let writers = Semaphore::new(WRITERS);
-        let writing = plan
-            .workloads
-            .iter()
-            .zip(observed)
-            .map(|(planned, observed)| {
-                let writers = &writers;
-                async move {
-                    let id = &observed.workload.id;
-                    let written = self
-                        .clone_one(plan, planned, observed, terms, images, writers)
-                        .await;
-                    let left = |decision: &Decision| match decision {
-                        Decision::CopyOnly(_) => !terms.policy.copy_only,
-                        Decision::Skip(_) => observed.named,
-                        Decision::Repoint(_) | Decision::Unchanged => false,
-                    };
-                    self.finish(id, written, left, |rollout| WorkloadState::Repointed {
-                        rollout,
-                    })
-                    .await
-                }
-            });
-        let (_, workloads) =
-            tokio::join!(images.copy(&plan.copies, &self.observer), join_all(writing));
-        Outcome {
-            run: self.id.clone(),
-            images: images.arrived(),
-            workloads,
-            took: started.elapsed(),
-            interrupted: self.options.stop.is_cancelled(),
-            dry_run: self.options.dry_run,
-        }
-    }
-
-    /// Gives back what the records of the plan's workloads say; `of_run` keeps to the records of that run.
-    pub async fn restore(&self, plan: &Plan, of_run: Option<&str>) -> Outcome {
         let started = Instant::now();
         let writers = Semaphore::new(WRITERS);
         let writing = plan.workloads.iter().map(|planned| {
             let (workload, writers) = (&planned.workload, &writers);
             async move {
-                let written = self.restore_one(workload, of_run, writers).await;
-                let left = |decision: &Decision| matches!(decision, Decision::Skip(_));
-                self.finish(&workload.id, written, left, |rollout| {
-                    WorkloadState::Restored { rollout }
-                })
-                .await
+                let written = match refused.get(&workload.id) {
+                    Some(failure) => Err(failure.clone()),
+                    None => self.restore_one(workload, of_run, writers).await,
+                };
+                let left = |planned: &Planned| matches!(planned.decision, Decision::Skip(_));
+                self.finish(&workload.id, written, left).await
             }
         });
         let workloads = join_all(writing).await;
+        self.outcome(started, Vec::new(), workloads)
+    }
+
+    pub(super) fn outcome(
+        &self,
+        started: Instant,
+        images: Vec<ImageOutcome>,
+        workloads: Vec<WorkloadOutcome>,
+    ) -> Outcome {
         Outcome {
             run: self.id.clone(),
-            images: Vec::new(),
+            images,
             workloads,
             took: started.elapsed(),
             interrupted: self.options.stop.is_cancelled(),
             dry_run: self.options.dry_run,
         }
-    }
-
-    async fn clone_one(
-        &self,
-        plan: &Plan,
-        planned: &Planned,
-        observed: &Observed,
-        terms: &CloneTerms,
-        images: &Images,
-        writers: &Semaphore,
-    ) -> Result<Written, Failure> {
-        let id = &observed.workload.id;
-        let copies = plan
-            .copies
-            .iter()
-            .filter(|copy| planned.targets.contains(&copy.target));
-        self.images_there(id, copies, images).await?;
-        if !matches!(planned.decision, Decision::Repoint(_)) {
-            return Ok(Written {
-                planned: planned.clone(),
-                object: None,
-            });
-        }
-        let _writer = writers.acquire().await;
-        self.write(id, async |live| {
-            let observed = match observed.at(live.clone()) {
-                Some(observed) => observed,
-                None => {
-                    let target = &terms.policy.target;
-                    let again = self.cluster.surround(live, observed.named, target);
-                    again.await?.0
-                }
-            };
-            let replan = |policy: &Policy| {
-                plan::clone(std::slice::from_ref(&observed), policy)
-                    .map_err(|error| Failure::new(error.to_string()))
-            };
-            let mut plan = replan(&terms.policy)?;
-            self.images_there(id, plan.copies.iter(), images).await?;
-            if terms.policy.images.pins.is_some() {
-                // only now are the digests known
-                let mut policy = terms.policy.clone();
-                policy.images.pins = Some(images.digests(&plan.copies));
-                plan = replan(&policy)?;
-            }
-            let planned = only(plan, &observed.workload);
-            if let (Decision::Repoint(repoint), Some(secret)) =
-                (&planned.decision, &terms.pull_secret)
-                && let Some(name) = &repoint.needs_pull_secret
-                && self.options.dry_run != DryRun::Client
-            {
-                self.cluster
-                    .ensure_pull_secret(&id.namespace, name, &secret.key, &secret.credentials)
-                    .await?;
-            }
-            Ok(planned)
-        })
-        .await
     }
 
     async fn restore_one(
@@ -214,20 +120,9 @@ impl Run {
         Ok(written)
     }
 
-    /// Waits until these images are complete in the target and this workload may have them.
-    async fn images_there(
-        &self,
-        id: &WorkloadId,
-        copies: impl Iterator<Item = &Copy>,
-        images: &Images,
-    ) -> Result<(), Failure> {
-        let there = copies.map(|copy| images.there_for(id, copy, &self.observer));
-        join_all(there).await.into_iter().collect()
-    }
-
     /// Writes a workload: reads it again, plans on what is there now, and sends the patch; from the start
     /// when somebody else wrote in between.
-    async fn write(
+    pub(super) async fn write(
         &self,
         id: &WorkloadId,
         decide: impl AsyncFn(Workload) -> Result<Planned, Failure>,
@@ -267,87 +162,107 @@ impl Run {
         .hint("run the same command again"))
     }
 
-    /// Turns what was written into an outcome, following the rollout where that was asked for.
+    /// Turns what a restore wrote into an outcome, following the rollout where that was asked for.
     async fn finish(
         &self,
         id: &WorkloadId,
         written: Result<Written, Failure>,
-        left: impl Fn(&Decision) -> bool,
-        changed: impl Fn(Option<String>) -> WorkloadState,
+        left: impl Fn(&Planned) -> bool,
     ) -> WorkloadOutcome {
-        let mut outcome = WorkloadOutcome {
-            workload: id.clone(),
-            state: WorkloadState::Unchanged,
-            notes: Vec::new(),
-            left: false,
-            object: None,
-        };
+        let mut outcome = begun(id);
         outcome.state = match written {
             Err(failure) => WorkloadState::Failed(failure),
             Ok(Written { planned, object }) => {
-                outcome.left = left(&planned.decision);
-                outcome.notes = planned.notes;
+                outcome.left = left(&planned);
                 outcome.object = object;
-                match planned.decision {
+                let state = match &planned.decision {
                     Decision::Repoint(repoint) => {
                         let slots = &repoint.slots;
                         let write = outcome.object.as_ref();
                         let write = write.map(|object| Write { slots, object });
-                        match self.follow(id, write).await {
-                            Ok(rollout) => changed(rollout),
+                        let followed = self.follow(id, write, self.options.wait).await;
+                        match followed.settled(id) {
+                            Ok(rollout) => WorkloadState::Restored { rollout },
                             Err(failure) => WorkloadState::Failed(failure),
                         }
                     }
-                    Decision::CopyOnly(reason) => WorkloadState::CopiedOnly(reason),
-                    // cloned before: whether that came to anything is what `--wait` asks
-                    Decision::Unchanged if planned.workload.record.is_some() => {
-                        match self.follow(id, None).await {
-                            Ok(_) => WorkloadState::Unchanged,
-                            Err(failure) => WorkloadState::Failed(failure),
-                        }
-                    }
+                    Decision::CopyOnly(reason) => WorkloadState::CopiedOnly(reason.clone()),
                     Decision::Unchanged => WorkloadState::Unchanged,
-                    Decision::Skip(reason) => WorkloadState::Skipped(reason),
-                }
+                    Decision::Skip(reason) => WorkloadState::Skipped(reason.clone()),
+                };
+                outcome.notes = planned.notes;
+                state
             }
         };
         self.observer.notice(&Event::WorkloadFinished(&outcome));
         outcome
     }
 
-    async fn follow(
+    /// Follows a rollout for so long, if at all.
+    pub(super) async fn follow(
         &self,
         id: &WorkloadId,
         write: Option<Write<'_>>,
-    ) -> Result<Option<String>, Failure> {
-        let Some(timeout) = self
-            .options
-            .wait
-            .filter(|_| self.options.dry_run == DryRun::None)
-        else {
-            return Ok(None);
+        timeout: Option<Duration>,
+    ) -> Followed {
+        let Some(timeout) = timeout.filter(|_| self.options.dry_run == DryRun::None) else {
+            return Followed::Not(None);
         };
         self.observer.notice(&Event::RollingOut(id));
-        let rollout = tokio::select! {
-            () = self.options.stop.cancelled() => return Ok(Some("not waited for: interrupted".into())),
-            rollout = self.cluster.wait(id, write, timeout) => rollout?,
-        };
-        match rollout {
-            Rollout::Ready(state) | Rollout::Later(state) => Ok(Some(state)),
-            Rollout::TimedOut(why) => Err(Failure::new(format!(
-                "changed, but not ready after {}s: {why}",
-                timeout.as_secs()
-            ))
-            .hint(format!(
-                "kubectl image-cloner restore {id} -n {}",
-                id.namespace
-            ))),
+        let waited = self.cluster.wait(id, write, timeout);
+        match self.options.stop.run_until_cancelled(waited).await {
+            None => Followed::Not(Some("not waited for: interrupted".to_owned())),
+            Some(Ok(Rollout::Ready(state))) => Followed::Ready(state),
+            Some(Ok(Rollout::Later(why))) => Followed::Later(format!("takes effect later: {why}")),
+            Some(Ok(Rollout::NotReady(why))) => Followed::NotReady(why),
+            Some(Err(error)) => Followed::Unknown(error.into()),
         }
     }
 }
 
+impl Followed {
+    /// What there is to say of a rollout that nobody puts back.
+    pub(super) fn settled(self, id: &WorkloadId) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Not(said) => Ok(said),
+            Self::Ready(state) | Self::Later(state) => Ok(Some(state)),
+            Self::NotReady(not_ready) => {
+                let way_back = way_back(id);
+                Err(failure(not_ready, "changed, but not ready: ").hint(way_back))
+            }
+            Self::Unknown(failure) => Err(failure),
+        }
+    }
+}
+
+/// A failed rollout as a failure, in the words of its pods.
+pub(super) fn failure(not_ready: NotReady, what: &str) -> Failure {
+    let failure = Failure::new(format!("{what}{}", not_ready.why));
+    match not_ready.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The command that gives one workload its images back.
+pub(super) fn way_back(id: &WorkloadId) -> String {
+    format!("kubectl image-cloner restore {id} -n {}", id.namespace)
+}
+
+/// An outcome of which nothing is known yet.
+pub(super) fn begun(id: &WorkloadId) -> WorkloadOutcome {
+    WorkloadOutcome {
+        workload: id.clone(),
+        state: WorkloadState::Unchanged,
+        notes: Vec::new(),
+        left: false,
+        owned: false,
+        object: None,
+    }
+}
+
 /// What a plan for one workload says of it; one that the plan leaves out stays as it is.
-fn only(plan: Plan, workload: &Workload) -> Planned {
+pub(super) fn only(plan: Plan, workload: &Workload) -> Planned {
     let planned = plan.workloads.into_iter().next();
     planned.unwrap_or_else(|| Planned {
         workload: workload.clone(),

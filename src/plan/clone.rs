@@ -218,7 +218,8 @@ fn repoint(
     let (list, added) = added.map_or((PullSecretChange::Keep, None), |added| {
         (PullSecretChange::Set(added.list), Some(added.record))
     });
-    let record = record(workload, &policy.run, &changes, originals, added);
+    let run = (policy.run.as_str(), policy.time.as_deref());
+    let record = record(workload, run, &changes, originals, added);
     let mut annotations = BTreeMap::from([(ORIGINALS, Some(record.to_text()))]);
     if workload.restored.is_some() {
         annotations.insert(RESTORED, None);
@@ -240,12 +241,17 @@ fn left_alone(workload: &Workload, policy: &Policy) -> Option<String> {
         return Some(reason.to_owned());
     }
     if let (Some(owner), false) = (reverting_owner(workload), policy.owned_live) {
-        return Some(format!("would be reverted by {owner}"));
+        return Some(reverted_by(owner));
     }
     // written over, it could never give back what it holds
     (workload.record.is_none() && workload.record_text.is_some()).then(|| {
         format!("its annotation {ORIGINALS} cannot be read: mend it, or remove it if nothing is to be restored from it")
     })
+}
+
+/// Why a workload is left to its owner.
+pub(super) fn reverted_by(owner: &Owner) -> String {
+    format!("would be reverted by {owner}")
 }
 
 /// The owner that would take a change back by itself. Helm only does so at the next upgrade.
@@ -259,7 +265,7 @@ fn reverting_owner(workload: &Workload) -> Option<&Owner> {
 /// The merged record: what earlier repoints left and still stands, and these changes.
 fn record(
     workload: &Workload,
-    run: &str,
+    run: (&str, Option<&str>),
     changes: &[SlotChange],
     originals: Vec<String>,
     added: Option<PullSecretRecord>,
@@ -274,11 +280,13 @@ fn record(
             original,
             target: change.to.clone(),
             run: None,
+            time: None,
         };
         (change.slot.to_string(), recorded)
     }));
     Record {
-        run: run.to_owned(),
+        run: run.0.to_owned(),
+        time: run.1.map(str::to_owned),
         slots,
         pull_secrets: pull_secrets::merge(workload, added),
     }

@@ -5,23 +5,27 @@
 
 mod clone;
 mod copies;
+mod files;
 mod pull_secrets;
 mod restore;
 mod scope;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod upkeep;
 
 pub use clone::{clone, left, outlook, skipped};
-pub use restore::restore;
+pub use files::{FilesPlan, ImageDecision, files};
+pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
+pub use undo::undo;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
-use crate::workload::{Mutability, SlotKey, Workload, WorkloadId};
+use crate::workload::{Controller, Mutability, SlotKey, Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Namespaces that only naming a workload opens: the cluster's own, and the agent's.
@@ -92,6 +96,8 @@ impl Observed {
 pub struct Policy {
     /// This run's short id.
     pub run: String,
+    /// When it began, as the records have it: RFC 3339 in UTC.
+    pub time: Option<String>,
     /// Where copies go.
     pub target: TargetRegistry,
     /// Which images are cloned, and how.
@@ -194,6 +200,23 @@ pub struct Planned {
     pub targets: BTreeSet<Reference>,
     /// Slots left alone and why, and other things worth saying.
     pub notes: Vec<String>,
+}
+
+impl Planned {
+    /// Whether it is left to a tool that would take a change back: the place for that is its manifests.
+    pub fn is_left_to_its_owner(&self) -> bool {
+        let Decision::CopyOnly(reason) = &self.decision else {
+            return false;
+        };
+        let owner = self.workload.owner.as_ref();
+        owner.is_some_and(|owner| *reason == clone::reverted_by(owner))
+    }
+
+    /// Whether an operator makes it, and would make it again as it was.
+    pub fn is_operated(&self) -> bool {
+        let controller = self.workload.controller.as_ref();
+        controller.is_some_and(Controller::is_operator)
+    }
 }
 
 /// What a run will do.

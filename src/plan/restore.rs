@@ -38,6 +38,45 @@ pub fn restore(workloads: &[Workload], run: Option<&str>) -> Plan {
     }
 }
 
+/// A run of which something still stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastRun {
+    /// Its short id.
+    pub run: String,
+    /// When it began; the records of the first versions do not say.
+    pub time: Option<String>,
+    /// Workloads of which it repointed something that stands.
+    pub workloads: usize,
+}
+
+/// The runs that these workloads remember, the last one first; those without a time come after all that
+/// have one.
+pub fn runs(workloads: &[Workload]) -> Vec<PastRun> {
+    let mut counts: BTreeMap<(Option<&str>, &str), usize> = BTreeMap::new();
+    // a Deployment's record is on its ReplicaSets too
+    let own = workloads.iter().filter(|one| one.controller.is_none());
+    for workload in own {
+        let Some(record) = &workload.record else {
+            continue;
+        };
+        let slots = record.slots.iter();
+        let standing = slots.filter(|(name, slot)| workload.stands(name, slot));
+        let of: BTreeSet<_> = standing
+            .map(|(_, slot)| (record.time_of(slot), record.run_of(slot)))
+            .collect();
+        for run in of {
+            *counts.entry(run).or_default() += 1;
+        }
+    }
+    let runs = counts.into_iter().rev();
+    runs.map(|((time, run), workloads)| PastRun {
+        run: run.to_owned(),
+        time: time.map(str::to_owned),
+        workloads,
+    })
+    .collect()
+}
+
 fn plan(workload: &Workload, run: Option<&str>) -> Planned {
     let mut notes = vec![];
     Planned {
@@ -59,7 +98,7 @@ fn decide(workload: &Workload, run: Option<&str>, notes: &mut Vec<String>) -> De
         notes.push("not cloned: it has no record".to_owned());
         return Decision::Unchanged;
     };
-    let given_back = record.keep(&record.run, |_, recorded| is_of(run, record, recorded));
+    let given_back = record.keep(record.last(), |_, recorded| is_of(run, record, recorded));
     let slots = changes(workload, &given_back, notes);
     if slots.is_empty() {
         return Decision::Unchanged;
@@ -123,12 +162,12 @@ fn left(workload: &Workload, record: &Record, run: Option<&str>) -> Option<Recor
     let slots = record.slots.iter();
     let mut runs = slots
         .filter(|(name, recorded)| is_left(name, recorded))
-        .map(|(_, recorded)| record.run_of(recorded));
+        .map(|(_, recorded)| (record.run_of(recorded), record.time_of(recorded)));
     let any = runs.next()?;
     let last = if run == Some(&record.run) {
         any
     } else {
-        &record.run
+        record.last()
     };
     Some(record.keep(last, is_left))
 }

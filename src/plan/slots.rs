@@ -3,7 +3,8 @@
 use super::copies::Wanted;
 use super::{Observed, Policy, Resolve, SlotChange};
 use crate::reference::Reference;
-use crate::workload::{Slot, SlotList, Workload};
+use crate::target::TargetRegistry;
+use crate::workload::{Record, Slot, SlotList};
 
 /// The text that injectors put in place of an image and replace when the pod is made.
 const INJECTED: &str = "auto";
@@ -39,29 +40,84 @@ pub(super) fn wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Wish {
 }
 
 fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, String> {
-    let target = &policy.target;
+    let (workload, images) = (&observed.workload, &policy.images);
     if slot.image.is_empty() {
         return Err("the template names no image".to_owned());
     }
     if slot.image == INJECTED {
         return Err("the image is injected when the pod is made".to_owned());
     }
-    let source = parse(&slot.image)?;
-    if target.holds(&source) {
+    let Some(source) = outside(slot, &policy.target)? else {
         return Ok(Wish::Keep);
-    }
-    let original = recorded_original(&observed.workload, slot);
-    let origin = match (original, &policy.images.from) {
-        (Some(original), _) => parse(original)?,
-        (None, Some(from)) if from.holds(&source) => from
-            .origin(&source)
-            .ok_or("what it is a copy of is neither recorded nor told by its name")?,
-        (None, _) => source.clone(),
     };
-    if !policy.images.asks_for(&source, &origin) {
+    let (record, from) = (workload.record.as_ref(), images.from.as_ref());
+    let origin = origin(&source, recorded_original(record, slot), from)?;
+    if !images.asks_for(&source, &origin) {
         return Ok(Wish::Other(source));
     }
-    unchangeable(&observed.workload, slot).map_or(Ok(()), Err)?;
+    if let Some(reason) = unchangeable(slot) {
+        return Err(reason.to_owned());
+    }
+    if slot.key.list == SlotList::ImageVolumes && workload.id.kind.is_pod() {
+        return Err("volumes of a pod cannot be changed".to_owned());
+    }
+    let named = name(source, slot, record, from, &policy.target)?;
+    let running = match (named.source.digest(), images.resolve) {
+        (Some(_), _) | (None, Resolve::Tag) => None,
+        (None, Resolve::Running) => observed.running.get(&slot.key).cloned(),
+    };
+    Ok(Wish::Change(Box::new(Change {
+        slot: SlotChange {
+            slot: slot.key.clone(),
+            from: slot.image.clone(),
+            to: images.name_in_workload(&named.copy).to_string(),
+        },
+        original: named.original,
+        wanted: Wanted {
+            origin: named.origin,
+            source: named.source,
+            target: named.copy,
+            running: running.unwrap_or_default(),
+        },
+    })))
+}
+
+/// The image of a slot; none where it is in the target already.
+pub(super) fn outside(slot: &Slot, target: &TargetRegistry) -> Result<Option<Reference>, String> {
+    let source = parse(&slot.image)?;
+    Ok((!target.holds(&source)).then_some(source))
+}
+
+/// Why a slot cannot be changed, whatever it is part of.
+pub(super) fn unchangeable(slot: &Slot) -> Option<&'static str> {
+    match slot.key.list {
+        SlotList::EphemeralContainers => Some("ephemeral containers cannot be changed"),
+        _ if slot.never_pulled => Some("never pulled: the node is expected to have it"),
+        _ => None,
+    }
+}
+
+/// A slot's image with the name of its copy.
+pub(super) struct Named {
+    /// What the copy is named after.
+    pub(super) origin: Reference,
+    /// Where its bytes come from.
+    pub(super) source: Reference,
+    pub(super) copy: Reference,
+    /// The text to record.
+    pub(super) original: String,
+}
+
+/// Names the copy of an image that is outside of the target; `from` is the one that is being left.
+pub(super) fn name(
+    source: Reference,
+    slot: &Slot,
+    record: Option<&Record>,
+    from: Option<&TargetRegistry>,
+    target: &TargetRegistry,
+) -> Result<Named, String> {
+    let original = recorded_original(record, slot);
+    let origin = origin(&source, original, from)?;
     if original.is_some() && target.holds(&origin) {
         // copying back over the original could move its tag
         return Err(format!(
@@ -72,44 +128,37 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
     let copy = target
         .name(&origin)
         .map_err(|error| format!("it cannot be named in the target: {}", error.reason))?;
-    let running = match (source.digest(), policy.images.resolve) {
-        (Some(_), _) | (None, Resolve::Tag) => None,
-        (None, Resolve::Running) => observed.running.get(&slot.key).cloned(),
-    };
-    Ok(Wish::Change(Box::new(Change {
-        slot: SlotChange {
-            slot: slot.key.clone(),
-            from: slot.image.clone(),
-            to: policy.images.name_in_workload(&copy).to_string(),
-        },
+    Ok(Named {
+        origin,
+        source,
+        copy,
         original: original.unwrap_or(&slot.image).to_owned(),
-        wanted: Wanted {
-            origin,
-            source,
-            target: copy,
-            running: running.unwrap_or_default(),
-        },
-    })))
+    })
+}
+
+/// What an image was first copied from: as it is recorded, or as its name in the registry that is being
+/// left tells; itself where it is no copy.
+fn origin(
+    source: &Reference,
+    original: Option<&str>,
+    from: Option<&TargetRegistry>,
+) -> Result<Reference, String> {
+    match (original, from) {
+        (Some(original), _) => parse(original),
+        (None, Some(from)) if from.holds(source) => from.origin(source).ok_or_else(|| {
+            "what it is a copy of is neither recorded nor told by its name".to_owned()
+        }),
+        (None, _) => Ok(source.clone()),
+    }
 }
 
 fn parse(image: &str) -> Result<Reference, String> {
     Reference::parse(image).map_err(|error| format!("not an image reference: {}", error.reason))
 }
 
-/// Why a slot of a workload that can be changed cannot be changed itself.
-fn unchangeable(workload: &Workload, slot: &Slot) -> Option<String> {
-    let reason = match slot.key.list {
-        SlotList::EphemeralContainers => "ephemeral containers cannot be changed",
-        SlotList::ImageVolumes if workload.id.kind.is_pod() => "volumes of a pod cannot be changed",
-        _ if slot.never_pulled => "never pulled: the node is expected to have it",
-        _ => return None,
-    };
-    Some(reason.to_owned())
-}
-
 /// What a slot was before an earlier repoint to another target registry, where it is still as that one
 /// left it.
-fn recorded_original<'a>(workload: &'a Workload, slot: &Slot) -> Option<&'a str> {
-    let recorded = workload.record.as_ref()?.slots.get(&slot.key.to_string())?;
+fn recorded_original<'a>(record: Option<&'a Record>, slot: &Slot) -> Option<&'a str> {
+    let recorded = record?.slots.get(&slot.key.to_string())?;
     (recorded.target == slot.image).then_some(recorded.original.as_str())
 }

@@ -75,7 +75,7 @@ impl Prover {
         let parts = Mutex::new(Parts::default());
         let repository = &image.repository;
         match image.manifest().await {
-            Ok(manifest) => self.descend(repository, manifest, &parts, 0).await?,
+            Ok(manifest) => Self::descend(repository, manifest, &parts, 0).await?,
             // a tag's HEAD can be answered from a cache that outlived the manifest
             Err(refusal) if refusal.is_not_found() => {
                 let faults = &mut locked(&parts).faults;
@@ -108,7 +108,6 @@ impl Prover {
 
     /// Notes what a manifest refers to, and what those below it do.
     fn descend<'a>(
-        &'a self,
         repository: &'a Repository,
         manifest: &'a Manifest,
         parts: &'a Mutex<Parts>,
@@ -134,7 +133,7 @@ impl Prover {
                     faults.insert(child.clone(), Fault::ManifestMissing);
                     return Ok(());
                 };
-                self.descend(repository, &read, parts, depth + 1).await
+                Self::descend(repository, &read, parts, depth + 1).await
             }))
             .await?;
             Ok(())

@@ -74,6 +74,10 @@ fn workload(outcome: &WorkloadOutcome) -> Value {
         WorkloadState::CopiedOnly(reason) => state("copiedOnly", Some(("reason", reason))),
         WorkloadState::Unchanged => state("unchanged", None),
         WorkloadState::Skipped(reason) => state("skipped", Some(("reason", reason))),
+        WorkloadState::PutBack(failure) => {
+            fail(&mut value, failure);
+            value["state"] = json!("putBack");
+        }
         WorkloadState::Failed(failure) => fail(&mut value, failure),
     }
     value

@@ -14,7 +14,7 @@ pub fn workload_line(outcome: &WorkloadOutcome, named: bool, dry_run: DryRun) ->
         WorkloadState::CopiedOnly(reason) => ("copied only", Some(format!(": {reason}"))),
         WorkloadState::Unchanged => ("unchanged", None),
         WorkloadState::Skipped(reason) => ("skipped", Some(format!(": {reason}"))),
-        WorkloadState::Failed(_) => return None,
+        WorkloadState::PutBack(_) | WorkloadState::Failed(_) => return None,
     };
     let id = &outcome.workload;
     let place = if named {

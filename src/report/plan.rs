@@ -249,6 +249,8 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
             Decision::Unchanged => Some(("unchanged", "already cloned")),
             Decision::Skip(reason) => Some(("skipped", like(reason))),
         });
+    let owned = plan.workloads.iter();
+    let owned = owned.filter(|one| one.is_left_to_its_owner()).count();
     let mut last = "";
     for ((head, reason), count) in tally(rest) {
         rows.push((
@@ -257,6 +259,11 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
             reason.to_owned(),
         ));
         last = head;
+    }
+    if owned > 0 {
+        let way =
+            "clone -f DIR -w changes the manifests of what is owned; --owned live repoints it";
+        rows.push(("next", None, way.to_owned()));
     }
     rows
 }

@@ -40,7 +40,9 @@ pub fn status<'a>(images: impl IntoIterator<Item = &'a Row>, layout: &Layout) ->
     }
     if layout.namespaces {
         heads.insert(0, "NAMESPACE");
-        figures.iter_mut().for_each(|column| *column += 1);
+        for column in &mut figures {
+            *column += 1;
+        }
     }
     let room = Room::of(&images, layout);
     let mut table = Table::new();
@@ -245,7 +247,8 @@ mod tests {
     /// A row that this many Deployments share.
     fn row(namespace: &str, image: &str, state: State, used: usize, note: &str) -> Row {
         let source = Reference::parse(image).unwrap();
-        let target = TargetRegistry::parse("harbor.corp/mirror", Default::default()).unwrap();
+        let target =
+            TargetRegistry::parse("harbor.corp/mirror", crate::target::Layout::default()).unwrap();
         let workloads = (0..used).map(|number| WorkloadId {
             kind: Kind::from_word("deploy").unwrap(),
             namespace: namespace.to_owned(),
@@ -405,7 +408,8 @@ mod tests {
         docker.io/library/nginx:1.25 harbor.corp/mirror/nginx:1.25 sha256:4444444444444444444444444444444444444444444444444444444444444444
         "#);
         let status = Status { rows: rows.into() };
-        let target = TargetRegistry::parse("harbor.corp/mirror", Default::default()).unwrap();
+        let target =
+            TargetRegistry::parse("harbor.corp/mirror", crate::target::Layout::default()).unwrap();
         let shown = status.rows.iter().skip(2);
         let document = status_document(&status, shown, &target);
         insta::assert_snapshot!(format!("{document:#}"), @r#"

@@ -36,6 +36,13 @@ pub fn summary(outcome: &Outcome) -> String {
         .map(|outcome| outcome.workload.namespace.as_str())
         .collect();
     let mut next = Vec::new();
+    let owned = outcome.workloads.iter().filter(|workload| workload.owned);
+    let owned = owned.count();
+    if owned > 0 {
+        next.push(format!(
+            "next    kubectl image-cloner clone -f DIR -w   # the manifests of the {owned} owned"
+        ));
+    }
     if outcome.exit_code() == 1 || outcome.interrupted {
         next.push("retry   same command; finished work is not repeated".to_owned());
     }
@@ -115,7 +122,12 @@ fn workloads(outcome: &Outcome) -> String {
             "repointed",
         ),
         (
-            count(|state| matches!(state, WorkloadState::Restored { .. })),
+            count(|state| {
+                matches!(
+                    state,
+                    WorkloadState::Restored { .. } | WorkloadState::PutBack(_)
+                )
+            }),
             "restored",
         ),
         (
@@ -168,12 +180,15 @@ fn failures(outcome: &Outcome) -> String {
     let mut text = String::new();
     let mut said: Vec<&Failure> = Vec::new();
     for workload in &outcome.workloads {
-        if let WorkloadState::Failed(failure) = &workload.state {
-            let id = &workload.workload;
-            let _ = writeln!(text, "{id} in {} failed: {failure}", id.namespace);
-            hints(&mut text, failure);
-            said.push(failure);
-        }
+        let (how, failure) = match &workload.state {
+            WorkloadState::Failed(failure) => ("failed", failure),
+            WorkloadState::PutBack(failure) => ("restored", failure),
+            _ => continue,
+        };
+        let id = &workload.workload;
+        let _ = writeln!(text, "{id} in {} {how}: {failure}", id.namespace);
+        hints(&mut text, failure);
+        said.push(failure);
     }
     for image in &outcome.images {
         if let ImageState::Failed(failure) = &image.state

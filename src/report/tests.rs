@@ -53,6 +53,7 @@ fn planned() -> Plan {
     ];
     let policy = Policy {
         run: "a7f3".into(),
+        time: None,
         target: target(),
         images: Default::default(),
         skip_namespaces: Default::default(),
@@ -226,6 +227,7 @@ fn outcome() -> Outcome {
         },
         notes: Vec::new(),
         left: false,
+        owned: false,
         object: None,
     });
     Outcome {
@@ -325,10 +327,41 @@ fn what_a_restore_gives_back() {
     });
     let workload = Workload::from_object(&kind, &object).unwrap();
     let plan = planning::restore(&[workload], None);
-    insta::assert_snapshot!(restore(&plan, "prod-eu"), @r"
+    insta::assert_snapshot!(restore(&plan, &Default::default(), "prod-eu"), @r"
     context prod-eu   back to what was there before
 
     deployment.apps/web in prod
       containers/main  nginx:1.25
     ");
+}
+
+#[test]
+fn what_was_put_back_and_what_its_owners_have_to_change() {
+    let mut outcome = outcome();
+    let why = Failure::new("web-0 on node-7: x509: certificate signed by unknown authority")
+        .hint("node-7 lacks the CA of harbor.corp");
+    outcome.workloads[0].state = WorkloadState::PutBack(why);
+    outcome.workloads[2].state =
+        WorkloadState::CopiedOnly("would be reverted by Flux (apps)".into());
+    outcome.workloads[2].owned = true;
+    insta::assert_snapshot!(summary(&outcome), @r"
+    run a7f3 finished in 3m12s with failures
+
+    images      2 copied (142 MB), 1 present, 1 failed
+    workloads   1 repointed, 1 restored, 1 failed, 2 copied only, 1 unchanged
+    copied only 1: a Job's template cannot be changed
+                1: would be reverted by Flux
+
+    deployment.apps/web in prod restored: web-0 on node-7: x509: certificate signed by unknown authority
+      hint: node-7 lacks the CA of harbor.corp
+    deployment.apps/gone in prod failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
+      hint: pull it from somewhere else
+
+    next    kubectl image-cloner clone -f DIR -w   # the manifests of the 1 owned
+    retry   same command; finished work is not repeated
+    undo    kubectl image-cloner restore --run a7f3 -n prod
+    ");
+    let report = super::report_file(&outcome);
+    assert_eq!(report["workloads"][0]["state"], json!("putBack"));
+    assert_eq!(outcome.exit_code(), 1);
 }

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn each_copy_has_its_line_and_all_of_them_their_figures() {
-        let target = TargetRegistry::parse("harbor.corp/mirror", Default::default()).unwrap();
+        let target =
+            TargetRegistry::parse("harbor.corp/mirror", crate::target::Layout::default()).unwrap();
         let sound = Inventory {
             digest: Some(digest('a')),
             manifests: 3,

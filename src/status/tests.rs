@@ -11,6 +11,7 @@ const RECORD: &str = r#"{"run":"0001","slots":{"containers/main":{"original":"ng
 
 fn policy() -> Policy {
     Policy {
+        time: None,
         run: String::new(),
         target: TargetRegistry::parse("reg.corp", Layout::Mirror).unwrap(),
         images: ImagePolicy::default(),

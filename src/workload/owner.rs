@@ -48,6 +48,12 @@ impl fmt::Display for Owner {
 }
 
 impl Controller {
+    /// Whether it is a custom one: an operator's object, or anything else that is no workload itself.
+    pub fn is_operator(&self) -> bool {
+        let builtin = Kind::builtin();
+        self.kind != "Node" && builtin.iter().all(|kind| kind.kind != self.kind)
+    }
+
     /// The controller of an object, if it has one.
     pub(super) fn of(object: &Value) -> Option<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -17,6 +17,9 @@ pub const SKIP: &str = "image-cloner.io/skip";
 pub struct Record {
     /// The run that wrote it last, and every slot that does not say otherwise.
     pub run: String,
+    /// When that run began, RFC 3339 in UTC; records of the first versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
     /// Slot name (`containers/nginx`) → its images.
     pub slots: BTreeMap<String, SlotRecord>,
     /// What was done to `imagePullSecrets`, if anything.
@@ -34,6 +37,9 @@ pub struct SlotRecord {
     /// The run that repointed it, where that is not the record's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// When that other run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
 }
 
 /// What was done to `imagePullSecrets`.
@@ -47,24 +53,44 @@ pub struct PullSecretRecord {
 }
 
 impl Record {
+    /// The run that wrote it last, and when that began.
+    pub(crate) fn last(&self) -> (&str, Option<&str>) {
+        (&self.run, self.time.as_deref())
+    }
+
     /// The run that repointed a slot of this record.
     pub fn run_of<'a>(&'a self, slot: &'a SlotRecord) -> &'a str {
         slot.run.as_deref().unwrap_or(&self.run)
     }
 
-    /// The record of these of its slots, written last by this run.
-    pub(crate) fn keep(&self, run: &str, slots: impl Fn(&str, &SlotRecord) -> bool) -> Self {
+    /// When the run began that repointed a slot of this record, where the record tells.
+    pub fn time_of<'a>(&'a self, slot: &'a SlotRecord) -> Option<&'a str> {
+        match slot.run {
+            Some(_) => slot.time.as_deref(),
+            None => self.time.as_deref(),
+        }
+    }
+
+    /// The record of these of its slots, written last by this run, which began at this time.
+    pub(crate) fn keep(
+        &self,
+        (run, time): (&str, Option<&str>),
+        slots: impl Fn(&str, &SlotRecord) -> bool,
+    ) -> Self {
         let kept = self.slots.iter().filter(|(name, slot)| slots(name, slot));
         let kept = kept.map(|(name, slot)| {
             let of = self.run_of(slot);
+            let other = of != run;
             let slot = SlotRecord {
-                run: (of != run).then(|| of.to_owned()),
+                run: other.then(|| of.to_owned()),
+                time: self.time_of(slot).filter(|_| other).map(str::to_owned),
                 ..slot.clone()
             };
             (name.clone(), slot)
         });
         Self {
             run: run.to_owned(),
+            time: time.map(str::to_owned),
             slots: kept.collect(),
             pull_secrets: self.pull_secrets.clone(),
         }

@@ -101,12 +101,14 @@ fn a_workload_is_read_whole() {
         priority_class: Some("high".to_owned()),
         record: Some(Record {
             run: "a7f3".to_owned(),
+            time: None,
             slots: BTreeMap::from([(
                 "containers/web".to_owned(),
                 SlotRecord {
                     original: "nginx".to_owned(),
                     target: "localhost:5000/nginx:latest".to_owned(),
                     run: None,
+                    time: None,
                 },
             )]),
             pull_secrets: Some(PullSecretRecord {

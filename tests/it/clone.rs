@@ -204,12 +204,12 @@ spec:
     assert_eq!(
         lines,
         [
-            "daemonset.apps/daemonset repointed",
-            "deployment.apps/asleep repointed",
+            "daemonset.apps/daemonset repointed, 1/1 ready",
+            "deployment.apps/asleep repointed, takes effect later: scaled to zero, when it is scaled up",
             "job.batch/job copied only: a Job's template cannot be changed",
             "pod/bare copied only: changing its image would kill its container, which its restart policy \
              may not start again",
-            "statefulset.apps/statefulset repointed",
+            "statefulset.apps/statefulset repointed, 1/1 ready",
         ],
         "{}",
         ran.stderr

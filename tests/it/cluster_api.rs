@@ -545,9 +545,11 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
         .wait(&id, None, Duration::from_secs(8))
         .await
         .unwrap();
-    let Rollout::TimedOut(reason) = &rollout else {
+    let Rollout::NotReady(not_ready) = &rollout else {
         panic!("{rollout:?}")
     };
+    assert!(not_ready.cannot_pull);
+    let reason = &not_ready.why;
     assert!(
         reason.starts_with("web-") && reason.contains("no-such-tag"),
         "{reason}"
@@ -598,9 +600,10 @@ async fn a_bare_pod_is_followed_until_its_new_container_runs_or_says_why_not() {
     let restarts = bed.kubectl(&["get", "pod", "bare", "-o", restarts]);
     assert_eq!(restarts, "1");
 
-    let Rollout::TimedOut(reason) = follow(same, "nginx:no-such-tag", 8).await else {
+    let Rollout::NotReady(not_ready) = follow(same, "nginx:no-such-tag", 8).await else {
         panic!("nothing to pull")
     };
+    let reason = not_ready.why;
     assert!(
         reason.starts_with("bare on ") && reason.contains("no-such-tag"),
         "{reason}"

@@ -53,6 +53,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn policy(bed: &Bed) -> plan::Policy {
     plan::Policy {
+        time: None,
         run: "test".into(),
         target: TargetRegistry::parse(&bed.target(), Layout::Mirror).expect("a target"),
         images: Default::default(),

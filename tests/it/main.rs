@@ -11,6 +11,7 @@
 
 mod architecture;
 mod bed;
+mod canary;
 mod clone;
 mod cluster_api;
 mod cluster_wire;
@@ -19,6 +20,7 @@ mod conflict;
 mod custom_kinds;
 mod doctor;
 mod dry_run;
+mod files;
 mod login;
 mod moving;
 mod names;
@@ -26,6 +28,7 @@ mod platforms;
 mod reach;
 mod refusals;
 mod restore;
+mod rollouts;
 mod round_trip;
 mod selection;
 mod settings;

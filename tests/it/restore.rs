@@ -1,6 +1,6 @@
 //! `restore`, and what happens to the record in between.
 
-use crate::bed::{Bed, deployment};
+use crate::bed::{Bed, deployment, var};
 use serde_json::Value;
 
 fn template(bed: &Bed, what: &str) -> Value {
@@ -144,4 +144,53 @@ fn only_the_named_run_is_undone() {
         image(&bed, "deploy/two"),
         format!("{}/busybox:1.36", bed.target())
     );
+}
+
+#[test]
+fn the_last_run_is_undone_and_then_the_one_before() {
+    let Some(bed) = Bed::share("last", false) else {
+        return;
+    };
+    for name in ["one", "two", "three"] {
+        bed.apply(&deployment(name, &[("web", "busybox:1.36")], &[]));
+    }
+    bed.plugin(&["clone", "deploy/one", "deploy/three"])
+        .exits(0);
+    bed.plugin(&["clone", "deploy/two"]).exits(0);
+    let ran = bed.plugin(&["restore", "--last", "--yes"]).exits(0);
+    assert_eq!(ran.stdout, "deployment.apps/two restored\n");
+    let ran = bed.plugin(&["restore", "--last", "--yes"]).exits(0);
+    let mut lines: Vec<_> = ran.stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "deployment.apps/one restored",
+            "deployment.apps/three restored"
+        ]
+    );
+    // what was restored stays so until somebody names it
+    let space = format!("ns/{}", bed.namespace);
+    let ran = bed.plugin(&["clone", &space, "--yes"]).exits(0);
+    assert_eq!(ran.stdout.matches(" skipped: restored, ").count(), 3);
+}
+
+#[test]
+fn an_original_that_is_gone_is_refused_unless_forced() {
+    let Some(bed) = Bed::share("gone", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
+    bed.plugin(&["clone", "deploy/web"]).exits(0);
+    let copy = image(&bed, "deploy/web");
+    // a docker.io that has nothing of it
+    let empty = bed.config(&[("docker.io", &var("OPEN_TARGET"))]);
+    bed.plugin_with(&empty, &["restore", "deploy/web"])
+        .exits(1)
+        .says("its original nginx:1.21.4-alpine cannot be had: ")
+        .says("hint: --force");
+    assert_eq!(image(&bed, "deploy/web"), copy);
+    bed.plugin_with(&empty, &["restore", "deploy/web", "--force"])
+        .exits(0);
+    assert_eq!(image(&bed, "deploy/web"), "nginx:1.21.4-alpine");
 }

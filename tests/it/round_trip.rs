@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 fn policy(target: &str) -> Policy {
     Policy {
         run: "a7f3".to_owned(),
+        time: None,
         target: TargetRegistry::parse(target, Layout::Mirror).unwrap(),
         images: Default::default(),
         skip_namespaces: Default::default(),

@@ -21,6 +21,16 @@ fn rows(ran: &Ran) -> Vec<(String, String, String)> {
     images.iter().map(row).collect()
 }
 
+/// How many questions about this test's manifests a registry has answered.
+fn reads(bed: &Bed, registry: &str) -> usize {
+    let log = std::fs::read_to_string(var(&format!("{registry}_LOG"))).expect("an access log");
+    let manifests = format!("/{}/", bed.namespace);
+    log.lines()
+        .filter(|line| line.contains(&manifests) && line.contains("/manifests/"))
+        .filter(|line| line.contains("\" 200 "))
+        .count()
+}
+
 /// A Deployment without pods, whose rollouts are over at once.
 fn asleep(name: &str, image: &str) -> String {
     deployment(name, &[("web", image)], &[]).replace("replicas: 1", "replicas: 0")
@@ -129,6 +139,11 @@ fn copies_sources_and_registries_go_missing_each_in_their_own_way() {
         (&source("2"), "cloned", "-"),
     ];
     is(&status(&bed, 0), sound);
+    let asked = || ["OPEN_TARGET", "TARGET"].map(|registry| reads(&bed, registry));
+    let before = asked();
+    bed.plugin(&["status"]).exits(0).says("3 images: 3 cloned");
+    let after = asked();
+    assert_eq!([after[0] - before[0], after[1] - before[1]], [2, 3]);
 
     // :1 moves to another image, :2 goes with the manifest that both had
     let repository = format!("{}/src", bed.namespace);
@@ -191,6 +206,7 @@ fn a_sidecar_that_no_template_names_is_seen_in_its_pods() {
 kind: Pod
 metadata:
   name: web-injected
+  labels: {{app: web}}
   ownerReferences:
   - {{apiVersion: apps/v1, kind: Deployment, name: web, uid: {uid}, controller: true}}
 spec:

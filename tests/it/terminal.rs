@@ -259,3 +259,31 @@ fn leaves(mut session: PtySession, prompts: &[(&str, &str)]) {
     let shown = seen.rfind(SHOW_CURSOR);
     assert!(shown >= hidden, "the cursor stays hidden after {prompts:?}");
 }
+
+#[test]
+fn a_restore_of_nothing_named_offers_the_last_run_first() {
+    let Some(bed) = Bed::share("undone", false) else {
+        return;
+    };
+    for name in ["one", "two"] {
+        bed.apply(&deployment(name, &[("web", "busybox:1.36")], &[]));
+        bed.plugin(&["clone", &format!("deploy/{name}")]).exits(0);
+    }
+    let mut session = on_terminal(&bed, &["restore"]);
+    session.exp_string("Undo which run").expect("the choice");
+    session.exp_string("UTC, 1 workload").expect("the last run");
+    session.exp_string("all of them").expect("the rest");
+    press(&mut session, "\r");
+    session
+        .exp_string("deployment.apps/two in")
+        .expect("the plan");
+    session
+        .exp_string("Restore 1 workload?")
+        .expect("the question");
+    press(&mut session, "y\r");
+    session
+        .exp_string("deployment.apps/two restored")
+        .expect("the result");
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 0);
+}

@@ -43,14 +43,14 @@ fn a_deployment_is_ready_when_every_replica_is_updated_available_and_alone() {
         "deploy",
         json!({"replicas": 0}),
         json!({"observedGeneration": 3}),
-        ready("0/0 ready"),
+        later(SCALED_TO_ZERO),
     );
     check("deploy", json!({}), status(1, 1, 1), ready("1/1 ready"));
     check(
         "deploy",
         json!({"replicas": 3, "paused": true}),
         status(3, 0, 3),
-        later("paused"),
+        later("paused, when it is resumed"),
     );
 }
 
@@ -101,14 +101,14 @@ fn a_stateful_set_is_ready_when_its_revisions_agree_and_all_are_ready() {
         "sts",
         json!({"replicas": 0}),
         status(0, 0, "db-1"),
-        ready("0/0 ready"),
+        later(SCALED_TO_ZERO),
     );
     let on_delete = json!({"updateStrategy": {"type": "OnDelete"}});
     check(
         "sts",
         on_delete,
         status(1, 0, "db-1"),
-        later("OnDelete: takes effect when its pods are deleted"),
+        later("OnDelete, as its pods are deleted"),
     );
 }
 
@@ -202,6 +202,6 @@ fn other_kinds_are_not_followed() {
         "cj",
         json!({}),
         json!({}),
-        later("takes effect at the next scheduled Job"),
+        later("at the next scheduled Job"),
     );
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 fn policy() -> Policy {
     Policy {
         run: "a7f3".to_owned(),
+        time: None,
         target: TargetRegistry::parse("localhost:5000", Layout::Mirror).unwrap(),
         images: ImagePolicy::default(),
         skip_namespaces: Patterns::parse(["lab"]).unwrap(),

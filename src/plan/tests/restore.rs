@@ -152,3 +152,43 @@ fn a_later_clone_remembers_which_run_did_which_slot() {
     copy docker.io/library/busybox:latest -> old.corp/busybox:latest
     "#);
 }
+
+#[test]
+fn the_last_run_is_the_newest_of_which_something_stands() {
+    let workload = |name: &str, image: &str, record: &str| {
+        let object = json!({"metadata": {"name": name, "namespace": "prod",
+                "annotations": {"image-cloner.io/originals": record}},
+            "spec": {"template": {"spec": {"containers": [{"name": "a", "image": image}]}}}});
+        Workload::from_object(&Kind::from_word("deploy").unwrap(), &object).unwrap()
+    };
+    let record = |run: &str, time: &str| {
+        format!(
+            r#"{{"run":"{run}"{time},"slots":{{"containers/a":{{"original":"x","target":"r.corp/x"}}}}}}"#
+        )
+    };
+    let at = |time: &str| format!(r#","time":"{time}""#);
+    let earlier = record("bbbb", &at("2026-11-22T19:20:00.000Z"));
+    let later = record("aaaa", &at("2026-11-22T19:20:00.001Z"));
+    let latest = record("cccc", &at("2026-11-23T00:00:00.000Z"));
+    let all = [
+        workload("old", "r.corp/x", &record("ffff", "")),
+        workload("one", "r.corp/x", &earlier),
+        workload("two", "r.corp/x", &later),
+        workload("too", "r.corp/x", &later),
+        workload("changed", "x:2", &latest),
+    ];
+    let found: Vec<_> = runs(&all)
+        .into_iter()
+        .map(|past| (past.run, past.workloads))
+        .collect();
+    let expected = [("aaaa", 2), ("bbbb", 1), ("ffff", 1)];
+    assert_eq!(found, expected.map(|(run, count)| (run.to_owned(), count)));
+}
+
+#[test]
+fn a_later_run_leaves_an_earlier_one_its_time() {
+    let record = r#"{"run":"0001","time":"2026-01-01T00:00:00.000Z","slots":{"containers/a":{"original":"x","target":"old.corp/x:latest"}}}"#;
+    let record: crate::workload::Record = serde_json::from_str(record).unwrap();
+    let kept = record.keep(("0002", Some("2026-02-02T00:00:00.000Z")), |_, _| true);
+    insta::assert_snapshot!(kept.to_text(), @r#"{"run":"0002","time":"2026-02-02T00:00:00.000Z","slots":{"containers/a":{"original":"x","target":"old.corp/x:latest","run":"0001","time":"2026-01-01T00:00:00.000Z"}}}"#);
+}

@@ -184,7 +184,11 @@ impl Bed {
     /// The plugin's command, to change its environment or watch it run.
     pub(crate) fn plugin_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
-        if let Some("clone" | "restore" | "status" | "verify") = args.first().copied() {
+        let asks_cluster = matches!(
+            args.first(),
+            Some(&"clone" | &"restore" | &"status" | &"verify")
+        );
+        if asks_cluster && !args.contains(&"-f") {
             command.args(args).args(["-n", &self.namespace]);
         } else {
             command.args(args);

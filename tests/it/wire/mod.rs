@@ -17,6 +17,7 @@ mod matrix;
 mod meanwhile;
 mod patience;
 mod platforms;
+mod proofs;
 mod quotas;
 mod referrers;
 mod secrets;

@@ -1,0 +1,384 @@
+//! A clone: each workload repointed when its own images are there, all at once or in batches.
+//!
+//! Decides in which order workloads are changed, what is put back, and when no further batch is begun.
+
+use super::canary::Canaries;
+use super::images::Images;
+use super::workloads::{Followed, TRIES, WRITERS, Written, begun, failure, only, way_back};
+use super::{Event, Run};
+use crate::cluster::{Error, NotReady, Rollout, Write};
+use crate::credentials::Credentials;
+use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
+use crate::patch;
+use crate::plan::{self, Copy, Decision, Observed, Plan, Policy, Repoint};
+use crate::workload::{Workload, WorkloadId};
+use futures::future::{FutureExt as _, join_all};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// What a clone may hand out and to whom, and how it goes about rollouts.
+#[derive(Debug, Clone)]
+pub struct CloneTerms {
+    /// The policy of the plan, to plan again with when a workload changed under way.
+    pub policy: Policy,
+    /// The pull secret of ours, put into a namespace before the first workload there needs it.
+    pub pull_secret: Option<PullSecret>,
+    /// How rollouts are followed, where they are.
+    pub rollouts: Option<Rollouts>,
+    /// Have each image pulled by a pod before workloads of its namespace are changed; so long at most.
+    pub canary: Option<Duration>,
+}
+
+/// A pull secret as it is to be.
+#[derive(Debug, Clone)]
+pub struct PullSecret {
+    /// The entry's key: `host[/prefix]`.
+    pub key: String,
+    /// What nodes pull with.
+    pub credentials: Credentials,
+}
+
+/// How the rollouts of a clone are followed.
+#[derive(Debug, Clone)]
+pub struct Rollouts {
+    /// Each for so long.
+    pub timeout: Duration,
+    /// So many are changed and followed before the next; none: all at once.
+    pub batch: Option<usize>,
+    /// Whether what does not become ready gets back what it had.
+    pub put_back: bool,
+}
+
+/// A clone under way.
+struct Cloning<'a> {
+    run: &'a Run,
+    plan: &'a Plan,
+    observed: &'a [Observed],
+    terms: &'a CloneTerms,
+    images: &'a Images,
+    canaries: Option<Canaries<'a>>,
+    writers: Semaphore,
+}
+
+/// A workload that was dealt with.
+struct Ended {
+    outcome: WorkloadOutcome,
+    /// Whether its pods got the copies; none where that is not known.
+    pulled: Option<bool>,
+}
+
+impl Run {
+    /// Copies the plan's images and repoints its workloads, each as soon as its own images are there and
+    /// its batch is due. `observed` is what the plan was made from.
+    pub async fn clone(
+        &self,
+        plan: &Plan,
+        observed: &[Observed],
+        terms: &CloneTerms,
+        images: &Images,
+    ) -> Outcome {
+        let started = Instant::now();
+        let is_real = self.options.dry_run == DryRun::None;
+        let canary = terms.canary.filter(|_| is_real);
+        let cloning = Cloning {
+            run: self,
+            plan,
+            observed,
+            terms,
+            images,
+            canaries: canary.map(|timeout| Canaries::new(self, plan, terms, images, timeout)),
+            writers: Semaphore::new(WRITERS),
+        };
+        let (_, workloads) = tokio::join!(images.copy(&plan.copies, &self.observer), cloning.all());
+        if let Some(canaries) = &cloning.canaries {
+            canaries.tidy(&workloads).await;
+        }
+        self.outcome(started, images.arrived(), workloads)
+    }
+}
+
+impl Cloning<'_> {
+    /// Every workload of the plan, in its order.
+    async fn all(&self) -> Vec<WorkloadOutcome> {
+        let changes = |at: &usize| {
+            let decision = &self.plan.workloads[*at].decision;
+            matches!(decision, Decision::Repoint(_))
+        };
+        let batch = self.terms.rollouts.as_ref().and_then(|it| it.batch);
+        let (repointed, others): (Vec<usize>, Vec<usize>) = match batch {
+            Some(_) => (0..self.plan.workloads.len()).partition(changes),
+            None => (Vec::new(), (0..self.plan.workloads.len()).collect()),
+        };
+        let others = others.into_iter().map(|at| async move {
+            let arrived = self.arrived(at).await;
+            (at, self.deal_with(at, arrived).await.outcome)
+        });
+        let (batches, others) = tokio::join!(
+            self.batches(repointed, batch.unwrap_or(usize::MAX)),
+            join_all(others)
+        );
+        let all: BTreeMap<usize, WorkloadOutcome> = batches.into_iter().chain(others).collect();
+        all.into_values().collect()
+    }
+
+    /// Batches of so many whose images are there; those that arrive first come first, in the plan's order
+    /// among themselves. What cannot be pulled by the first will not be by the next: none is begun then.
+    async fn batches(&self, members: Vec<usize>, size: usize) -> Vec<(usize, WorkloadOutcome)> {
+        let mut arriving: FuturesUnordered<_> = members
+            .iter()
+            .map(|&at| async move { (at, self.arrived(at).await) })
+            .collect();
+        let mut rest: BTreeSet<usize> = members.into_iter().collect();
+        let mut waiting = BTreeSet::new();
+        let mut outcomes = Vec::new();
+        let mut proven = false;
+        loop {
+            while let Some((at, arrived)) = if waiting.len() < size {
+                arriving.next().await
+            } else {
+                arriving.next().now_or_never().flatten()
+            } {
+                if arrived.is_ok() {
+                    waiting.insert(at);
+                } else {
+                    rest.remove(&at);
+                    outcomes.push((at, self.deal_with(at, arrived).await.outcome));
+                }
+            }
+            let batch: Vec<usize> = waiting.iter().copied().take(size).collect();
+            if batch.is_empty() {
+                return outcomes;
+            }
+            let mut refused = None;
+            let mut pulled = false;
+            let dealt = batch.iter().map(|at| self.deal_with(*at, Ok(())));
+            for (at, ended) in batch.iter().zip(join_all(dealt).await) {
+                pulled |= ended.pulled == Some(true);
+                if ended.pulled == Some(false) && !proven {
+                    refused = Some(ended.outcome.workload.clone());
+                }
+                waiting.remove(at);
+                rest.remove(at);
+                outcomes.push((*at, ended.outcome));
+            }
+            if let Some(refused) = refused {
+                outcomes.extend(rest.iter().map(|at| (*at, self.not_begun(*at, &refused))));
+                return outcomes;
+            }
+            proven |= pulled;
+        }
+    }
+
+    /// A workload of a batch that is not begun.
+    fn not_begun(&self, at: usize, failed: &WorkloadId) -> WorkloadOutcome {
+        let mut outcome = begun(&self.observed[at].workload.id);
+        outcome.state = WorkloadState::Skipped(format!("not begun: {failed} cannot pull its copy"));
+        outcome.left = true;
+        self.run.observer.notice(&Event::WorkloadFinished(&outcome));
+        outcome
+    }
+
+    /// Waits until a workload may be changed: its images are there, and were pulled where that is asked.
+    async fn arrived(&self, at: usize) -> Result<(), Failure> {
+        let planned = &self.plan.workloads[at];
+        let copies = self.plan.copies.iter();
+        let copies = copies.filter(|copy| planned.targets.contains(&copy.target));
+        self.images_there(&planned.workload.id, copies).await?;
+        match &self.canaries {
+            Some(canaries) if matches!(planned.decision, Decision::Repoint(_)) => {
+                canaries.passed(&planned.workload.id.namespace).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until these images are complete in the target and this workload may have them.
+    async fn images_there(
+        &self,
+        id: &WorkloadId,
+        copies: impl Iterator<Item = &Copy>,
+    ) -> Result<(), Failure> {
+        let there = copies.map(|copy| self.images.there_for(id, copy, &self.run.observer));
+        join_all(there).await.into_iter().collect()
+    }
+
+    /// Writes a workload that may be changed, and sees to its rollout.
+    async fn deal_with(&self, at: usize, arrived: Result<(), Failure>) -> Ended {
+        let observed = &self.observed[at];
+        let id = &observed.workload.id;
+        let planned = &self.plan.workloads[at];
+        let written = match arrived {
+            Err(failure) => Err(failure),
+            Ok(()) if !matches!(planned.decision, Decision::Repoint(_)) => Ok(Written {
+                planned: planned.clone(),
+                object: None,
+            }),
+            Ok(()) => {
+                let _writer = self.writers.acquire().await;
+                self.write(observed).await
+            }
+        };
+        let mut ended = Ended {
+            outcome: begun(id),
+            pulled: None,
+        };
+        match written {
+            Err(failure) => ended.outcome.state = WorkloadState::Failed(failure),
+            Ok(written) => self.settle(observed, written, &mut ended).await,
+        }
+        self.run
+            .observer
+            .notice(&Event::WorkloadFinished(&ended.outcome));
+        ended
+    }
+
+    /// The one write to a workload, planned again on what is there now.
+    async fn write(&self, observed: &Observed) -> Result<Written, Failure> {
+        let id = &observed.workload.id;
+        let cluster = &self.run.cluster;
+        let decide = async |live: Workload| {
+            let observed = match observed.at(live.clone()) {
+                Some(observed) => observed,
+                None => {
+                    let target = &self.terms.policy.target;
+                    cluster.surround(live, observed.named, target).await?.0
+                }
+            };
+            let replan = |policy: &Policy| {
+                plan::clone(std::slice::from_ref(&observed), policy)
+                    .map_err(|error| Failure::new(error.to_string()))
+            };
+            let mut plan = replan(&self.terms.policy)?;
+            self.images_there(id, plan.copies.iter()).await?;
+            if self.terms.policy.images.pins.is_some() {
+                // only now are the digests known
+                let mut policy = self.terms.policy.clone();
+                policy.images.pins = Some(self.images.digests(&plan.copies));
+                plan = replan(&policy)?;
+            }
+            let planned = only(plan, &observed.workload);
+            if let (Decision::Repoint(repoint), Some(secret)) =
+                (&planned.decision, &self.terms.pull_secret)
+                && let Some(name) = &repoint.needs_pull_secret
+                && self.run.options.dry_run != DryRun::Client
+            {
+                cluster
+                    .ensure_pull_secret(&id.namespace, name, &secret.key, &secret.credentials)
+                    .await?;
+            }
+            Ok(planned)
+        };
+        self.run.write(id, decide).await
+    }
+
+    /// What a written workload comes to: its rollout, or the way back.
+    async fn settle(&self, observed: &Observed, written: Written, ended: &mut Ended) {
+        let id = &observed.workload.id;
+        let Written { planned, object } = written;
+        let outcome = &mut ended.outcome;
+        outcome.left = match &planned.decision {
+            Decision::CopyOnly(_) => !self.terms.policy.copy_only,
+            Decision::Skip(_) => observed.named || planned.is_operated(),
+            Decision::Repoint(_) | Decision::Unchanged => false,
+        };
+        outcome.owned = planned.is_left_to_its_owner();
+        outcome.notes.clone_from(&planned.notes);
+        outcome.object = object;
+        outcome.state = match &planned.decision {
+            Decision::Repoint(repoint) => {
+                let slots = &repoint.slots;
+                let write = outcome.object.as_ref();
+                let write = write.map(|object| Write { slots, object });
+                let timeout = self.terms.rollouts.as_ref().map(|it| it.timeout);
+                let followed = self.run.follow(id, write, timeout).await;
+                ended.pulled = match &followed {
+                    Followed::Ready(_) => Some(true),
+                    Followed::NotReady(why) if why.cannot_pull => Some(false),
+                    _ => None,
+                };
+                match (followed, &self.terms.rollouts) {
+                    (Followed::NotReady(why), Some(rollouts)) if rollouts.put_back => {
+                        let before = &planned.workload;
+                        self.put_back(before, repoint, why, rollouts.timeout, outcome)
+                            .await
+                    }
+                    (followed, _) => match followed.settled(id) {
+                        Ok(rollout) => WorkloadState::Repointed { rollout },
+                        Err(failure) => WorkloadState::Failed(failure),
+                    },
+                }
+            }
+            Decision::CopyOnly(reason) => WorkloadState::CopiedOnly(reason.clone()),
+            // cloned before: whether that came to anything is what `--wait` asks
+            Decision::Unchanged if planned.workload.record.is_some() => {
+                let followed = self.run.follow(id, None, self.run.options.wait).await;
+                match followed.settled(id) {
+                    Ok(_) => WorkloadState::Unchanged,
+                    Err(failure) => WorkloadState::Failed(failure),
+                }
+            }
+            Decision::Unchanged => WorkloadState::Unchanged,
+            Decision::Skip(reason) => WorkloadState::Skipped(reason.clone()),
+        };
+    }
+
+    /// Gives a workload that did not become ready what it had before, and follows that as well. Begun, it
+    /// is carried out even when the run is to end early.
+    async fn put_back(
+        &self,
+        before: &Workload,
+        done: &Repoint,
+        why: NotReady,
+        timeout: Duration,
+        outcome: &mut WorkloadOutcome,
+    ) -> WorkloadState {
+        let id = &before.id;
+        if let Err(error) = self.take_back(before, done).await {
+            let failed = failure(why, "changed, but not ready: ");
+            outcome.notes.push(format!("not put back: {error}"));
+            return WorkloadState::Failed(failed.hint(way_back(id)));
+        }
+        outcome.object = None;
+        // nothing of ours is left in it then, and so no claim to its fields
+        if before.record_text.is_none()
+            && let Err(error) = self.run.cluster.disown(id).await
+        {
+            let note = format!("still listed as a field manager: {error}");
+            outcome.notes.push(note);
+        }
+        let recovered = self.run.cluster.recover(id, timeout);
+        match self.run.options.stop.run_until_cancelled(recovered).await {
+            Some(Ok(Rollout::NotReady(still))) => {
+                let still = format!("not ready with its own images either: {}", still.why);
+                outcome.notes.push(still);
+            }
+            Some(Err(error)) => {
+                let note = format!("whether it is ready again is not known: {error}");
+                outcome.notes.push(note);
+            }
+            Some(Ok(_)) | None => {}
+        }
+        WorkloadState::PutBack(failure(why, ""))
+    }
+
+    async fn take_back(&self, before: &Workload, done: &Repoint) -> Result<(), Failure> {
+        let id = &before.id;
+        let cluster = &self.run.cluster;
+        for _ in 0..TRIES {
+            let object = cluster.get(id).await?;
+            let now = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
+            let undo = plan::undo(before, done, &now)
+                .ok_or_else(|| Failure::new("it was changed by somebody else since"))?;
+            match cluster.patch(id, &patch::body(&now, &undo)).await {
+                Err(Error::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(()),
+            }
+        }
+        Err(Failure::new(format!(
+            "it changed {TRIES} times while it was being written"
+        )))
+    }
+}

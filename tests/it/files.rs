@@ -1,0 +1,549 @@
+//! `clone -f`: manifests come out repointed, and nothing else about them changes.
+
+use crate::bed::{Bed, Ran, var};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const DEPLOYMENT: &str = "\
+# the shop's front
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+    name: web   # odd indentation
+    labels: {app: web}
+spec:
+    replicas: 1
+    selector: {matchLabels: {app: web}}
+    template:
+        metadata: {labels: {app: web}}
+        spec:
+            initContainers:
+            - {name: wait, image: \"busybox:1.36\"}
+            containers:
+            - image: nginx:1.21.4-alpine   # keep in step with the proxy
+              name: web
+";
+
+/// The plugin where there is neither a cluster nor a configuration.
+fn plugin(folder: &Path, args: &[&str], input: &str) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+    command
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("HOME", folder)
+        .env("IMAGE_CLONER_REGISTRY", "reg.corp/mirror");
+    fed(command, input)
+}
+
+/// Runs a command with this standard input.
+fn fed(mut command: Command, input: &str) -> Ran {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the plugin starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // a plugin that refuses its arguments reads nothing
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("the plugin ends");
+    Ran {
+        code: output.status.code().expect("the plugin is not killed"),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+fn repointed(text: &str) -> String {
+    text.replace("busybox:1.36", "reg.corp/mirror/busybox:1.36")
+        .replace("nginx:1.21", "reg.corp/mirror/nginx:1.21")
+}
+
+#[test]
+fn a_manifest_comes_out_as_it_was_but_for_its_images() {
+    let folder = folder(&[("web.yaml", DEPLOYMENT)]);
+    let expected = repointed(DEPLOYMENT);
+    for (args, input) in [
+        (["clone", "--no-copy", "-f", "web.yaml"], ""),
+        (["clone", "--no-copy", "-f", "-"], DEPLOYMENT),
+    ] {
+        let ran = plugin(folder.path(), &args, input).exits(0);
+        assert_eq!(ran.stdout, expected);
+        assert_eq!(ran.stderr, "");
+    }
+    // what is cloned stays cloned
+    let again = plugin(folder.path(), &["clone", "--no-copy", "-f", "-"], &expected);
+    assert_eq!(again.exits(0).stdout, expected);
+    assert_eq!(
+        fs::read_to_string(folder.path().join("web.yaml")).expect("the file"),
+        DEPLOYMENT
+    );
+}
+
+#[test]
+fn what_helm_prints_keeps_its_comments_and_documents() {
+    let text = "---\n# Source: shop/templates/sa.yaml\napiVersion: v1\nkind: ServiceAccount\n\
+                metadata:\n  name: shop\n---\n# Source: shop/templates/web.yaml\n"
+        .to_owned()
+        + DEPLOYMENT
+        + "---\n# Source: shop/templates/test.yaml\napiVersion: v1\nkind: Pod\nmetadata:\n  \
+           name: \"shop-test\"\n  annotations:\n    \"helm.sh/hook\": test\nspec:\n  containers:\n    \
+           - name: wget\n      image: 'busybox:1.36'\n  restartPolicy: Never\n";
+    let folder = folder(&[]);
+    let ran = plugin(folder.path(), &["clone", "--no-copy", "-f", "-"], &text).exits(0);
+    assert_eq!(ran.stdout, repointed(&text));
+}
+
+#[test]
+fn a_folder_is_one_stream_and_what_is_no_manifest_is_passed_over() {
+    let folder = folder(&[
+        ("all/b.yaml", DEPLOYMENT),
+        (
+            "all/a.json",
+            "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": []}",
+        ),
+        ("all/notes.txt", "image: nginx"),
+        ("all/kustomization.yaml", "resources: [b.yaml]\n"),
+        ("all/ci.yml", "jobs: {}\n"),
+        ("all/deep/c.yml", "apiVersion: v1\nkind: Namespace\n"),
+    ]);
+    let list = "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": []}";
+    let web = repointed(DEPLOYMENT);
+    let ran = plugin(folder.path(), &["clone", "--no-copy", "-f", "all"], "").exits(0);
+    assert_eq!(ran.stdout, format!("{list}\n---\n{web}"));
+    insta::assert_snapshot!(ran.stderr, @"note: all/ci.yml:1: passed over: no Kubernetes object: it has no apiVersion or no kind");
+    let ran = plugin(
+        folder.path(),
+        &["clone", "--no-copy", "-R", "-f", "all"],
+        "",
+    )
+    .exits(0);
+    assert_eq!(
+        ran.stdout,
+        format!("{list}\n---\n{web}---\napiVersion: v1\nkind: Namespace\n")
+    );
+}
+
+#[test]
+fn files_are_written_over_with_their_modes_and_links() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    let folder = folder(&[
+        ("real/web.yaml", DEPLOYMENT),
+        (
+            "all/job.yaml",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n",
+        ),
+    ]);
+    let path = |name: &str| folder.path().join(name);
+    fs::set_permissions(path("real/web.yaml"), fs::Permissions::from_mode(0o640)).expect("a mode");
+    symlink("../real/web.yaml", path("all/web.yaml")).expect("a link");
+    fs::write(path("all/hard.yaml"), DEPLOYMENT).expect("a file");
+    fs::hard_link(path("all/hard.yaml"), path("hard.yaml")).expect("a link");
+
+    let args = ["clone", "--no-copy", "-w", "-f", "all"];
+    let dry = plugin(folder.path(), &[&args[..], &["--dry-run"]].concat(), "").exits(0);
+    insta::assert_snapshot!(dry.stdout, @r"
+    all/hard.yaml repointed, 2 images (client dry run)
+    all/web.yaml repointed, 2 images (client dry run)
+    ");
+    assert_eq!(
+        fs::read_to_string(path("all/web.yaml")).expect("a file"),
+        DEPLOYMENT
+    );
+
+    let ran = plugin(folder.path(), &args, "").exits(0);
+    insta::assert_snapshot!(ran.stdout, @r"
+    all/hard.yaml repointed, 2 images
+    all/web.yaml repointed, 2 images
+    ");
+    for name in ["real/web.yaml", "hard.yaml"] {
+        assert_eq!(
+            fs::read_to_string(path(name)).expect("a file"),
+            repointed(DEPLOYMENT),
+            "{name}"
+        );
+    }
+    assert!(
+        fs::symlink_metadata(path("all/web.yaml"))
+            .expect("a link")
+            .is_symlink()
+    );
+    let mode = fs::metadata(path("real/web.yaml")).expect("a file").mode();
+    assert_eq!(mode & 0o777, 0o640);
+    let names = fs::read_dir(path("all")).expect("a folder").count();
+    assert_eq!(names, 3, "nothing is left beside the files");
+
+    let again = plugin(folder.path(), &args, "").exits(0);
+    insta::assert_snapshot!(again.stdout, @r"
+    all/hard.yaml unchanged
+    all/web.yaml unchanged
+    ");
+}
+
+#[test]
+fn what_cannot_be_copied_is_left_and_named_with_its_line() {
+    let text = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  containers:
+  - {name: a, image: 'nginx:1.21.4-alpine'}
+  - {name: b, image: '${IMAGE}:1'}
+  - {name: c, image: \"{{ .Values.image }}\"}
+  - {name: d, image: {{ .Values.image }}}
+  - {name: e, image: Not/An/Image}
+  - {name: f, image: auto}
+  - {name: g, image: 'local:1', imagePullPolicy: Never}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: q, annotations: {image-cloner.io/skip: 'true'}}
+spec: {containers: [{name: a, image: 'nginx:1.21.4-alpine'}]}
+";
+    let folder = folder(&[("p.yaml", text)]);
+    let ran = plugin(folder.path(), &["clone", "--no-copy", "-f", "p.yaml"], "").exits(3);
+    assert_eq!(
+        ran.stdout,
+        text.replacen("nginx:1.21", "reg.corp/mirror/nginx:1.21", 1)
+    );
+    insta::assert_snapshot!(ran.stderr, @r#"
+    note: p.yaml:7: left at ${IMAGE}:1: templated: render it first
+    note: p.yaml:8: left at {{ .Values.image }}: templated: render it first
+    note: p.yaml:9: left at {{ .Values.image }}: templated: render it first
+    note: p.yaml:10: left at Not/An/Image: not an image reference: the repository "Not/An/Image" must be lower case
+    note: p.yaml:11: left at auto: injected when the pod is made
+    note: p.yaml:12: left at local:1: never pulled: the node is expected to have it
+    note: p.yaml:17: left at nginx:1.21.4-alpine: opted out by image-cloner.io/skip
+    "#);
+}
+
+#[test]
+fn what_is_no_manifest_is_refused_with_what_to_do() {
+    let template = "apiVersion: v1\nkind: Pod\n{{- if .Values.x }}\nspec: {}\n{{- end }}\n";
+    let folder = folder(&[
+        ("chart/templates/pod.yaml", template),
+        ("chart/values.yaml", "image: nginx\n"),
+        (
+            "prod/kustomization.yaml",
+            "images: [{name: nginx, newTag: '1'}]\n",
+        ),
+        ("plain.yaml", "# head\n\nimage: nginx\n"),
+        ("broken.yaml", "a: b\nc: d: e\n"),
+        ("twice.yaml", "a: b\na: c\n"),
+        ("empty/readme.md", ""),
+        ("latin.yaml", ""),
+    ]);
+    fs::write(folder.path().join("latin.yaml"), b"a: b\nc: gr\xfc\xdfe\n").expect("a file");
+    let refused = |what: &str| {
+        let ran = plugin(folder.path(), &["clone", "--no-copy", "-f", what], "").exits(2);
+        assert_eq!(ran.stdout, "");
+        ran.stderr
+    };
+    insta::assert_snapshot!(refused("chart/templates"), @r"
+    error: chart/templates/pod.yaml:3: a template, not YAML: {{- if .Values.x }}
+    nothing was changed
+    hint: helm template ... | kubectl image-cloner clone -f -
+    ");
+    insta::assert_snapshot!(refused("chart/values.yaml"), @r"
+    error: chart/values.yaml:1: no Kubernetes object: it has no apiVersion or no kind
+    nothing was changed
+    hint: helm template ... | kubectl image-cloner clone -f -
+    ");
+    insta::assert_snapshot!(refused("prod/kustomization.yaml"), @r"
+    error: prod/kustomization.yaml: a kustomization, which has no images of its own
+    nothing was changed
+    hint: kubectl kustomize prod | kubectl image-cloner clone -f -
+    hint: with -o kustomize behind it: the images: that it needs
+    ");
+    insta::assert_snapshot!(refused("plain.yaml"), @r"
+    error: plain.yaml:3: no Kubernetes object: it has no apiVersion or no kind
+    nothing was changed
+    ");
+    insta::assert_snapshot!(refused("broken.yaml,twice.yaml"), @r#"
+    error: broken.yaml:2: not YAML: mapping values are not allowed in this context
+    error: twice.yaml:2: not YAML: the key "a" is there twice
+    nothing was changed
+    "#);
+    insta::assert_snapshot!(refused("empty"), @r"
+    error: no *.yaml, *.yml or *.json file in empty
+    nothing was changed
+    hint: -R looks in the folders below it as well
+    ");
+    insta::assert_snapshot!(refused("missing.yaml"), @r"
+    error: reading missing.yaml: No such file or directory (os error 2)
+    nothing was changed
+    ");
+    insta::assert_snapshot!(refused("latin.yaml"), @r"
+    error: reading latin.yaml:2: not UTF-8 text
+    nothing was changed
+    ");
+    insta::assert_snapshot!(refused("https://example.com/a.yaml"), @r#"
+    error: "https://example.com/a.yaml" is not a file
+    nothing was changed
+    hint: curl -fsSL https://example.com/a.yaml | kubectl image-cloner clone -f -
+    "#);
+}
+
+#[test]
+fn what_makes_no_sense_with_files_is_refused() {
+    let folder = folder(&[("web.yaml", DEPLOYMENT)]);
+    for flags in [
+        &["deploy/web"][..],
+        &["-A"],
+        &["-l", "app=web"],
+        &["-n", "shop"],
+        &["--context", "prod"],
+        &["--kubeconfig", "k"],
+        &["--wait"],
+        &["--owned", "live"],
+        &["--pull-secret", "none"],
+        &["-i"],
+        &["--dry-run=server"],
+        &["-o", "yaml"],
+        &["-w", "-o", "patch"],
+        &["-w", "-f", "-"],
+    ] {
+        let args = [&["clone", "--no-copy", "-f", "web.yaml"][..], flags].concat();
+        let ran = plugin(folder.path(), &args, "");
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (2, ""),
+            "{flags:?}: {}",
+            ran.stderr
+        );
+    }
+    let ran = plugin(folder.path(), &["clone", "deploy/web", "-o", "patch"], "").exits(2);
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: -o refs, kustomize and patch are of manifests
+    nothing was changed
+    hint: kubectl get deploy -o yaml | kubectl image-cloner clone -f - -o patch
+    ");
+}
+
+#[test]
+fn images_are_listed_for_other_tools() {
+    let rollout = "---\napiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: r}\nspec: \
+                   {template: {spec: {containers: [{name: c, image: reg.corp/mirror/a:1}]}}}\n";
+    let folder = folder(&[]);
+    let text = DEPLOYMENT.to_owned() + rollout;
+    let show = |output: &str| {
+        let args = ["clone", "--no-copy", "-f", "-", "-o", output];
+        plugin(folder.path(), &args, &text).exits(0).stdout
+    };
+    insta::assert_snapshot!(show("refs"), @r"
+    busybox:1.36 reg.corp/mirror/busybox:1.36
+    nginx:1.21.4-alpine reg.corp/mirror/nginx:1.21.4-alpine
+    reg.corp/mirror/a:1 reg.corp/mirror/a:1
+    ");
+    insta::assert_snapshot!(show("kustomize"), @r"
+    images:
+    - name: busybox
+      newName: reg.corp/mirror/busybox
+    - name: nginx
+      newName: reg.corp/mirror/nginx
+    ");
+    insta::assert_snapshot!(show("patch"), @r"
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: web
+    spec:
+      template:
+        spec:
+          containers:
+          - image: reg.corp/mirror/nginx:1.21.4-alpine
+            name: web
+          initContainers:
+          - image: reg.corp/mirror/busybox:1.36
+            name: wait
+    ");
+}
+
+#[test]
+fn images_are_copied_first_and_a_failure_leaves_everything_as_it_was() {
+    let Some(bed) = Bed::share("files", false) else {
+        return;
+    };
+    let target = bed.target();
+    let folder = folder(&[("web.yaml", DEPLOYMENT)]);
+    let path = folder.path().join("web.yaml");
+    let file = path.to_str().expect("UTF-8");
+
+    let dry = bed.plugin(&["clone", "-f", file, "--dry-run"]).exits(0);
+    assert!(
+        dry.stderr
+            .contains("nginx:1.21.4-alpine would be copied to"),
+        "{}",
+        dry.stderr
+    );
+    assert_eq!(bed.writes("TARGET"), Vec::<String>::new());
+
+    let ran = bed.plugin(&["clone", "-f", file]).exits(0);
+    let expected = repointed(DEPLOYMENT).replace("reg.corp/mirror", &target);
+    assert_eq!(ran.stdout, expected);
+    assert_eq!(
+        bed.digest(
+            "TARGET",
+            &format!("{}/nginx", bed.namespace),
+            "1.21.4-alpine"
+        ),
+        bed.digest("DOCKER_IO", "library/nginx", "1.21.4-alpine")
+    );
+    // what comes out is what the cluster takes
+    bed.apply(&ran.stdout);
+
+    let wrong = DEPLOYMENT.replace("busybox:1.36", "acme/no-such-image:1");
+    fs::write(&path, &wrong).expect("a file");
+    let ran = bed.plugin(&["clone", "-f", file]).exits(1);
+    assert_eq!(ran.stdout, "");
+    ran.says("no manifest was printed")
+        .says("acme/no-such-image:1");
+    let ran = bed.plugin(&["clone", "-w", "-f", file]).exits(1);
+    assert_eq!(ran.stdout, "");
+    ran.says("no file was changed");
+    assert_eq!(fs::read_to_string(&path).expect("a file"), wrong);
+
+    fs::write(&path, DEPLOYMENT).expect("a file");
+    let ran = bed.plugin(&["clone", "-w", "-f", file]).exits(0);
+    assert_eq!(ran.stdout, format!("{file} repointed, 2 images\n"));
+    assert_eq!(fs::read_to_string(&path).expect("a file"), expected);
+}
+
+#[test]
+fn images_that_a_kustomization_finds_by_name_are_left_to_it() {
+    let folder = folder(&[
+        ("base/web.yaml", DEPLOYMENT),
+        (
+            "prod/kustomization.yaml",
+            "resources: [../base]\nimages:\n- name: nginx\n  newTag: 1.27.0\n- name: busybox\n",
+        ),
+    ]);
+    let args = ["clone", "--no-copy", "-R", "-f", "."];
+    let ran = plugin(folder.path(), &args, "").exits(3);
+    assert_eq!(
+        ran.stdout,
+        DEPLOYMENT.replace("busybox:", "reg.corp/mirror/busybox:")
+    );
+    insta::assert_snapshot!(ran.stderr, @r"
+    note: ./base/web.yaml:16: left at nginx:1.21.4-alpine: the images: of a kustomization find it by this name
+    hint: kubectl kustomize ./prod | kubectl image-cloner clone -f - -o kustomize
+    ");
+}
+
+#[test]
+fn kustomize_makes_the_same_of_its_images_and_of_patches() {
+    let Some(bed) = Bed::share("kustomize", false) else {
+        return;
+    };
+    let folder = folder(&[("web.yaml", DEPLOYMENT)]);
+    let kustomized = |more: &str| {
+        let text = format!("resources: [web.yaml]\n{more}");
+        fs::write(folder.path().join("kustomization.yaml"), text).expect("a file");
+        bed.kubectl(&["kustomize", folder.path().to_str().expect("UTF-8")])
+    };
+    let expected = repointed(&kustomized(""));
+    let show = |output: &str| {
+        let args = ["clone", "--no-copy", "-f", "web.yaml", "-o", output];
+        plugin(folder.path(), &args, "").exits(0).stdout
+    };
+    assert_eq!(kustomized(&show("kustomize")), expected);
+    fs::write(folder.path().join("patch.yaml"), show("patch")).expect("a file");
+    assert_eq!(
+        kustomized("patchesStrategicMerge: [patch.yaml]\n"),
+        expected
+    );
+}
+
+#[test]
+fn a_file_that_somebody_changes_meanwhile_is_not_written_over() {
+    let Some(bed) = Bed::share("meanwhile", false) else {
+        return;
+    };
+    let folder = folder(&[("web.yaml", DEPLOYMENT)]);
+    let path = folder.path().join("web.yaml");
+    let file = path.to_str().expect("UTF-8");
+    let other = DEPLOYMENT.replace("replicas: 1", "replicas: 2");
+    let ran = bed.plugin_held(&["clone", "-w", "-f", file], &[], |_| {
+        fs::write(&path, &other).expect("a file");
+    });
+    assert_eq!(ran.stdout, "");
+    ran.exits(1)
+        .says("it was changed by somebody else meanwhile");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), other);
+}
+
+#[test]
+fn what_kubectl_makes_goes_through_a_pipe_and_back() {
+    let Some(bed) = Bed::share("pipe", false) else {
+        return;
+    };
+    let folder = folder(&[
+        ("base/web.yaml", DEPLOYMENT),
+        (
+            "base/kustomization.yaml",
+            "resources: [web.yaml]\nnamePrefix: my-\n",
+        ),
+    ]);
+    let base = folder.path().join("base");
+    let made = [
+        bed.kubectl(&[
+            "create",
+            "deploy",
+            "a",
+            "--image=nginx:1.21.4-alpine",
+            "--dry-run=client",
+            "-o",
+            "yaml",
+        ]),
+        bed.kubectl(&[
+            "create",
+            "deploy",
+            "b",
+            "--image=nginx:1.21.4-alpine",
+            "--dry-run=client",
+            "-o",
+            "json",
+        ]),
+        bed.kubectl(&["kustomize", base.to_str().expect("UTF-8")]),
+    ];
+    for text in made {
+        let mut command = bed.plugin_command(&["clone", "-f", "-"]);
+        command.stdin(Stdio::piped());
+        let ran = fed(command, &text).exits(0);
+        let expected = repointed(&text).replace("reg.corp/mirror", &bed.target());
+        assert_ne!(text, expected);
+        assert_eq!(ran.stdout, expected);
+        bed.apply(&ran.stdout);
+    }
+    let live = bed.kubectl(&["get", "deploy", "-o", "yaml"]);
+    assert_eq!(
+        live.matches(&format!("image: {}/", bed.target())).count(),
+        4,
+        "{live}"
+    );
+    let mut command = bed.plugin_command(&["clone", "-f", "-", "--no-copy"]);
+    command.env("IMAGE_CLONER_REGISTRY", var("OPEN_TARGET"));
+    let moved = fed(command, &live).exits(0).stdout;
+    assert_eq!(
+        moved.replace(
+            &format!("{}/localhost__5100", var("OPEN_TARGET")),
+            &var("TARGET")
+        ),
+        live
+    );
+}
