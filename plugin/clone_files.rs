@@ -49,9 +49,8 @@ pub(crate) struct FileArgs {
 pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     check(&args)?;
     let settings = Settings::load()?;
-    let target = settings
-        .target_registry(&args.copying)?
-        .ok_or_else(Settings::no_target)?;
+    let resolved = settings.resolve(&args.copying, None).await?;
+    let target = resolved.ok_or_else(Settings::no_target)?.registry;
     let inputs = read(&args.files, terminal)?;
     let (origins, manifests): (Vec<Origin>, Vec<Manifest>) = inputs
         .into_iter()

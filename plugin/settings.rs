@@ -250,23 +250,6 @@ impl Settings {
         Ok(file.path().to_owned())
     }
 
-    /// The target registry where no cluster is asked, and nobody is asked whether it is there.
-    pub(crate) fn target_registry(
-        &self,
-        copying: &Copying,
-    ) -> Result<Option<TargetRegistry>, Stopped> {
-        let name = self
-            .named_target(copying.to.as_deref(), None)
-            .map(|(name, _)| name)
-            .or(self.config.registry.as_deref());
-        let Some(name) = name else {
-            return Ok(None);
-        };
-        let host = TargetRegistry::parse(name, Layout::default())?;
-        let layout = self.layout(copying.layout, host.host())?;
-        Ok(Some(TargetRegistry::parse(name, layout)?))
-    }
-
     /// What to say when nobody names a target registry.
     pub(crate) fn no_target() -> Stopped {
         Stopped::wrong(

@@ -295,7 +295,12 @@ fn every_verb_helps_in_eighty_columns_and_shows_examples() {
         let below: Vec<&str> = listed
             .lines()
             .take_while(|line| !line.is_empty())
-            .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+            // what is set further in goes on with the line before
+            .filter_map(|line| {
+                line.strip_prefix("  ")
+                    .filter(|line| !line.starts_with(' '))
+            })
+            .filter_map(|line| line.split_whitespace().next())
             .filter(|name| *name != "help")
             .collect();
         let plain = ["version", "path", "bash", "zsh", "fish", "powershell"];
