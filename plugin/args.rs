@@ -18,6 +18,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use image_cloner::cluster::{Selection, SelectionError, WriteMode};
 use image_cloner::outcome;
+use image_cloner::plan;
 use image_cloner::platform::PlatformChoice;
 use image_cloner::registry;
 use image_cloner::target::Layout;
@@ -40,6 +41,16 @@ pub(crate) struct Cli {
     connection: Connection,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+    /// Log to standard error, as in kubectl: 1 says little, 4 each request, 8 all there is
+    #[arg(
+        short = 'v',
+        long = "v",
+        value_name = "LEVEL",
+        global = true,
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) verbosity: u8,
 }
 
 /// The command line as a value, for those who describe it.
@@ -80,7 +91,7 @@ Exit codes: 0 done, 1 something failed, 2 wrong request, 3 workloads were left,
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Copy images to your registry and repoint workloads to the copies
+    /// Copy images to your registry and repoint workloads to them
     Clone(CloneArgs),
     /// Copy images to your registry, no cluster involved
     Copy(CopyArgs),
@@ -142,17 +153,33 @@ pub(crate) struct Selecting {
     /// Only objects with these labels, as in kubectl
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub(crate) selector: Option<String>,
+    /// All objects of the types that are named, or of every type
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// What -A, -l, ns/NAME and all take in, such as deploy,sts
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    pub(crate) kinds: Vec<String>,
 }
 
 impl Selecting {
     /// Whether nothing at all was said.
     pub(crate) fn is_empty(&self) -> bool {
-        self.words.is_empty() && !self.all_namespaces && self.selector.is_none()
+        self.words.is_empty() && !self.all_namespaces && self.selector.is_none() && !self.all
     }
 
     /// What was said, parsed.
     pub(crate) fn parse(&self) -> Result<Selection, SelectionError> {
-        Selection::parse(&self.words, self.all_namespaces, self.selector.as_deref())
+        let labels = self.selector.as_deref();
+        let selection = if self.all && self.words.is_empty() && !self.all_namespaces {
+            Selection::parse(&["all".to_owned()], false, labels)
+        } else {
+            Selection::parse(&self.words, self.all_namespaces, labels)
+        };
+        let selection = selection?.among(&self.kinds)?;
+        if self.all {
+            return selection.all();
+        }
+        Ok(selection)
     }
 }
 
@@ -243,9 +270,27 @@ pub(crate) struct CloneArgs {
     pub(crate) files: FileArgs,
     #[command(flatten)]
     pub(crate) copying: Copying,
-    /// Leave these namespaces alone; may be repeated
-    #[arg(long, value_name = "NAMESPACE")]
+    /// Leave these namespaces alone, such as 'team-*'; may be repeated
+    #[arg(long, value_name = "GLOB")]
     pub(crate) skip_namespace: Vec<String>,
+    /// Clone only images like this, such as 'docker.io/**'; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) source: Vec<String>,
+    /// Move what is in this target registry on to the one of --to
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) from: Option<String>,
+    /// What a tag means: what the pods run, or what it is upstream now
+    #[arg(
+        long,
+        value_name = "running|tag",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub(crate) resolve: Resolve,
+    /// Repoint to TAG@DIGEST, so that nobody can move the tag under a workload
+    #[arg(long)]
+    pub(crate) pin: bool,
     /// Copy the images and change no workload
     #[arg(long)]
     pub(crate) copy_only: bool,
@@ -285,6 +330,10 @@ Examples:
   kubectl image-cloner clone -A --to registry.corp/mirror --batch 5 --canary
   # what would happen to everything
   kubectl image-cloner clone -A --to registry.corp/mirror --dry-run
+  # Docker Hub's images alone, of Deployments and StatefulSets
+  kubectl image-cloner clone -A --source docker.io --kinds deploy,sts
+  # move on to another registry, without asking the first sources again
+  kubectl image-cloner clone -A --from registry.corp/mirror --to harbor.corp/mirror
   # choose from lists
   kubectl image-cloner clone
   # manifests, as they are written but for their images
@@ -409,6 +458,25 @@ pub(crate) enum Owned {
     Copy,
     // Repoint them all the same
     Live,
+}
+
+/// What a tag means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Resolve {
+    // The digest that the pods run
+    #[default]
+    Running,
+    // The digest that it has now
+    Tag,
+}
+
+impl From<Resolve> for plan::Resolve {
+    fn from(resolve: Resolve) -> Self {
+        match resolve {
+            Resolve::Running => Self::Running,
+            Resolve::Tag => Self::Tag,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -42,8 +42,7 @@ pub(crate) fn workloads(current: &OsStr) -> Vec<CompletionCandidate> {
         }
         _ => {
             let short = Some(current).filter(|word| !word.is_empty());
-            let short =
-                short.filter(|word| Selection::parse(&[format!("{word}/x")], false, None).is_ok());
+            let short = short.filter(|word| Selection::is_type(word));
             let others = TYPES.into_iter().filter(|known| Some(*known) != short);
             let all = short
                 .into_iter()

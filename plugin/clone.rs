@@ -3,7 +3,8 @@
 use crate::args::{CloneArgs, DryRun, Output, Owned};
 use crate::clone_files::only_with_files;
 use crate::ending::{Ending, Report, now, run_id};
-use crate::interactive;
+use crate::interactive::{self, Choice};
+use crate::policy::{image_policy, skip_namespaces};
 use crate::progress::Progress;
 use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
@@ -14,7 +15,8 @@ use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
 use image_cloner::plan::{
-    self, Decision, Observed, Plan, Planned, Policy, PullAccess, PullCredentials,
+    self, Decision, ImagePolicy, Observed, Patterns, Plan, Planned, Policy, PullAccess,
+    PullCredentials,
 };
 use image_cloner::platform::Platforms;
 use image_cloner::report::{self, Scene};
@@ -45,20 +47,14 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     let settings = Settings::load()?;
     let cluster =
         Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
-    let selection = if choose {
-        let namespace = args.connection.namespace.as_deref();
-        interactive::choose(&cluster, namespace, &args.selecting, terminal).await?
+    let Choice {
+        selection,
+        target,
+        remember,
+    } = if choose {
+        interactive::choose(&cluster, args, &settings, terminal).await?
     } else {
-        args.selecting.parse()?
-    };
-    if selection.is_broad() {
-        let asks_nobody = args.running.yes || args.running.dry_run != DryRun::None;
-        interactive::check_can_ask(terminal, asks_nobody)?;
-    }
-    let target = match settings.target(&args.copying, Some(&cluster)).await? {
-        Some(target) => target,
-        None if choose => interactive::target(&settings, &args.copying, &cluster).await?,
-        None => return Err(Settings::no_target()),
+        named(args, &settings, &cluster, terminal).await?
     };
     Waits::of_lookups(terminal, &target.registries);
     let platforms = settings.platforms(&args.copying, Some(&cluster)).await?;
@@ -70,8 +66,12 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     if observation.observed.is_empty() {
         return Ok(Prepared::NothingFound { missed });
     }
+    let images = image_policy(args, &settings, &target)?;
+    let skip_namespaces = skip_namespaces(&args.skip_namespace, &settings)?;
     let job = Job {
         args,
+        images,
+        skip_namespaces,
         settings: &settings,
         cluster,
         target,
@@ -82,7 +82,30 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     let ready = job
         .plan(observation.observed, observation.keyrings, review)
         .await?;
+    if let Some(registry) = remember {
+        settings.keep(&registry, terminal);
+    }
     Ok(Prepared::Ready(Box::new(Ready { missed, ..ready })))
+}
+
+/// What the command line names.
+async fn named(
+    args: &CloneArgs,
+    settings: &Settings,
+    cluster: &Cluster,
+    terminal: &Terminal,
+) -> Result<Choice, Stopped> {
+    let selection = settings.selection(&args.selecting)?;
+    if selection.is_broad() {
+        let asks_nobody = args.running.yes || args.running.dry_run != DryRun::None;
+        interactive::check_can_ask(terminal, asks_nobody)?;
+    }
+    let target = settings.target(&args.copying, Some(cluster)).await?;
+    Ok(Choice {
+        selection,
+        target: target.ok_or_else(Settings::no_target)?,
+        remember: None,
+    })
 }
 
 /// What can be told to be wrong before anything is asked of a cluster.
@@ -106,6 +129,8 @@ fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stop
 /// One clone, once it is known what it works on and where to.
 struct Job<'a> {
     args: &'a CloneArgs,
+    images: ImagePolicy,
+    skip_namespaces: Patterns,
     settings: &'a Settings,
     cluster: Cluster,
     target: Target,
@@ -142,6 +167,12 @@ impl Ready {
             .clone(&self.plan, &self.observed, &self.terms, &self.images)
             .await;
         progress.finish();
+        let left_out = self.plan.left_out.len();
+        if left_out > 0 {
+            terminal.note(&format!(
+                "images left as they are, not asked for by --source or --from: {left_out}"
+            ));
+        }
         let ending = Ending {
             output: args.running.output,
             report: self.report,
@@ -220,21 +251,13 @@ impl Job<'_> {
     }
 
     fn policy(&self, run: &str) -> Policy {
-        let config = &self.settings.config;
-        let skipped = self
-            .args
-            .skip_namespace
-            .iter()
-            .chain(&config.skip_namespaces)
-            .cloned();
         Policy {
             run: run.to_owned(),
             time: Some(now()),
             target: self.target.registry.clone(),
-            skip_namespaces: skipped
-                .chain(self.settings.environment.list("SKIP_NAMESPACES"))
-                .collect(),
-            protect: config.protect.iter().cloned().collect(),
+            images: self.images.clone(),
+            skip_namespaces: self.skip_namespaces.clone(),
+            protect: self.settings.config.protect.iter().cloned().collect(),
             copy_only: self.args.copy_only,
             owned_live: self.args.owned == Owned::Live,
             pull: PullAccess::Open,

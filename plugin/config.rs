@@ -102,7 +102,7 @@ Examples:
   kubectl image-cloner config set --host harbor.eu username robot \\
     passwordCommand 'pass show harbor'
 
-Keys: registry, layout, platform, skipNamespaces, protect; with --context:
+Keys: registry, layout, platform, kinds, skipNamespaces, protect; with --context:
 registry; with --host: endpoint, insecure, caFile, concurrency, layout,
 username, passwordCommand, pullUsername, pullPasswordCommand.
 Lists are separated by commas.";

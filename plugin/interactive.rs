@@ -2,111 +2,252 @@
 //!
 //! Every question is on standard error. Esc and Ctrl-C end the verb before anything is changed.
 
-use crate::args::{Copying, Selecting};
+use crate::args::CloneArgs;
+use crate::line;
+use crate::policy::image_policy;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use dialoguer::{Confirm, FuzzySelect, Input, MultiSelect, Password};
+use dialoguer::{FuzzySelect, MultiSelect, Password};
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::credentials::Credentials;
 use image_cloner::outcome::Failure;
+use image_cloner::plan::{self, Decision, Patterns, Planned, Policy, PullAccess};
 use image_cloner::target::TargetRegistry;
-use image_cloner::workload::WorkloadId;
+use image_cloner::workload::Workload;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Lets a person choose a namespace, unless one was given, and workloads in it.
+/// What a person chose to clone, and where to.
+pub(crate) struct Choice {
+    pub(crate) selection: Selection,
+    pub(crate) target: Target,
+    /// A typed target registry that is to be kept in the configuration.
+    pub(crate) remember: Option<String>,
+}
+
+/// Lets a person choose a namespace, unless something was selected, the target registry, where none is
+/// known, and workloads.
 pub(crate) async fn choose(
     cluster: &Cluster,
-    namespace: Option<&str>,
-    selecting: &Selecting,
+    args: &CloneArgs,
+    settings: &Settings,
     terminal: &Terminal,
-) -> Result<Selection, Stopped> {
-    let candidates = if selecting.is_empty() {
-        let namespace = match namespace {
-            Some(namespace) => namespace.to_owned(),
-            None => choose_namespace(cluster).await?,
-        };
-        Selection::parse(&[format!("ns/{namespace}")], false, None)?
-    } else {
-        selecting.parse()?
+) -> Result<Choice, Stopped> {
+    let candidates = candidates(cluster, args, settings).await?;
+    let (target, remember) = match settings.target(&args.copying, Some(cluster)).await? {
+        Some(target) => (target, None),
+        None => ask_target(settings, args, cluster, terminal).await?,
     };
-    let (workloads, missing) = cluster.workloads(&candidates).await?;
-    if let Some(error) = missing.into_iter().next() {
-        return Err(error.into());
-    }
+    let policy = Policy {
+        run: String::new(),
+        time: None,
+        target: target.registry.clone(),
+        images: image_policy(args, settings, &target)?,
+        skip_namespaces: Patterns::default(),
+        protect: BTreeSet::new(),
+        copy_only: false,
+        owned_live: true,
+        pull: PullAccess::Open,
+    };
+    let outlooks: Vec<Planned> = candidates
+        .iter()
+        .map(|workload| plan::outlook(workload, &policy))
+        .collect();
+    let chosen = choose_workloads(&outlooks, &target.registry, terminal)?;
+    let chosen = chosen.into_iter().map(|at| candidates[at].id.clone());
+    Ok(Choice {
+        selection: Selection::of(chosen),
+        target,
+        remember,
+    })
+}
+
+/// The workloads to choose from, without those that others make.
+async fn candidates(
+    cluster: &Cluster,
+    args: &CloneArgs,
+    settings: &Settings,
+) -> Result<Vec<Workload>, Stopped> {
+    let ask_namespace = args.selecting.is_empty() && args.connection.namespace.is_none();
+    let mut workloads = if ask_namespace {
+        of_namespace(cluster, args, settings).await?
+    } else if args.selecting.is_empty() {
+        seen(cluster, &everything(args, settings, cluster.namespace())?).await?
+    } else {
+        seen(cluster, &settings.selection(&args.selecting)?).await?
+    };
+    workloads.retain(|workload| workload.controller.is_none());
     if workloads.is_empty() {
         return Err(Stopped::failed(Failure::new(
             "there are no workloads to choose from",
         )));
     }
-    let ids: Vec<&WorkloadId> = workloads.iter().map(|workload| &workload.id).collect();
-    let one_namespace = ids.iter().all(|id| id.namespace == ids[0].namespace);
+    Ok(workloads)
+}
+
+/// Everything in one namespace, as a clone of it would take it.
+fn everything(
+    args: &CloneArgs,
+    settings: &Settings,
+    namespace: &str,
+) -> Result<Selection, Stopped> {
+    let all = Selection::parse(&[format!("ns/{namespace}")], false, None)?;
+    settings.among(all.among(&args.selecting.kinds)?, &args.selecting)
+}
+
+async fn seen(cluster: &Cluster, selection: &Selection) -> Result<Vec<Workload>, Stopped> {
+    let (workloads, missing) = cluster.workloads(selection).await?;
+    match missing.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None => Ok(workloads),
+    }
+}
+
+/// Lets a person choose a namespace by its number of workloads; gives those of it.
+async fn of_namespace(
+    cluster: &Cluster,
+    args: &CloneArgs,
+    settings: &Settings,
+) -> Result<Vec<Workload>, Stopped> {
+    let current = cluster.namespace().to_owned();
+    let Ok(mut names) = cluster.namespaces().await else {
+        // whoever may not list namespaces has one of their own
+        return seen(cluster, &everything(args, settings, &current)?).await;
+    };
+    names.sort_by_key(|name| *name != current);
+    let all = Selection::parse(&[], true, None)?.among(&args.selecting.kinds)?;
+    let all = settings.among(all, &args.selecting)?;
+    let (mut workloads, unseen) = cluster.workloads(&all).await?;
+    workloads.retain(|workload| workload.controller.is_none());
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for workload in &workloads {
+        *counts.entry(&workload.id.namespace).or_default() += 1;
+    }
+    let items: Vec<String> = names
+        .iter()
+        .map(|name| match counts.get(name.as_str()) {
+            // a part that may not be listed everywhere makes any number wrong
+            _ if !unseen.is_empty() => name.clone(),
+            Some(1) => format!("{name}  1 workload"),
+            Some(count) => format!("{name}  {count} workloads"),
+            None => format!("{name}  no workloads"),
+        })
+        .collect();
+    let chosen = FuzzySelect::with_theme(theme().as_ref())
+        .with_prompt("Namespace")
+        .items(&items)
+        .default(0)
+        .interact_opt();
+    let namespace = names.swap_remove(answer(chosen)?);
+    if !unseen.is_empty() {
+        return seen(cluster, &everything(args, settings, &namespace)?).await;
+    }
+    workloads.retain(|workload| workload.id.namespace == namespace);
+    Ok(workloads)
+}
+
+/// Lets a person choose among these; those that would change are chosen beforehand.
+fn choose_workloads(
+    outlooks: &[Planned],
+    target: &TargetRegistry,
+    terminal: &Terminal,
+) -> Result<Vec<usize>, Stopped> {
+    let first = &outlooks[0].workload.id.namespace;
+    let one_namespace = outlooks
+        .iter()
+        .all(|planned| planned.workload.id.namespace == *first);
     // a line that wraps would be drawn again and again
     let room = terminal.width.saturating_sub(8);
-    let items: Vec<String> = workloads
+    let items: Vec<(String, bool)> = outlooks
         .iter()
-        .map(|workload| {
-            let images: Vec<_> = workload
-                .slots
-                .iter()
-                .map(|slot| slot.image.as_str())
-                .collect();
+        .map(|planned| {
+            let id = &planned.workload.id;
             let place = if one_namespace {
-                ""
+                String::new()
             } else {
-                &format!("{}  ", workload.id.namespace)
+                format!("{}  ", id.namespace)
             };
-            let item = format!("{place}{}  {}", workload.id, images.join(", "));
-            console::truncate_str(&item, room, "..").into_owned()
+            let item = format!("{place}{id}  {}", becomes(planned));
+            let changes = matches!(planned.decision, Decision::Repoint(_));
+            (
+                console::truncate_str(&item, room, "..").into_owned(),
+                changes,
+            )
         })
         .collect();
     let chosen = MultiSelect::with_theme(theme().as_ref())
-        .with_prompt("Workloads (space selects, enter goes on)")
-        .items(&items)
+        .with_prompt(format!(
+            "Workloads to clone to {target} (space toggles, a toggles all, enter goes on)"
+        ))
+        .items_checked(items)
         .report(false)
         .interact_opt();
-    let chosen: Vec<WorkloadId> = answer(chosen)?
-        .into_iter()
-        .map(|at| ids[at].clone())
-        .collect();
+    let chosen = answer(chosen)?;
     if chosen.is_empty() {
         terminal.say("no workload was selected: space selects, enter goes on");
         return Err(Stopped::cancelled());
     }
-    Ok(Selection::of(chosen))
+    Ok(chosen)
 }
 
-async fn choose_namespace(cluster: &Cluster) -> Result<String, Stopped> {
-    let mut namespaces = cluster.namespaces().await?;
-    let usual = namespaces
-        .iter()
-        .position(|name| name == cluster.namespace());
-    let chosen = FuzzySelect::with_theme(theme().as_ref())
-        .with_prompt("Namespace")
-        .items(&namespaces)
-        .default(usual.unwrap_or(0))
-        .interact_opt();
-    Ok(namespaces.swap_remove(answer(chosen)?))
-}
-
-/// Asks for the target registry where nothing names one.
-pub(crate) async fn target(
-    settings: &Settings,
-    copying: &Copying,
-    cluster: &Cluster,
-) -> Result<Target, Stopped> {
-    let typed: String = Input::with_theme(theme().as_ref())
-        .with_prompt("Target registry, HOST[:PORT][/PREFIX]")
-        .interact_text()
-        .map_err(|_| Stopped::cancelled())?;
-    let named = Copying {
-        to: Some(typed),
-        ..copying.clone()
+/// What a clone makes of a workload's images, in a few words.
+fn becomes(planned: &Planned) -> String {
+    let images = |images: Vec<&str>| match images.as_slice() {
+        [] => "no images".to_owned(),
+        [one] => (*one).to_owned(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
     };
-    settings
-        .target(&named, Some(cluster))
-        .await?
-        .ok_or_else(Settings::no_target)
+    let now = images(
+        planned
+            .workload
+            .slots
+            .iter()
+            .map(|slot| slot.image.as_str())
+            .collect(),
+    );
+    match &planned.decision {
+        Decision::Repoint(repoint) => {
+            let from = repoint.slots.iter().map(|change| change.from.as_str());
+            let to = repoint.slots.iter().map(|change| change.to.as_str());
+            format!("{} -> {}", images(from.collect()), images(to.collect()))
+        }
+        Decision::Unchanged => format!("already cloned: {now}"),
+        Decision::CopyOnly(reason) => format!("copied only, {reason}: {now}"),
+        Decision::Skip(reason) => format!("{reason}: {now}"),
+    }
+}
+
+/// Asks for the target registry where nothing names one, until it is one that can be pushed to.
+async fn ask_target(
+    settings: &Settings,
+    args: &CloneArgs,
+    cluster: &Cluster,
+    terminal: &Terminal,
+) -> Result<(Target, Option<String>), Stopped> {
+    let published = cluster.local_registry().await?;
+    let published = published
+        .as_ref()
+        .and_then(|published| published.pull_and_push());
+    let mut offered = published
+        .map(|(pull, _)| pull.to_owned())
+        .unwrap_or_default();
+    let (target, typed) = loop {
+        let typed = answer(line::read(
+            "Target registry, HOST[:PORT][/PREFIX]:",
+            &offered,
+        ))?;
+        match settings.reach(&typed, &args.copying, published).await {
+            Ok(target) => break (target, typed),
+            Err(stopped) => {
+                terminal.failure(&stopped.failure);
+                terminal.hints(&stopped.failure);
+                offered = typed;
+            }
+        }
+    };
+    let remember = confirm("Keep it as the target registry in the configuration?")?;
+    Ok((target, remember.then_some(typed)))
 }
 
 /// Asks for a user, unless one is named, and a password, which is not shown.
@@ -116,10 +257,7 @@ pub(crate) async fn credentials(
 ) -> Result<Credentials, Stopped> {
     let username = match user {
         Some(user) => user,
-        None => Input::<String>::with_theme(theme().as_ref())
-            .with_prompt("User")
-            .interact_text()
-            .map_err(|_| Stopped::cancelled())?,
+        None => answer(line::read("User:", ""))?,
     };
     let echo = Echo::now();
     // it reads a whole line at once, so that nothing of it is shown, and hears no interrupt
@@ -190,13 +328,15 @@ pub(crate) fn share(
 
 /// A yes-or-no question; no by default.
 pub(crate) fn confirm(question: &str) -> Result<bool, Stopped> {
-    // `[y/N]`, as everybody knows it
-    let said = Confirm::with_theme(&SimpleTheme)
-        .with_prompt(question)
-        .default(false)
-        .wait_for_newline(true)
-        .interact_opt();
-    answer(said)
+    let prompt = format!("{question} [y/N]");
+    loop {
+        let said = answer(line::read(&prompt, ""))?;
+        match said.to_ascii_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "" | "n" | "no" => return Ok(false),
+            _ => {}
+        }
+    }
 }
 
 /// Refuses a broad selection that nobody can be asked about and nobody agreed to beforehand.
@@ -211,7 +351,7 @@ pub(crate) fn check_can_ask(terminal: &Terminal, asks_nobody: bool) -> Result<()
 }
 
 /// Esc, Ctrl-C and a terminal that went away all mean: leave everything as it is.
-pub(crate) fn answer<T>(said: dialoguer::Result<Option<T>>) -> Result<T, Stopped> {
+pub(crate) fn answer<T, E>(said: Result<Option<T>, E>) -> Result<T, Stopped> {
     match said {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) | Err(_) => {

@@ -14,8 +14,10 @@ mod doctor;
 mod ending;
 mod files;
 mod interactive;
+mod line;
 mod login;
 mod man;
+mod policy;
 mod progress;
 mod restore;
 mod rollouts;
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
         .expect("no other provider can be installed before the first line of main");
     completion::answer();
     let cli = Cli::read();
-    log_to_stderr();
+    log_to_stderr(cli.verbosity);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // names are looked up on threads of their own, and each brings memory of its own along
         .max_blocking_threads(8)
@@ -80,12 +82,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Diagnostics of the libraries, for those who ask: `RUST_LOG=image_cloner=debug`.
-fn log_to_stderr() {
-    if std::env::var_os("RUST_LOG").is_some() {
-        tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .with_writer(std::io::stderr)
-            .init();
-    }
+/// Diagnostics for those who ask: `RUST_LOG=image_cloner=debug`, or `-v 6` as kubectl has it.
+fn log_to_stderr(verbosity: u8) {
+    use tracing_subscriber::EnvFilter;
+    let filter = match (std::env::var_os("RUST_LOG"), verbosity) {
+        (Some(_), _) => EnvFilter::from_default_env(),
+        (None, 0) => return,
+        (None, 1..=3) => EnvFilter::new("image_cloner=info"),
+        (None, 4..=7) => EnvFilter::new("image_cloner=debug"),
+        (None, _) => EnvFilter::new("image_cloner=trace"),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

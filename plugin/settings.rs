@@ -1,14 +1,17 @@
 //! What flags, environment, file and cluster come to: the target registry and how to reach it.
 
-use crate::args::Copying;
+use crate::args::{Copying, Selecting};
 use crate::stop::Stopped;
-use image_cloner::cluster::Cluster;
-use image_cloner::config::{Config, Environment};
+use crate::terminal::Terminal;
+use image_cloner::cluster::{Cluster, Selection};
+use image_cloner::config::{Config, ConfigFile, Environment, HostConfig, Place};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
 use image_cloner::platform::{PlatformChoice, Platforms};
 use image_cloner::registry::{self, Registries};
 use image_cloner::target::{Layout, TargetRegistry};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Transfers of big blobs at once per registry where nothing else is said: more of them fill no line
@@ -110,8 +113,38 @@ impl Settings {
         let Some((name, named_by)) = named.or(general) else {
             return Ok(None);
         };
-        let host = TargetRegistry::parse(&name, Layout::default())?;
-        let registry = TargetRegistry::parse(&name, self.layout(copying.layout, host.host())?)?;
+        self.at(&name, named_by, copying, hosts).map(Some)
+    }
+
+    /// The way to a target registry that a person typed, who may have taken the one that the cluster
+    /// publishes: its name in workloads, and the address that this machine pushes to.
+    pub(crate) async fn reach(
+        &self,
+        name: &str,
+        copying: &Copying,
+        published: Option<(&str, &str)>,
+    ) -> Result<Target, Stopped> {
+        let mut hosts = self.config.registries.clone();
+        let is_published = |pull: &str| name.split('/').next() == Some(pull);
+        if let Some((pull, push)) = published.filter(|(pull, _)| is_published(pull))
+            && pull != push
+        {
+            hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
+        }
+        let resolved = self.at(name, "you".to_owned(), copying, hosts)?;
+        let target = self.with_credentials(resolved, copying).await?;
+        target.log_in().await?;
+        Ok(target)
+    }
+
+    fn at(
+        &self,
+        name: &str,
+        named_by: String,
+        copying: &Copying,
+        mut hosts: BTreeMap<String, HostConfig>,
+    ) -> Result<Resolved, Stopped> {
+        let registry = self.registry_in(name, copying.layout)?;
         // bound to its registry as the user and password are: another host's traffic is not its business
         if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
             && let Some(own) = self.environment.get("REGISTRY")
@@ -122,11 +155,11 @@ impl Settings {
                 .or_default()
                 .endpoint = vec![endpoint.to_owned()];
         }
-        Ok(Some(Resolved {
+        Ok(Resolved {
             registry,
             named_by,
             registries: Arc::new(Registries::new(&hosts)?),
-        }))
+        })
     }
 
     /// The target registry, the way there and as whom.
@@ -135,9 +168,17 @@ impl Settings {
         copying: &Copying,
         cluster: Option<&Cluster>,
     ) -> Result<Option<Target>, Stopped> {
-        let Some(resolved) = self.resolve(copying, cluster).await? else {
-            return Ok(None);
-        };
+        match self.resolve(copying, cluster).await? {
+            Some(resolved) => self.with_credentials(resolved, copying).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn with_credentials(
+        &self,
+        resolved: Resolved,
+        copying: &Copying,
+    ) -> Result<Target, Stopped> {
         let Resolved {
             registry,
             registries,
@@ -146,12 +187,67 @@ impl Settings {
         let repository = registry.prefix().unwrap_or_default();
         let credentials = self.chain.find(registry.host(), repository).await?;
         let concurrency = self.concurrency(copying.concurrency)?;
-        Ok(Some(Target {
+        Ok(Target {
             registry,
             registries,
             credentials,
             concurrency,
-        }))
+        })
+    }
+
+    /// A target registry by its name alone, in the layout that is kept for it.
+    pub(crate) fn registry(&self, name: &str) -> Result<TargetRegistry, Stopped> {
+        self.registry_in(name, None)
+    }
+
+    fn registry_in(&self, name: &str, layout: Option<Layout>) -> Result<TargetRegistry, Stopped> {
+        let host = TargetRegistry::parse(name, Layout::default())?;
+        Ok(TargetRegistry::parse(
+            name,
+            self.layout(layout, host.host())?,
+        )?)
+    }
+
+    /// What a clone is to work on. What "every workload" means is said by the flag, the environment or the
+    /// file.
+    pub(crate) fn selection(&self, selecting: &Selecting) -> Result<Selection, Stopped> {
+        self.among(selecting.parse()?, selecting)
+    }
+
+    /// The same selection among the kinds that the environment or the file name, where no flag does.
+    pub(crate) fn among(
+        &self,
+        selection: Selection,
+        selecting: &Selecting,
+    ) -> Result<Selection, Stopped> {
+        if !selecting.kinds.is_empty() {
+            return Ok(selection);
+        }
+        let named = self.environment.list("KINDS");
+        let (place, kinds) = if named.is_empty() {
+            ("kinds", &self.config.kinds)
+        } else {
+            ("IMAGE_CLONER_KINDS", &named)
+        };
+        selection.among(kinds).map_err(|mut error| {
+            error.message = format!("{place}: {}", error.message);
+            error.into()
+        })
+    }
+
+    /// Keeps a target registry in the configuration; what was to be done does not fail over it.
+    pub(crate) fn keep(&self, registry: &str, terminal: &Terminal) {
+        match self.kept(registry) {
+            Ok(path) => terminal.note(&format!("{registry} is kept in {}", path.display())),
+            Err(stopped) => terminal.note(&stopped.failure.message),
+        }
+    }
+
+    fn kept(&self, registry: &str) -> Result<PathBuf, Stopped> {
+        let mut file = ConfigFile::open(&self.environment)?;
+        file.set(&Place::General, "registry", registry)?;
+        file.save()?;
+        Ok(file.path().to_owned())
     }
 
     /// What to say when nobody names a target registry.

@@ -2,6 +2,7 @@
 
 use crate::args::{Connection, Copying, Selecting};
 use crate::ending::{json_text, yaml_text};
+use crate::policy::skip_namespaces;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
@@ -9,7 +10,7 @@ use crate::waits::Waits;
 use clap::{Args, ValueEnum};
 use image_cloner::cluster::{Cluster, Observation, Selection, WriteMode};
 use image_cloner::execute::{Images, Options};
-use image_cloner::plan::{Policy, PullAccess};
+use image_cloner::plan::{ImagePolicy, Policy, PullAccess};
 use image_cloner::platform::Platforms;
 use image_cloner::report;
 use image_cloner::status::{self, Row, Status, Usage};
@@ -205,7 +206,7 @@ impl Scene {
             terminal.note(note);
         }
         let missed = terminal.missing(missing);
-        let policy = policy(&settings, &target);
+        let policy = policy(&settings, &target)?;
         Ok(Self {
             usages: status::usage(&observed, &in_pods, &former, &policy),
             images: Images::new(
@@ -227,19 +228,16 @@ impl Scene {
 }
 
 /// What a clone with no flags would respect.
-fn policy(settings: &Settings, target: &Target) -> Policy {
-    let config = &settings.config;
-    let skipped = config.skip_namespaces.iter().cloned();
-    Policy {
+fn policy(settings: &Settings, target: &Target) -> Result<Policy, Stopped> {
+    Ok(Policy {
         time: None,
         run: String::new(),
         target: target.registry.clone(),
-        skip_namespaces: skipped
-            .chain(settings.environment.list("SKIP_NAMESPACES"))
-            .collect(),
-        protect: config.protect.iter().cloned().collect(),
+        images: ImagePolicy::default(),
+        skip_namespaces: skip_namespaces(&[], settings)?,
+        protect: settings.config.protect.iter().cloned().collect(),
         copy_only: false,
         owned_live: false,
         pull: PullAccess::Open,
-    }
+    })
 }

@@ -40,7 +40,9 @@ pub struct Config {
     pub layout: Option<String>,
     /// `all`, `cluster` or a list of `os/arch[/variant]`.
     pub platform: Option<String>,
-    /// Namespaces that broad selections leave alone, besides the system's.
+    /// What "every workload" means to a clone: types as on the command line.
+    pub kinds: Vec<String>,
+    /// Namespaces that broad selections leave alone, besides the system's; globs.
     pub skip_namespaces: Vec<String>,
     /// Workloads that serve the target registry itself: `NAMESPACE/NAME`.
     pub protect: Vec<String>,

@@ -109,6 +109,29 @@ impl TargetRegistry {
         below && reference.registry() == self.host
     }
 
+    /// The source that a copy in this target was named after; none for what is no copy by that rule, and
+    /// where the layout's names do not tell.
+    pub fn origin(&self, copy: &Reference) -> Option<Reference> {
+        if self.layout != Layout::Mirror || !self.holds(copy) {
+            return None;
+        }
+        let path = match &self.prefix {
+            Some(prefix) => copy.repository().strip_prefix(prefix.as_str())?,
+            None => copy.repository(),
+        };
+        let path = path.trim_start_matches('/');
+        let name = match path.split_once('/') {
+            Some((host, rest)) if host.contains("__") => {
+                format!("{}/{rest}", host.replacen("__", ":", 1))
+            }
+            Some((host, _)) if grammar::is_host(host) => path.to_owned(),
+            _ => format!("{DOCKER_HUB}/{path}"),
+        };
+        let origin = Reference::parse(&name).ok()?;
+        let origin = origin.with(copy.tag(), copy.digest());
+        (self.name(&origin).as_ref() == Ok(copy)).then_some(origin)
+    }
+
     /// A reference as it is called below this target registry; in full where it is elsewhere.
     pub fn relative<'a>(&self, reference: &'a Reference) -> &'a str {
         let typed = reference.typed();

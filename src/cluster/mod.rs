@@ -5,6 +5,7 @@
 
 mod canary;
 mod connect;
+mod discovery;
 mod error;
 mod former;
 mod kubeconfig;

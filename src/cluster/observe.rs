@@ -3,9 +3,13 @@
 //! Decides which requests that takes, and that one thing that is missing or forbidden keeps nothing else
 //! from being observed.
 
+#[cfg(test)]
+mod tests;
+
 use super::request::{Collection, Only};
-use super::selection::Item;
-use super::{Cluster, Error, Selection, workload_of};
+use super::running::Pod;
+use super::selection::{Item, Type};
+use super::{Cluster, Error, Selection, discovery, workload_of};
 use crate::workload::{Kind, Workload, WorkloadId, opted_out};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
@@ -21,6 +25,9 @@ pub(super) struct Found {
     /// Namespaces that could be read, and whether they opted out.
     pub(super) opted_out: BTreeMap<String, bool>,
     pub(super) everywhere: bool,
+    /// What runs, where a list of every pod was asked for anyway, and in which namespaces; none is all.
+    pub(super) pods: Vec<Pod>,
+    pub(super) pods_of: BTreeSet<Option<String>>,
     pub(super) missing: Vec<Error>,
     pub(super) notes: Vec<String>,
 }
@@ -49,11 +56,22 @@ enum Answer {
     Namespaces(Result<Vec<(String, bool)>, Error>),
     /// Of the namespace.
     One(String, Result<Box<Workload>, Error>),
-    List(usize, Result<Vec<Workload>, Error>),
+    List(usize, Result<Listed, Error>),
+}
+
+/// What a list came to.
+#[derive(Default)]
+struct Listed {
+    workloads: Vec<Workload>,
+    /// What runs, and in which namespace, where it is a list of every pod.
+    pods: Option<(Option<String>, Vec<Pod>)>,
+    /// What cannot be worked on: how many, and why the first.
+    unread: Option<(usize, String)>,
 }
 
 /// Finds the selected workloads.
 pub(super) async fn find(cluster: &Cluster, selection: &Selection) -> Result<Found, Error> {
+    let selection = &discovery::resolve(cluster, selection).await?;
     let tasks = tasks(selection, cluster.namespace());
     let answers: Vec<Answer> = stream::iter(tasks)
         .map(|task| run(cluster, selection.labels(), task))
@@ -75,14 +93,18 @@ fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
     let everywhere = selection.all_namespaces();
     let mut namespaces = BTreeSet::new();
     let mut tasks = Vec::new();
+    let mut listed = BTreeSet::new();
     for (item, selected) in selection.items().iter().enumerate() {
-        let (kinds, namespace) = match selected {
+        let scope = (!everywhere).then_some(default_namespace);
+        let (types, namespace) = match selected {
             Item::Named { kind, name } => {
                 namespaces.insert(default_namespace);
-                tasks.push(Task::One(WorkloadId {
-                    kind: kind.clone(),
-                    namespace: default_namespace.to_owned(),
-                    name: name.clone(),
+                tasks.extend(known(kind).map(|kind| {
+                    Task::One(WorkloadId {
+                        kind,
+                        namespace: default_namespace.to_owned(),
+                        name: name.clone(),
+                    })
                 }));
                 continue;
             }
@@ -91,18 +113,22 @@ fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
                 tasks.push(Task::One(id.clone()));
                 continue;
             }
-            Item::Namespace(name) => (Kind::builtin(), Some(name.as_str())),
-            Item::Kinds(kinds) if everywhere => (kinds.clone(), None),
-            Item::Kinds(kinds) => (kinds.clone(), Some(default_namespace)),
+            Item::Namespace(name) => (selection.everything(), Some(name.as_str())),
+            Item::Everything => (selection.everything(), scope),
+            Item::Kinds(kinds) => (kinds.as_slice(), scope),
         };
         namespaces.extend(namespace);
-        let drop_controlled = kinds.len() > 1;
-        tasks.extend(kinds.into_iter().map(|kind| Task::List {
-            item,
-            kind,
-            namespace: namespace.map(str::to_owned),
-            drop_controlled,
-        }));
+        let drop_controlled = types.len() > 1;
+        for kind in types.iter().filter_map(known) {
+            if listed.insert((kind.clone(), namespace)) {
+                tasks.push(Task::List {
+                    item,
+                    kind,
+                    namespace: namespace.map(str::to_owned),
+                    drop_controlled,
+                });
+            }
+        }
     }
     let mut all: Vec<Task> = if everywhere {
         vec![Task::Namespaces]
@@ -112,6 +138,14 @@ fn tasks(selection: &Selection, default_namespace: &str) -> Vec<Task> {
     };
     all.append(&mut tasks);
     all
+}
+
+/// The kind of a type; there is one once the server was asked.
+fn known(found: &Type) -> Option<Kind> {
+    match found {
+        Type::Known(kind) => Some(kind.clone()),
+        Type::Word(_) => None,
+    }
 }
 
 /// Carries out one task. Only what concerns the whole API server ends the observation.
@@ -134,11 +168,8 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
         }
         Task::One(id) => {
             let object = local(cluster.get(&id).await)?;
-            let workload = match object {
-                Ok(object) => Ok(Box::new(workload_of(&id, &object)?)),
-                Err(error) => Err(error),
-            };
-            Answer::One(id.namespace, workload)
+            let workload = object.and_then(|object| workload_of(&id, &object));
+            Answer::One(id.namespace, workload.map(Box::new))
         }
         Task::List {
             item,
@@ -151,11 +182,31 @@ async fn run(cluster: &Cluster, labels: Option<&str>, task: Task) -> Result<Answ
                 labels,
                 ..Only::default()
             };
+            let mut unread = None;
+            let mut pods = (kind.is_pod() && labels.is_none()).then(|| (namespace, Vec::new()));
             let keep = |object: Value| {
-                let workload = Workload::from_object(&kind, &object).ok()?;
-                (!drop_controlled || !is_controlled(&workload)).then_some(workload)
+                if let Some((_, pods)) = &mut pods {
+                    pods.extend(Pod::read(&object));
+                }
+                match Workload::from_object(&kind, &object) {
+                    Ok(workload) => {
+                        (!drop_controlled || !is_controlled(&workload)).then_some(workload)
+                    }
+                    Err(reason) => {
+                        unread.get_or_insert((0, reason)).0 += 1;
+                        None
+                    }
+                }
             };
-            Answer::List(item, local(cluster.list(&collection, only, keep).await)?)
+            let workloads = local(cluster.list(&collection, only, keep).await)?;
+            Answer::List(
+                item,
+                workloads.map(|workloads| Listed {
+                    workloads,
+                    pods,
+                    unread,
+                }),
+            )
         }
     })
 }
@@ -176,6 +227,25 @@ fn is_controlled(workload: &Workload) -> bool {
             .iter()
             .any(|kind| kind.kind == controller.kind)
     })
+}
+
+impl Found {
+    /// Takes in what a list says besides its workloads, which are given.
+    fn take(&mut self, listed: Listed) -> Vec<Workload> {
+        if let Some((namespace, pods)) = listed.pods {
+            self.pods_of.insert(namespace);
+            self.pods.extend(pods);
+        }
+        let unread = listed.unread.map(|(count, reason)| match count {
+            1 => reason,
+            _ => format!("{reason}, nor have {} more of its kind", count - 1),
+        });
+        match unread {
+            Some(reason) if listed.workloads.is_empty() => self.missing.push(Error::Failed(reason)),
+            reason => self.notes.extend(reason),
+        }
+        listed.workloads
+    }
 }
 
 /// Puts the answers together: items in order, broad ones sorted, each workload once.
@@ -201,10 +271,13 @@ fn assemble(answers: Vec<Answer>, everywhere: bool) -> Found {
             }
             Answer::Namespaces(Ok(all)) => found.opted_out.extend(all),
             Answer::One(_, Ok(workload)) => groups.push((None, vec![*workload])),
-            Answer::List(item, Ok(mut workloads)) => match groups.last_mut() {
-                Some((last, group)) if *last == Some(item) => group.append(&mut workloads),
-                _ => groups.push((Some(item), workloads)),
-            },
+            Answer::List(item, Ok(listed)) => {
+                let mut workloads = found.take(listed);
+                match groups.last_mut() {
+                    Some((last, group)) if *last == Some(item) => group.append(&mut workloads),
+                    _ => groups.push((Some(item), workloads)),
+                }
+            }
             // that the namespace is missing has been said
             Answer::One(namespace, Err(Error::NotFound(_))) if absent.contains(&namespace) => {}
             Answer::One(_, Err(error)) | Answer::List(_, Err(error)) => found.missing.push(error),
@@ -229,125 +302,10 @@ fn assemble(answers: Vec<Answer>, everywhere: bool) -> Found {
 }
 
 /// kubectl's order: by namespace, kind, name.
-fn place(workload: &Workload) -> (String, Option<usize>, String) {
+fn place(workload: &Workload) -> (String, usize, Kind, String) {
     let id = &workload.id;
     let kind = Kind::builtin().iter().position(|kind| *kind == id.kind);
-    (id.namespace.clone(), kind, id.name.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn workload(kind: &str, namespace: &str, name: &str, controller: Option<&str>) -> Workload {
-        let kind = Kind::from_word(kind).unwrap();
-        let mut object = json!({"metadata": {"namespace": namespace, "name": name}});
-        if let Some(controller) = controller {
-            object["metadata"]["ownerReferences"] =
-                json!([{"kind": controller, "name": "x", "controller": true}]);
-        }
-        match kind.pod_spec() {
-            "/spec" => object["spec"] = json!({"containers": []}),
-            _ => object["spec"] = json!({"template": {"spec": {"containers": []}}}),
-        }
-        Workload::from_object(&kind, &object).unwrap()
-    }
-
-    fn shown(found: &Found) -> Vec<String> {
-        let line = |found: &FoundWorkload| {
-            let id = &found.workload.id;
-            let mark = if found.named { " named" } else { "" };
-            format!("{} {id}{mark}", id.namespace)
-        };
-        found.workloads.iter().map(line).collect()
-    }
-
-    #[test]
-    fn broad_items_are_sorted_named_ones_stay_and_nothing_comes_twice() {
-        let named = |name| {
-            let workload = workload("deploy", "a", name, None);
-            Answer::One("a".to_owned(), Ok(Box::new(workload)))
-        };
-        let answers = vec![
-            named("z"),
-            named("b"),
-            Answer::List(
-                2,
-                Ok(vec![
-                    workload("deploy", "b", "web", None),
-                    workload("deploy", "a", "z", None),
-                    workload("deploy", "a", "c", None),
-                ]),
-            ),
-            Answer::List(2, Ok(vec![workload("sts", "a", "db", None)])),
-            named("c"),
-        ];
-        assert_eq!(
-            shown(&assemble(answers, false)),
-            [
-                "a deployment.apps/z named",
-                "a deployment.apps/b named",
-                "a deployment.apps/c named",
-                "a statefulset.apps/db",
-                "b deployment.apps/web",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_missing_namespace_is_said_once() {
-        let absent = |name: &str| Err(Error::NotFound(name.to_owned()));
-        let answers = vec![
-            Answer::Namespace("gone".to_owned(), absent("gone").map(|()| false)),
-            Answer::One("gone".to_owned(), absent("web").map(|()| unreachable!())),
-            Answer::One("there".to_owned(), absent("api").map(|()| unreachable!())),
-        ];
-        let found = assemble(answers, false);
-        let missing: Vec<String> = found.missing.iter().map(Error::to_string).collect();
-        assert_eq!(missing, ["gone", "api"]);
-    }
-
-    #[test]
-    fn what_a_builtin_controller_makes_is_noise_and_what_an_operator_makes_is_not() {
-        let check = |controller: Option<&str>, expected: bool| {
-            let pod = workload("pod", "a", "web", controller);
-            assert_eq!(is_controlled(&pod), expected, "{controller:?}");
-        };
-        check(None, false);
-        check(Some("ReplicaSet"), true);
-        check(Some("Job"), true);
-        check(Some("Prometheus"), false);
-        check(Some("Node"), false);
-    }
-
-    #[test]
-    fn a_broad_selection_lists_each_kind_once_in_its_namespace() {
-        let words = ["ns/prod".to_owned(), "deploy/web".to_owned()];
-        let selection = Selection::parse(&words, false, None).unwrap();
-        let described: Vec<String> = tasks(&selection, "default")
-            .iter()
-            .map(|task| match task {
-                Task::Namespace(name) => format!("get {name}"),
-                Task::Namespaces => "list namespaces".to_owned(),
-                Task::One(id) => format!("get {id} in {}", id.namespace),
-                Task::List {
-                    kind, namespace, ..
-                } => format!("list {kind} in {namespace:?}"),
-            })
-            .collect();
-        assert_eq!(
-            described[..3],
-            [
-                "get default",
-                "get prod",
-                "list deployment.apps in Some(\"prod\")"
-            ]
-        );
-        assert_eq!(described.len(), 2 + Kind::builtin().len() + 1);
-        assert_eq!(
-            described.last().unwrap(),
-            "get deployment.apps/web in default"
-        );
-    }
+    // the cluster's own kinds come last
+    let kind = (kind.unwrap_or(usize::MAX), id.kind.clone());
+    (id.namespace.clone(), kind.0, kind.1, id.name.clone())
 }

@@ -12,7 +12,7 @@ use kube::core::params::{
     DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Objects per page: bounds both the server's work and our memory.
 const PAGE_SIZE: u32 = 500;
@@ -127,6 +127,19 @@ impl Cluster {
             }
         });
         version.await.copied()
+    }
+
+    /// What the server says of its API at a path; none where it has no such path or an aggregated API
+    /// behind it is down, which is nothing to the others.
+    pub(super) async fn discover(&self, path: &str) -> Result<Option<Value>, Error> {
+        let doing = format!("discovering {path}");
+        let request = Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| Error::Failed(format!("{doing}: {error}")))?;
+        match self.send(&doing, request).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::NotFound(_) | Error::Failed(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn get_one(&self, from: &Collection, name: &str) -> Result<Value, Error> {
@@ -280,6 +293,7 @@ impl Cluster {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            let started = Instant::now();
             let answer = self.shared.client.request::<Value>(request.clone());
             let answer = match self.shared.request_timeout {
                 None => answer.await,
@@ -288,6 +302,15 @@ impl Cluster {
                     Err(_) => return Err(Failure::Other(doing.timed_out(limit))),
                 },
             };
+            let status = match &answer {
+                Ok(_) => "ok".to_owned(),
+                Err(kube::Error::Api(status)) => status.code.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            tracing::debug!(
+                method = %request.method(), path = %request.uri(), status, took = ?started.elapsed(),
+                "asked the API server"
+            );
             match answer {
                 Ok(value) => return Ok(value),
                 Err(kube::Error::Api(status)) if status.code == 410 => return Err(Failure::Gone),

@@ -166,17 +166,25 @@ fn owners(metadata: &Value) -> Option<Vec<Owner>> {
     };
     let kind = controller["kind"].as_str()?;
     let name = controller["name"].as_str()?;
-    let hash = metadata["labels"]["pod-template-hash"].as_str();
+    let labels = &metadata["labels"];
+    let made_by = |kind, label: &str| Some((kind, labels[label].as_str()?));
+    let hash = made_by("Deployment", "pod-template-hash")
+        // Argo Rollouts makes ReplicaSets as Deployments do
+        .or_else(|| made_by("Rollout", "rollouts-pod-template-hash"));
     let deeper = deeper(kind, name, hash).and_then(owner);
     Some(owner((kind, name)).into_iter().chain(deeper).collect())
 }
 
 /// The controller's own controller, by its name.
-fn deeper<'a>(kind: &str, name: &'a str, hash: Option<&str>) -> Option<(&'static str, &'a str)> {
+fn deeper<'a>(
+    kind: &str,
+    name: &'a str,
+    hash: Option<(&'static str, &str)>,
+) -> Option<(&'static str, &'a str)> {
     let (start, end) = name.rsplit_once('-')?;
-    match kind {
-        "ReplicaSet" if hash == Some(end) => Some(("Deployment", start)),
-        "Job" if end.bytes().all(|byte| byte.is_ascii_digit()) => Some(("CronJob", start)),
+    match (kind, hash) {
+        ("ReplicaSet", Some((maker, hash))) if hash == end => Some((maker, start)),
+        ("Job", _) if end.bytes().all(|byte| byte.is_ascii_digit()) => Some(("CronJob", start)),
         _ => None,
     }
 }

@@ -1,7 +1,11 @@
 //! What kubectl's words select: TYPE/NAME, TYPE[,TYPE] [NAME…], `ns/NAME`, `all`, `-A`, `-l`.
 //!
-//! Decides which forms may stand together, as kubectl does. Never asks the API server: that a name is
-//! there, and that a selector is well formed, is learnt when the selection is observed.
+//! Decides which forms may stand together, as kubectl does. Never asks the API server: what a type that is
+//! not built in means, that a name is there, and that a selector is well formed, is learnt when the
+//! selection is observed.
+
+#[cfg(test)]
+mod tests;
 
 use crate::spelling;
 use crate::workload::{Kind, WorkloadId};
@@ -10,6 +14,8 @@ use crate::workload::{Kind, WorkloadId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     items: Vec<Item>,
+    /// What "every workload" means.
+    everything: Vec<Type>,
     all_namespaces: bool,
     labels: Option<String>,
 }
@@ -18,13 +24,24 @@ pub struct Selection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item {
     /// One object, in the namespace of the connection.
-    Named { kind: Kind, name: String },
+    Named { kind: Type, name: String },
     /// One object that was seen before.
     Seen(WorkloadId),
     /// Every object of these kinds.
-    Kinds(Vec<Kind>),
+    Kinds(Vec<Type>),
+    /// Every workload.
+    Everything,
     /// Every workload in this namespace.
     Namespace(String),
+}
+
+/// A type that may have a pod template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Type {
+    /// A kind that is known.
+    Known(Kind),
+    /// A word that no built-in kind goes by: the server is asked what it means.
+    Word(String),
 }
 
 /// Why words select nothing.
@@ -38,8 +55,8 @@ pub struct SelectionError {
 }
 
 /// What a TYPE word means.
-enum Type {
-    Workload(Kind),
+enum Word {
+    Workload(Type),
     /// `ns`: its names are scopes, not workloads.
     Namespace,
     /// `all`: every kind of workload.
@@ -66,6 +83,7 @@ impl Selection {
         check_flags(&items, all_namespaces, labels.is_some())?;
         Ok(Self {
             items,
+            everything: builtin(),
             all_namespaces,
             labels: labels.map(str::to_owned),
         })
@@ -75,9 +93,63 @@ impl Selection {
     pub fn of(workloads: impl IntoIterator<Item = WorkloadId>) -> Self {
         Self {
             items: workloads.into_iter().map(Item::Seen).collect(),
+            everything: builtin(),
             all_namespaces: false,
             labels: None,
         }
+    }
+
+    /// The same, where "every workload" (`all`, `ns/NAME`, `-A`, `-l`) means those of these types, as
+    /// `--kinds` has them; a type that the selection names itself is not concerned. No types change nothing.
+    ///
+    /// # Errors
+    /// When a word is no type of workloads.
+    pub fn among(mut self, kinds: &[String]) -> Result<Self, SelectionError> {
+        if kinds.is_empty() {
+            return Ok(self);
+        }
+        let mut everything = Vec::new();
+        for word in kinds {
+            let found = match resolve(word)? {
+                Word::Workload(kind) => vec![kind],
+                Word::Every => builtin(),
+                Word::Namespace => {
+                    return Err(hinted(format!("{word:?} is no kind of workload"), KNOWN));
+                }
+            };
+            add(&mut everything, found);
+        }
+        self.everything = everything;
+        Ok(self)
+    }
+
+    /// The same with kubectl's `--all`, which says what a bare TYPE says already.
+    ///
+    /// # Errors
+    /// When names or labels select less than all.
+    pub fn all(self) -> Result<Self, SelectionError> {
+        let named = self.items.iter().find_map(|item| match item {
+            Item::Named { name, .. } => Some(name),
+            _ => None,
+        });
+        if let Some(name) = named {
+            return Err(hinted(
+                format!("name {name:?} cannot be provided when --all is specified"),
+                "leave one of them out",
+            ));
+        }
+        if let Some(labels) = &self.labels {
+            return Err(hinted(
+                format!("the selector {labels:?} cannot be provided when --all is specified"),
+                "leave one of them out",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// Whether a word is a type of workloads on every cluster; others are known to their server alone.
+    pub fn is_type(word: &str) -> bool {
+        !matches!(resolve(word), Err(_) | Ok(Word::Workload(Type::Word(_))))
     }
 
     /// Whether it is broad: shows the plan and asks before anything is done.
@@ -90,6 +162,20 @@ impl Selection {
 
     pub(super) fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    pub(super) fn everything(&self) -> &[Type] {
+        &self.everything
+    }
+
+    /// Every type in it.
+    pub(super) fn types_mut(&mut self) -> impl Iterator<Item = &mut Type> {
+        let types = self.items.iter_mut().map(|item| match item {
+            Item::Named { kind, .. } => std::slice::from_mut(kind),
+            Item::Kinds(kinds) => kinds.as_mut_slice(),
+            Item::Seen(_) | Item::Everything | Item::Namespace(_) => &mut [],
+        });
+        types.flatten().chain(&mut self.everything)
     }
 
     pub(super) fn all_namespaces(&self) -> bool {
@@ -133,7 +219,7 @@ fn type_and_name(word: &str) -> Result<Item, SelectionError> {
 fn spaced(words: &[&str], flags_select: bool) -> Result<Vec<Item>, SelectionError> {
     let Some((types, names)) = words.split_first() else {
         if flags_select {
-            return Ok(vec![Item::Kinds(Kind::builtin())]);
+            return Ok(vec![Item::Everything]);
         }
         return Err(hinted(
             "nothing is selected".to_owned(),
@@ -148,7 +234,7 @@ fn spaced(words: &[&str], flags_select: bool) -> Result<Vec<Item>, SelectionErro
         return Err(plain(format!("{types:?} names no resource type")));
     }
     if names.is_empty() {
-        return Ok(vec![Item::Kinds(kinds(resolved)?)]);
+        return every(resolved);
     }
     let mut items = Vec::new();
     for (found, word) in &resolved {
@@ -159,64 +245,88 @@ fn spaced(words: &[&str], flags_select: bool) -> Result<Vec<Item>, SelectionErro
     Ok(items)
 }
 
-/// The kinds of bare types, each once.
-fn kinds(types: Vec<(Type, &str)>) -> Result<Vec<Kind>, SelectionError> {
+/// What bare types select: each kind once.
+fn every(types: Vec<(Word, &str)>) -> Result<Vec<Item>, SelectionError> {
+    let mut items = Vec::new();
     let mut kinds = Vec::new();
     for (found, word) in types {
-        let found = match found {
-            Type::Workload(kind) => vec![kind],
-            Type::Every => Kind::builtin(),
-            Type::Namespace => {
+        match found {
+            Word::Workload(kind) => add(&mut kinds, vec![kind]),
+            Word::Every => items = vec![Item::Everything],
+            Word::Namespace => {
                 return Err(hinted(
                     format!("{word:?} alone selects no workloads"),
                     "name the namespace as ns/NAME, or give -A for every namespace",
                 ));
             }
-        };
-        for kind in found {
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
         }
     }
-    Ok(kinds)
+    if !kinds.is_empty() {
+        items.push(Item::Kinds(kinds));
+    }
+    Ok(items)
 }
 
-fn item(found: &Type, word: &str, name: &str) -> Result<Item, SelectionError> {
+/// Adds types that are not there yet.
+fn add(types: &mut Vec<Type>, more: Vec<Type>) {
+    for one in more {
+        if !types.contains(&one) {
+            types.push(one);
+        }
+    }
+}
+
+fn builtin() -> Vec<Type> {
+    Kind::builtin().into_iter().map(Type::Known).collect()
+}
+
+fn item(found: &Word, word: &str, name: &str) -> Result<Item, SelectionError> {
     if !is_name(name) {
         return Err(plain(format!("invalid resource name {name:?}")));
     }
     match found {
-        Type::Workload(kind) => Ok(Item::Named {
+        Word::Workload(kind) => Ok(Item::Named {
             kind: kind.clone(),
             name: name.to_owned(),
         }),
-        Type::Namespace => Ok(Item::Namespace(name.to_owned())),
-        Type::Every => Err(hinted(
+        Word::Namespace => Ok(Item::Namespace(name.to_owned())),
+        Word::Every => Err(hinted(
             format!("{word:?} cannot be combined with the name {name:?}"),
             "ns/NAME selects everything in a namespace",
         )),
     }
 }
 
+/// What helps who wrote no type of workloads.
+const KNOWN: &str = "known: deploy, sts, ds, cj, job, rs, po, ns, all, and the cluster's own kinds that have a pod template";
+
 /// The one place where a word becomes a type.
-fn resolve(word: &str) -> Result<Type, SelectionError> {
-    match word.to_ascii_lowercase().as_str() {
-        "all" => return Ok(Type::Every),
-        "ns" | "namespace" | "namespaces" => return Ok(Type::Namespace),
+fn resolve(word: &str) -> Result<Word, SelectionError> {
+    let lower = word.to_ascii_lowercase();
+    match lower.as_str() {
+        "all" => return Ok(Word::Every),
+        "ns" | "namespace" | "namespaces" => return Ok(Word::Namespace),
         _ => {}
     }
-    Kind::from_word(word)
-        .map(Type::Workload)
-        .ok_or_else(|| SelectionError {
-            message: format!(
-                "the server doesn't have a resource type {word:?} with a pod template"
-            ),
-            hint: Some(match meant(word) {
-                Some(meant) => format!("did you mean {meant}?"),
-                None => "known: deploy, sts, ds, cj, job, rs, po, ns, all".to_owned(),
-            }),
-        })
+    match Kind::from_word(word) {
+        Some(kind) => Ok(Word::Workload(Type::Known(kind))),
+        // it goes into URLs
+        None if is_name(&lower) => Ok(Word::Workload(Type::Word(lower))),
+        None => Err(hinted(unknown(word), &hint(word))),
+    }
+}
+
+/// That a word is no type, in kubectl's words.
+pub(super) fn unknown(word: &str) -> String {
+    format!("the server doesn't have a resource type {word:?}")
+}
+
+/// What helps who wrote a word that is no type.
+pub(super) fn hint(word: &str) -> String {
+    match meant(word) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => KNOWN.to_owned(),
+    }
 }
 
 /// The type that was probably meant.
@@ -268,142 +378,5 @@ fn hinted(message: String, hint: &str) -> SelectionError {
     SelectionError {
         message,
         hint: Some(hint.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A selection in short: `deployments/web`, `ns/prod`, `deployments,pods`.
-    fn parse(words: &str, all: bool, labels: Option<&str>) -> Result<(Vec<String>, bool), String> {
-        let words: Vec<String> = words
-            .split(' ')
-            .filter(|w| !w.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let selection = Selection::parse(&words, all, labels).map_err(|error| error.message)?;
-        let items = selection.items().iter().map(|item| match item {
-            Item::Named { kind, name } => format!("{}/{name}", kind.plural),
-            Item::Seen(id) => format!("{}/{id}", id.namespace),
-            Item::Namespace(name) => format!("ns/{name}"),
-            Item::Kinds(kinds) if *kinds == Kind::builtin() => "everything".to_owned(),
-            Item::Kinds(kinds) => {
-                let plurals: Vec<&str> = kinds.iter().map(|kind| kind.plural.as_str()).collect();
-                plurals.join(",")
-            }
-        });
-        Ok((items.collect(), selection.is_broad()))
-    }
-
-    #[test]
-    fn kubectls_forms_are_understood() {
-        let check = |words: &str, all: bool, labels: Option<&str>, expected: &str, broad: bool| {
-            let expected = expected.split(' ').map(str::to_owned).collect();
-            assert_eq!(parse(words, all, labels), Ok((expected, broad)), "{words}");
-        };
-        check("deploy/web", false, None, "deployments/web", false);
-        check(
-            "deploy/web sts/db",
-            false,
-            None,
-            "deployments/web statefulsets/db",
-            false,
-        );
-        check(
-            "deployment web api",
-            false,
-            None,
-            "deployments/web deployments/api",
-            false,
-        );
-        check(
-            "deploy,sts web",
-            false,
-            None,
-            "deployments/web statefulsets/web",
-            false,
-        );
-        check(
-            "Deployments.apps/web",
-            false,
-            None,
-            "deployments/web",
-            false,
-        );
-        check("po", false, None, "pods", true);
-        check("deploy,po,deploy", false, None, "deployments,pods", true);
-        check("deploy", true, Some("app=web"), "deployments", true);
-        check("ns/prod", false, None, "ns/prod", true);
-        check("ns/prod", false, Some("app=web"), "ns/prod", true);
-        check(
-            "namespaces prod stage",
-            false,
-            None,
-            "ns/prod ns/stage",
-            true,
-        );
-        check(
-            "namespace/prod deploy/web",
-            false,
-            None,
-            "ns/prod deployments/web",
-            true,
-        );
-        check("all", false, None, "everything", true);
-        check("", true, None, "everything", true);
-        check("", false, Some("app=web"), "everything", true);
-    }
-
-    #[test]
-    fn a_slip_in_a_type_is_answered_with_the_right_one() {
-        let hint = |word: &str| {
-            let error = Selection::parse(&[word.to_owned()], false, None).unwrap_err();
-            error.hint.unwrap()
-        };
-        assert_eq!(hint("deployent/web"), "did you mean deployment?");
-        assert_eq!(hint("deploymnets"), "did you mean deployments?");
-        assert_eq!(hint("StatfulSet/db"), "did you mean statefulset?");
-        assert_eq!(hint("namspace/prod"), "did you mean namespace?");
-        assert_eq!(hint("deploi/web"), "did you mean deploy?");
-        assert!(hint("service/web").starts_with("known: deploy, "));
-    }
-
-    #[test]
-    fn contradictions_are_refused_in_kubectls_words() {
-        let check = |words: &str, all: bool, labels: Option<&str>, expected: &str| {
-            let error = parse(words, all, labels).unwrap_err();
-            assert!(error.contains(expected), "{words}: {error}");
-        };
-        check("", false, None, "nothing is selected");
-        check("", false, Some(""), "nothing is selected");
-        check(
-            "foo/web",
-            false,
-            None,
-            "the server doesn't have a resource type \"foo\"",
-        );
-        check(
-            "deploy web sts/db",
-            false,
-            None,
-            "no need to specify a resource type",
-        );
-        check("deploy/web/x", false, None, "more than one slash");
-        check("deploy,sts/web", false, None, "a single resource and name");
-        check("deploy/", false, None, "a single resource and name");
-        check("deploy/web", true, None, "by name across all namespaces");
-        check("deploy web", true, None, "by name across all namespaces");
-        check("ns/prod", true, None, "by name across all namespaces");
-        check(
-            "deploy/web",
-            false,
-            Some("a=b"),
-            "when a selector is specified",
-        );
-        check("deploy a?b", false, None, "invalid resource name \"a?b\"");
-        check("deploy/..", false, None, "invalid resource name");
-        check("ns", false, None, "\"ns\" alone selects no workloads");
-        check("all web", false, None, "cannot be combined with the name");
     }
 }

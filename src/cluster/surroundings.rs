@@ -24,9 +24,12 @@ pub(super) async fn observe(
     found: Found,
     target: &TargetRegistry,
 ) -> Result<Observation, Error> {
-    let (mut secrets, (pods, pod_notes)) = tokio::try_join!(
+    let mut lists = pod_lists(&found.workloads, found.everywhere);
+    // what was listed as workloads need not be listed again
+    lists.retain(|list| !found.pods_of.contains(&list.namespace) && !found.pods_of.contains(&None));
+    let (mut secrets, (mut pods, pod_notes)) = tokio::try_join!(
         pull_secrets(cluster, &found.workloads),
-        pods(cluster, &found.workloads, found.everywhere)
+        pods(cluster, lists)
     )?;
     let mut observation = Observation {
         missing: found.missing,
@@ -42,6 +45,7 @@ pub(super) async fn observe(
         }
         observation.observed.push(observed);
     }
+    pods.extend(found.pods);
     running::note(&mut observation.observed, &pods);
     observation.in_pods = running::in_pods(&observation.observed, &pods);
     observation.notes.append(&mut secrets.notes);
@@ -57,8 +61,10 @@ pub(super) async fn of_one(
     target: &TargetRegistry,
 ) -> Result<(Observed, Keyring), Error> {
     let only = std::slice::from_ref(&found);
-    let (secrets, (pods, _)) =
-        tokio::try_join!(pull_secrets(cluster, only), pods(cluster, only, false))?;
+    let (secrets, (pods, _)) = tokio::try_join!(
+        pull_secrets(cluster, only),
+        pods(cluster, pod_lists(only, false))
+    )?;
     let (mut observed, keyring) = surrounded(found, opted_out, &secrets, target);
     running::note(std::slice::from_mut(&mut observed), &pods);
     Ok((observed, keyring))
@@ -277,13 +283,9 @@ struct PodList {
     fields: Option<String>,
 }
 
-/// The pods of the selected workloads: one list per namespace, or one for all.
-async fn pods(
-    cluster: &Cluster,
-    workloads: &[FoundWorkload],
-    everywhere: bool,
-) -> Result<(Vec<Pod>, Vec<String>), Error> {
-    let answers: Vec<Result<Vec<Pod>, Error>> = stream::iter(pod_lists(workloads, everywhere))
+/// The pods of these lists.
+async fn pods(cluster: &Cluster, lists: Vec<PodList>) -> Result<(Vec<Pod>, Vec<String>), Error> {
+    let answers: Vec<Result<Vec<Pod>, Error>> = stream::iter(lists)
         .map(|list| async move {
             let collection = Collection::core("pods", "pod", list.namespace.as_deref());
             let only = Only {
@@ -309,6 +311,7 @@ async fn pods(
     Ok((pods, notes))
 }
 
+/// The lists that have the pods of these workloads: one per namespace, or one for all.
 fn pod_lists(workloads: &[FoundWorkload], everywhere: bool) -> Vec<PodList> {
     if everywhere {
         let list = PodList {

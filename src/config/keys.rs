@@ -36,10 +36,11 @@ pub(super) enum Form {
     OneOrMany,
 }
 
-pub(super) const GENERAL: [(&str, Form); 5] = [
+pub(super) const GENERAL: [(&str, Form); 6] = [
     ("registry", Form::Text),
     ("layout", Form::Text),
     ("platform", Form::Text),
+    ("kinds", Form::List),
     ("skipNamespaces", Form::List),
     ("protect", Form::List),
 ];

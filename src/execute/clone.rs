@@ -246,9 +246,18 @@ impl Cloning<'_> {
                     cluster.surround(live, observed.named, target).await?.0
                 }
             };
-            let plan = plan::clone(std::slice::from_ref(&observed), &self.terms.policy)
-                .map_err(|error| Failure::new(error.to_string()))?;
+            let replan = |policy: &Policy| {
+                plan::clone(std::slice::from_ref(&observed), policy)
+                    .map_err(|error| Failure::new(error.to_string()))
+            };
+            let mut plan = replan(&self.terms.policy)?;
             self.images_there(id, plan.copies.iter()).await?;
+            if self.terms.policy.images.pins.is_some() {
+                // only now are the digests known
+                let mut policy = self.terms.policy.clone();
+                policy.images.pins = Some(self.images.digests(&plan.copies));
+                plan = replan(&policy)?;
+            }
             let planned = only(plan, &observed.workload);
             if let (Decision::Repoint(repoint), Some(secret)) =
                 (&planned.decision, &self.terms.pull_secret)

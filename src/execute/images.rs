@@ -7,7 +7,7 @@ use super::{Event, Observer, Options};
 use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::{DryRun, Failure, ImageOutcome, ImageState};
 use crate::plan::Copy;
-use crate::reference::Reference;
+use crate::reference::{Digest, Reference};
 use crate::registry::{Copied, Copier, Progress, Registries};
 use crate::workload::WorkloadId;
 use futures::future::{BoxFuture, FutureExt, Shared};
@@ -131,6 +131,16 @@ impl Images {
             Some(why) => Err(why.context(format!("reading {} for {id}", copy.source.familiar()))),
             None => Ok(()),
         }
+    }
+
+    /// The digests of those of these images that arrived, by target.
+    pub(super) fn digests(&self, copies: &[Copy]) -> BTreeMap<Reference, Digest> {
+        let arriving = lock(&self.inner.arriving);
+        let digest = |copy: &Copy| arriving.get(&copy.target)?.peek()?.outcome.digest.clone();
+        copies
+            .iter()
+            .filter_map(|copy| Some((copy.target.clone(), digest(copy)?)))
+            .collect()
     }
 
     /// The images that arrived so far, by target; none of them still under way.

@@ -6,11 +6,12 @@ use super::{
     Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullCredentials,
     PullSecretChange, Repoint, SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
 };
+use crate::reference::Reference;
 use crate::workload::{
     Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, Slot, SlotRecord,
     Workload,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans a clone of these workloads.
 ///
@@ -19,8 +20,9 @@ use std::collections::BTreeMap;
 pub fn clone(observed: &[Observed], policy: &Policy) -> Result<Plan, PlanError> {
     let mut copies = Copies::default();
     let mut workloads = Vec::with_capacity(observed.len());
+    let mut left_out = BTreeSet::new();
     for one in observed {
-        let (planned, wanted) = plan(one, policy);
+        let (planned, wanted) = plan(one, policy, &mut left_out);
         for copy in wanted {
             copies.add(copy, &one.workload.id)?;
         }
@@ -29,11 +31,30 @@ pub fn clone(observed: &[Observed], policy: &Policy) -> Result<Plan, PlanError> 
     Ok(Plan {
         copies: copies.finish(),
         workloads,
+        left_out,
     })
 }
 
+/// What a clone of a named workload comes to as far as the workload alone tells: nothing is known of its
+/// surroundings.
+pub fn outlook(workload: &Workload, policy: &Policy) -> Planned {
+    let observed = Observed {
+        workload: workload.clone(),
+        running: BTreeMap::new(),
+        account_pull_secrets: None,
+        pull_credentials: PullCredentials::Own,
+        named: true,
+        namespace_opted_out: false,
+    };
+    plan(&observed, policy, &mut BTreeSet::new()).0
+}
+
 /// What happens to one workload, and the copies that it asks for.
-fn plan(observed: &Observed, policy: &Policy) -> (Planned, Vec<Wanted>) {
+fn plan(
+    observed: &Observed,
+    policy: &Policy,
+    left_out: &mut BTreeSet<Reference>,
+) -> (Planned, Vec<Wanted>) {
     let workload = &observed.workload;
     let planned = |decision, notes, wanted: &[Wanted]| Planned {
         workload: workload.clone(),
@@ -49,13 +70,20 @@ fn plan(observed: &Observed, policy: &Policy) -> (Planned, Vec<Wanted>) {
         originals,
         wanted,
         kept,
+        others,
         mut notes,
     } = Wishes::of(observed, policy);
+    let is_asked_for = others.is_empty();
+    left_out.extend(others);
     if changes.is_empty() {
-        let decision = if kept == 0 && !notes.is_empty() {
-            Decision::Skip(std::mem::take(&mut notes).join("; "))
-        } else {
+        let decision = if kept > 0 {
             Decision::Unchanged
+        } else if !notes.is_empty() {
+            Decision::Skip(std::mem::take(&mut notes).join("; "))
+        } else if is_asked_for {
+            Decision::Unchanged
+        } else {
+            Decision::Skip(policy.images.nothing_asked_for())
         };
         return (planned(decision, notes, &[]), vec![]);
     }
@@ -75,7 +103,7 @@ fn plan(observed: &Observed, policy: &Policy) -> (Planned, Vec<Wanted>) {
 
 /// Why a slot that is not in the target stays as it is; none where a clone would change it.
 pub fn left(observed: &Observed, slot: &Slot, policy: &Policy) -> Option<String> {
-    if let Wish::Leave(reason) = slots::wish(observed, slot, &policy.target) {
+    if let Wish::Leave(reason) = slots::wish(observed, slot, policy) {
         return Some(reason);
     }
     let owner = reverting_owner(&observed.workload).filter(|_| !policy.owned_live);
@@ -100,7 +128,7 @@ pub fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
     if observed.named {
         return None;
     }
-    if SYSTEM_NAMESPACES.contains(&namespace) || policy.skip_namespaces.contains(namespace) {
+    if SYSTEM_NAMESPACES.contains(&namespace) || policy.skip_namespaces.matches(namespace) {
         return Some(format!("namespace {namespace} is skipped"));
     }
     if policy
@@ -125,6 +153,8 @@ struct Wishes {
     wanted: Vec<Wanted>,
     /// How many slots are in the target already.
     kept: usize,
+    /// Images that are not asked for.
+    others: Vec<Reference>,
     notes: Vec<String>,
 }
 
@@ -135,11 +165,13 @@ impl Wishes {
             originals: vec![],
             wanted: vec![],
             kept: 0,
+            others: vec![],
             notes: vec![],
         };
         for slot in &observed.workload.slots {
-            match slots::wish(observed, slot, &policy.target) {
+            match slots::wish(observed, slot, policy) {
                 Wish::Keep => wishes.kept += 1,
+                Wish::Other(image) => wishes.others.push(image),
                 Wish::Leave(reason) if slot.image.is_empty() => {
                     wishes.notes.push(format!("{}: left: {reason}", slot.key));
                 }

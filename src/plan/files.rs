@@ -126,7 +126,7 @@ fn wish(
     if kustomized.contains(kustomize::name(text)) {
         return Err(ImageDecision::Leave(KUSTOMIZED.to_owned()));
     }
-    let named = slots::name(source, &image.slot, object.record.as_ref(), target);
+    let named = slots::name(source, &image.slot, object.record.as_ref(), None, target);
     let Named {
         origin,
         source,

@@ -8,15 +8,17 @@ mod copies;
 mod files;
 mod pull_secrets;
 mod restore;
+mod scope;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod undo;
 mod upkeep;
 
-pub use clone::{clone, left, skipped};
+pub use clone::{clone, left, outlook, skipped};
 pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
+pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
 pub use undo::undo;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
@@ -98,8 +100,10 @@ pub struct Policy {
     pub time: Option<String>,
     /// Where copies go.
     pub target: TargetRegistry,
+    /// Which images are cloned, and how.
+    pub images: ImagePolicy,
     /// Namespaces never touched by a broad selection, besides [`SYSTEM_NAMESPACES`].
-    pub skip_namespaces: BTreeSet<String>,
+    pub skip_namespaces: Patterns,
     /// Workloads that serve the target registry itself, `NAMESPACE/NAME`: never touched by a broad selection.
     pub protect: BTreeSet<String>,
     /// `--copy-only`: copy and repoint nothing.
@@ -222,6 +226,8 @@ pub struct Plan {
     pub copies: Vec<Copy>,
     /// Every selected workload, in the order observed.
     pub workloads: Vec<Planned>,
+    /// Images of those workloads that are left because they are not asked for.
+    pub left_out: BTreeSet<Reference>,
 }
 
 /// Why there can be no plan.

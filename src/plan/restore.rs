@@ -33,6 +33,7 @@ pub fn restore(workloads: &[Workload], run: Option<&str>) -> Plan {
     let meant = workloads.iter().filter(is_meant);
     Plan {
         copies: vec![],
+        left_out: BTreeSet::new(),
         workloads: meant.map(|workload| plan(workload, run)).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! What becomes of one slot: it changes, stays as it is, or is left with a reason.
 
 use super::copies::Wanted;
-use super::{Observed, SlotChange};
+use super::{Observed, Policy, Resolve, SlotChange};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use crate::workload::{Record, Slot, SlotList};
@@ -18,6 +18,8 @@ pub fn is_placeholder(slot: &Slot) -> bool {
 pub(super) enum Wish {
     /// It is in the target already.
     Keep,
+    /// It is not asked for.
+    Other(Reference),
     /// It is left as it is, for this reason.
     Leave(String),
     /// It changes to its copy.
@@ -33,37 +35,42 @@ pub(super) struct Change {
 }
 
 /// What becomes of a slot of this workload.
-pub(super) fn wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Wish {
-    try_wish(observed, slot, target).unwrap_or_else(Wish::Leave)
+pub(super) fn wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Wish {
+    try_wish(observed, slot, policy).unwrap_or_else(Wish::Leave)
 }
 
-fn try_wish(observed: &Observed, slot: &Slot, target: &TargetRegistry) -> Result<Wish, String> {
-    let workload = &observed.workload;
+fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, String> {
+    let (workload, images) = (&observed.workload, &policy.images);
     if slot.image.is_empty() {
         return Err("the template names no image".to_owned());
     }
     if slot.image == INJECTED {
         return Err("the image is injected when the pod is made".to_owned());
     }
-    let Some(source) = outside(slot, target)? else {
+    let Some(source) = outside(slot, &policy.target)? else {
         return Ok(Wish::Keep);
     };
+    let (record, from) = (workload.record.as_ref(), images.from.as_ref());
+    let origin = origin(&source, recorded_original(record, slot), from)?;
+    if !images.asks_for(&source, &origin) {
+        return Ok(Wish::Other(source));
+    }
     if let Some(reason) = unchangeable(slot) {
         return Err(reason.to_owned());
     }
     if slot.key.list == SlotList::ImageVolumes && workload.id.kind.is_pod() {
         return Err("volumes of a pod cannot be changed".to_owned());
     }
-    let named = name(source, slot, workload.record.as_ref(), target)?;
-    let running = match named.source.digest() {
-        Some(_) => None,
-        None => observed.running.get(&slot.key).cloned(),
+    let named = name(source, slot, record, from, &policy.target)?;
+    let running = match (named.source.digest(), images.resolve) {
+        (Some(_), _) | (None, Resolve::Tag) => None,
+        (None, Resolve::Running) => observed.running.get(&slot.key).cloned(),
     };
     Ok(Wish::Change(Box::new(Change {
         slot: SlotChange {
             slot: slot.key.clone(),
             from: slot.image.clone(),
-            to: named.copy.to_string(),
+            to: images.name_in_workload(&named.copy).to_string(),
         },
         original: named.original,
         wanted: Wanted {
@@ -101,15 +108,16 @@ pub(super) struct Named {
     pub(super) original: String,
 }
 
-/// Names the copy of an image that is outside of the target.
+/// Names the copy of an image that is outside of the target; `from` is the one that is being left.
 pub(super) fn name(
     source: Reference,
     slot: &Slot,
     record: Option<&Record>,
+    from: Option<&TargetRegistry>,
     target: &TargetRegistry,
 ) -> Result<Named, String> {
     let original = recorded_original(record, slot);
-    let origin = original.map_or_else(|| Ok(source.clone()), parse)?;
+    let origin = origin(&source, original, from)?;
     if original.is_some() && target.holds(&origin) {
         // copying back over the original could move its tag
         return Err(format!(
@@ -126,6 +134,22 @@ pub(super) fn name(
         copy,
         original: original.unwrap_or(&slot.image).to_owned(),
     })
+}
+
+/// What an image was first copied from: as it is recorded, or as its name in the registry that is being
+/// left tells; itself where it is no copy.
+fn origin(
+    source: &Reference,
+    original: Option<&str>,
+    from: Option<&TargetRegistry>,
+) -> Result<Reference, String> {
+    match (original, from) {
+        (Some(original), _) => parse(original),
+        (None, Some(from)) if from.holds(source) => from.origin(source).ok_or_else(|| {
+            "what it is a copy of is neither recorded nor told by its name".to_owned()
+        }),
+        (None, _) => Ok(source.clone()),
+    }
 }
 
 fn parse(image: &str) -> Result<Reference, String> {

@@ -448,6 +448,9 @@ impl Repository {
             })?,
             None => sending.await,
         };
+        if let Ok(response) = &result {
+            tracing::debug!(%what, status = response.status().as_u16(), "asked a registry");
+        }
         result.map_err(|error| connection::broken(what, &error))
     }
 }

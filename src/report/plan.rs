@@ -1,14 +1,13 @@
 //! The plan as a screen, before the confirmation.
 
 use super::quota;
-use super::text::{bytes, count, rows, shorten, wrap};
+use super::text::{bytes, count, like, rows, shorten, tally, wrap};
 use crate::outcome::Survey;
 use crate::plan::{Copy, Decision, Plan, Planned};
 use crate::platform::Platforms;
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use comfy_table::{ContentArrangement, Table, presets};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Rows of the image table before it is cut short; `-o wide` shows all.
@@ -186,27 +185,40 @@ type Row = (&'static str, Option<usize>, String);
 
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = decisions(plan, survey);
+    if !plan.left_out.is_empty() {
+        let text = "images that --source or --from does not ask for".to_owned();
+        rows.push(("left out", Some(plan.left_out.len()), text));
+    }
     if *scene.platforms != Platforms::All && !plan.copies.is_empty() {
         rows.push(("platforms", None, scene.platforms.to_string()));
     }
+    let mut remarks: Vec<Row> = Vec::new();
     for copy in &plan.copies {
         match survey.get(&copy.target) {
             Some(Ok(found)) => {
-                rows.extend(found.notes.iter().map(|note| ("note", None, note.clone())));
+                remarks.extend(found.notes.iter().map(|note| ("note", None, note.clone())));
                 let denied = found.denied.iter().map(|(id, why)| {
                     let name = copy.source.familiar();
                     let text = format!("{id} in {} may not read {name}: {why}", id.namespace);
                     ("fails", None, text)
                 });
-                rows.extend(denied);
+                remarks.extend(denied);
             }
             Some(Err(failure)) => {
                 let text = format!("{}: {failure}", copy.source.familiar());
-                rows.push(("fails", None, text));
+                remarks.push(("fails", None, text));
             }
             None => {}
         }
     }
+    // what fails is said before what is only worth knowing
+    remarks.sort_by_key(|(head, ..)| *head);
+    if !scene.wide && remarks.len() > ROWS {
+        let more = remarks.len() - ROWS;
+        remarks.truncate(ROWS);
+        remarks.push(("", None, format!("... {more} more (-o wide)")));
+    }
+    rows.append(&mut remarks);
     let limits = quota::lines(survey).into_iter();
     rows.extend(limits.map(|line| ("rate limit", None, line)));
     let needing: Vec<_> = plan
@@ -233,9 +245,9 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
         .iter()
         .filter_map(|planned| match &planned.decision {
             Decision::Repoint(_) => None,
-            Decision::CopyOnly(reason) => Some(("copy only", kind_of(reason))),
+            Decision::CopyOnly(reason) => Some(("copy only", like(reason))),
             Decision::Unchanged => Some(("unchanged", "already cloned")),
-            Decision::Skip(reason) => Some(("skipped", kind_of(reason))),
+            Decision::Skip(reason) => Some(("skipped", like(reason))),
         });
     let owned = plan.workloads.iter();
     let owned = owned.filter(|one| one.is_left_to_its_owner()).count();
@@ -254,17 +266,6 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
         rows.push(("next", None, way.to_owned()));
     }
     rows
-}
-
-/// A reason without the name in it, so that like ones are counted together.
-fn kind_of(reason: &str) -> &str {
-    if reason.starts_with("controlled by ") {
-        return reason.split('/').next().unwrap_or(reason);
-    }
-    if reason.starts_with("would be reverted by ") {
-        return reason.split(" (").next().unwrap_or(reason);
-    }
-    reason
 }
 
 fn needs_secret(planned: &Planned) -> bool {
@@ -292,13 +293,4 @@ fn by_kind(members: &[&Planned]) -> String {
         1 => format!("{kinds}; 1 uses Recreate: downtime"),
         many => format!("{kinds}; {many} use Recreate: downtime"),
     }
-}
-
-/// How often each occurs, in their order.
-fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
-    let mut counts = BTreeMap::new();
-    for item in items {
-        *counts.entry(item).or_default() += 1;
-    }
-    counts
 }

@@ -1,6 +1,6 @@
 //! The end of a run in a few lines.
 
-use super::text::{bytes, count, duration};
+use super::text::{bytes, count, duration, like, tally};
 use crate::outcome::{DryRun, Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,6 +24,7 @@ pub fn summary(outcome: &Outcome) -> String {
             let _ = writeln!(text, "{head:<10}  {figures}");
         }
     }
+    text += &reasons(outcome);
     let failures = failures(outcome);
     if !failures.is_empty() {
         let _ = write!(text, "\n{failures}");
@@ -146,6 +147,23 @@ fn workloads(outcome: &Outcome) -> String {
             "skipped",
         ),
     ])
+}
+
+/// Why workloads were left as they are: a line a reason, beside the number of those it holds for.
+fn reasons(outcome: &Outcome) -> String {
+    let reasons = outcome.workloads.iter().filter_map(|one| match &one.state {
+        WorkloadState::CopiedOnly(reason) => Some(("copied only", like(reason))),
+        WorkloadState::Skipped(reason) => Some(("skipped", like(reason))),
+        _ => None,
+    });
+    let mut text = String::new();
+    let mut last = "";
+    for ((head, reason), number) in tally(reasons) {
+        let shown = if head == last { "" } else { head };
+        let _ = writeln!(text, "{shown:<11} {number}: {reason}");
+        last = head;
+    }
+    text
 }
 
 fn figures(parts: &[(usize, &str)]) -> String {

@@ -55,6 +55,7 @@ fn planned() -> Plan {
         run: "a7f3".into(),
         time: None,
         target: target(),
+        images: Default::default(),
         skip_namespaces: Default::default(),
         protect: Default::default(),
         copy_only: false,
@@ -193,6 +194,7 @@ fn a_plan_with_nothing_to_do_asks_nothing() {
     let nothing = Plan {
         copies: Vec::new(),
         workloads: Vec::new(),
+        left_out: Default::default(),
     };
     assert_eq!(question(&nothing, &Survey::new()), None);
 }
@@ -245,6 +247,7 @@ fn the_summary() {
 
     images      2 copied (142 MB), 1 present, 1 failed
     workloads   3 repointed, 1 failed, 1 copied only, 1 unchanged
+    copied only 1: a Job's template cannot be changed
 
     deployment.apps/gone in prod failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
       hint: pull it from somewhere else
@@ -346,6 +349,8 @@ fn what_was_put_back_and_what_its_owners_have_to_change() {
 
     images      2 copied (142 MB), 1 present, 1 failed
     workloads   1 repointed, 1 restored, 1 failed, 2 copied only, 1 unchanged
+    copied only 1: a Job's template cannot be changed
+                1: would be reverted by Flux
 
     deployment.apps/web in prod restored: web-0 on node-7: x509: certificate signed by unknown authority
       hint: node-7 lacks the CA of harbor.corp

@@ -1,6 +1,7 @@
 //! Figures and names as short text.
 
 use comfy_table::{CellAlignment, Table};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Bytes in decimal units with two or three significant digits: `512 B`, `71 MB`, `2.9 GB`.
@@ -46,6 +47,28 @@ pub(super) fn shorten(name: &str, width: usize) -> String {
     let start: String = name.chars().take(head).collect();
     let end: String = name.chars().skip(length - tail).collect();
     format!("{start}..{end}")
+}
+
+/// A reason without the name in it, so that like ones are counted together: `controlled by ReplicaSet/web`,
+/// `would be reverted by Argo CD (shop)`.
+pub(super) fn like(reason: &str) -> &str {
+    let end = if reason.starts_with("controlled by ") {
+        reason.find('/')
+    } else if reason.starts_with("would be reverted by ") {
+        reason.find(" (")
+    } else {
+        None
+    };
+    &reason[..end.unwrap_or(reason.len())]
+}
+
+/// How often each occurs, in their order.
+pub(super) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
+    let mut counts = BTreeMap::new();
+    for item in items {
+        *counts.entry(item).or_default() += 1;
+    }
+    counts
 }
 
 /// Text in lines of at most `width` columns where its words allow it; later lines start with `indent`

@@ -1,7 +1,7 @@
 //! What workloads, their pods and registries come to, row by row.
 
 use super::*;
-use crate::plan::{Observed, Policy, PullAccess, PullCredentials};
+use crate::plan::{ImagePolicy, Observed, Patterns, Policy, PullAccess, PullCredentials};
 use crate::target::{Layout, TargetRegistry};
 use crate::workload::{Kind, ORIGINALS, Record, SlotList, Workload};
 use serde_json::{Value, json};
@@ -14,7 +14,8 @@ fn policy() -> Policy {
         time: None,
         run: String::new(),
         target: TargetRegistry::parse("reg.corp", Layout::Mirror).unwrap(),
-        skip_namespaces: BTreeSet::new(),
+        images: ImagePolicy::default(),
+        skip_namespaces: Patterns::default(),
         protect: BTreeSet::new(),
         copy_only: false,
         owned_live: false,

@@ -213,6 +213,32 @@ fn refused_target_registries_name_what_is_wrong() {
 }
 
 #[test]
+fn a_copys_name_tells_its_source_where_the_layout_lets_it() {
+    let check = |layout, copy: &str, expected: Option<&str>| {
+        let origin = target("old.corp/mirror", layout).origin(&reference(copy));
+        let origin = origin.map(|origin| origin.familiar());
+        assert_eq!(origin.as_deref(), expected, "{copy}");
+    };
+    let mirror = Layout::Mirror;
+    check(mirror, "old.corp/mirror/nginx:1.25", Some("nginx:1.25"));
+    check(mirror, "old.corp/mirror/a/b:1", Some("a/b:1"));
+    check(
+        mirror,
+        "old.corp/mirror/quay.io/a/b:1",
+        Some("quay.io/a/b:1"),
+    );
+    check(
+        mirror,
+        "old.corp/mirror/reg.corp__5443/a/b:1",
+        Some("reg.corp:5443/a/b:1"),
+    );
+    // no source has this name: Docker Hub's host goes unsaid
+    check(mirror, "old.corp/mirror/docker.io/a/b:1", None);
+    check(mirror, "old.corp/other/nginx:1.25", None);
+    check(Layout::Flat, "old.corp/mirror/nginx-0:1.25", None);
+}
+
+#[test]
 fn layouts_have_names() {
     assert_eq!("mirror".parse(), Ok(Layout::Mirror));
     assert_eq!("flat".parse(), Ok(Layout::Flat));

@@ -56,6 +56,7 @@ fn policy(bed: &Bed) -> plan::Policy {
         time: None,
         run: "test".into(),
         target: TargetRegistry::parse(&bed.target(), Layout::Mirror).expect("a target"),
+        images: Default::default(),
         skip_namespaces: Default::default(),
         protect: Default::default(),
         copy_only: false,

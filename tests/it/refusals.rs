@@ -73,7 +73,7 @@ fn wrong_words_are_named() {
         &["clone", "deploi/web"],
         &[],
         2,
-        &["\"deploi\"", "nothing was changed"],
+        &["\"deploi\"", "did you mean deploy?", "nothing was changed"],
     );
     it.refuses(
         &["clone", "deploy/wab"],

@@ -240,17 +240,6 @@ fn slips_are_answered_with_what_was_meant() {
         &["clone", "deploy/x", "--layout", "mirrorr", "--to", "a.io"],
         &["'mirror'"],
     );
-    home.refuses(
-        &[
-            "clone",
-            "deployent/x",
-            "--to",
-            "a.io",
-            "--server",
-            "http://127.0.0.1:1",
-        ],
-        &["did you mean deployment?"],
-    );
     let (code, help) = home.run(&["help", "config", "set"]);
     assert!(
         code == 0 && help.contains("Usage: kubectl image-cloner config set"),

@@ -1,6 +1,6 @@
 //! What a person is asked, in a real pseudo-terminal.
 
-use crate::bed::{Bed, deployment};
+use crate::bed::{Bed, deployment, var};
 
 use rexpect::session::PtySession;
 use std::process::{Command, Stdio};
@@ -9,6 +9,8 @@ use std::time::Duration;
 const TIMEOUT: Option<u64> = Some(60_000);
 const ESCAPE: &str = "\u{1b}";
 const INTERRUPT: &str = "\u{3}";
+const HIDE_CURSOR: &str = "\u{1b}[?25l";
+const SHOW_CURSOR: &str = "\u{1b}[?25h";
 
 /// Starts the plugin on a terminal of its own, without colours.
 fn on_terminal(bed: &Bed, args: &[&str]) -> PtySession {
@@ -50,11 +52,14 @@ fn workloads_are_chosen_reviewed_and_cloned() {
         bed.apply(&deployment(name, &[("web", "busybox:1.36")], &[]));
     }
     let mut session = on_terminal(&bed, &["clone"]);
-    session.exp_string("Workloads").expect("the choice");
     session
-        .exp_string("deployment.apps/taken")
-        .expect("the workload with its image");
-    press(&mut session, "\u{1b}[B \r");
+        .exp_string("Workloads to clone to")
+        .expect("the choice");
+    session
+        .exp_string("deployment.apps/taken  busybox:1.36 -> localhost")
+        .expect("the workload with its image and where it goes");
+    // the first is chosen as all are: it is taken out
+    press(&mut session, " \r");
     session.exp_string("SOURCE").expect("the plan");
     session.exp_string("Copy 1 image (").expect("the question");
     session
@@ -73,41 +78,186 @@ fn workloads_are_chosen_reviewed_and_cloned() {
     };
     assert_eq!(image("left"), "busybox:1.36");
     assert_eq!(image("taken"), format!("{}/busybox:1.36", bed.target()));
+
+    // what is cloned is shown and not chosen beforehand
+    let mut session = on_terminal(&bed, &["clone"]);
+    session
+        .exp_string("[x] deployment.apps/left")
+        .expect("what would change");
+    session
+        .exp_string("[ ] deployment.apps/taken  already cloned: ")
+        .expect("what would not, and why");
+    press(&mut session, ESCAPE);
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130);
+}
+
+/// The plugin with no target registry named anywhere, and a home of its own for the configuration.
+fn without_target(bed: &Bed, args: &[&str]) -> Command {
+    let mut command = bed.plugin_command(args);
+    command
+        .env_remove("IMAGE_CLONER_REGISTRY")
+        .env_remove("IMAGE_CLONER_USER")
+        .env_remove("IMAGE_CLONER_PASS")
+        .env("IMAGE_CLONER_CONFIG", own_config(bed));
+    command
+}
+
+fn own_config(bed: &Bed) -> std::path::PathBuf {
+    let path = bed.folder().join("own.yaml");
+    if !path.exists() {
+        let text = std::fs::read_to_string(var("CONFIG")).expect("the bed's file");
+        std::fs::write(&path, text).expect("a file");
+    }
+    path
 }
 
 #[test]
-fn escape_no_and_interrupt_leave_everything_as_it_was() {
+fn a_namespace_and_a_registry_are_chosen_checked_and_kept() {
+    let Some(bed) = Bed::share("everything", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
+    let (kubeconfig, before) = (bed.folder().join("kubeconfig"), own_config(&bed));
+    let before = std::fs::read_to_string(before).expect("a file");
+    std::fs::copy(std::env::var_os("KUBECONFIG").expect("set"), &kubeconfig).expect("a copy");
+    let kubectl = Command::new("kubectl")
+        .args(["config", "set-context", "--current", "--namespace"])
+        .arg(&bed.namespace)
+        .env("KUBECONFIG", &kubeconfig)
+        .output()
+        .expect("kubectl is installed by the bed");
+    assert!(kubectl.status.success());
+    let mut command = without_target(&bed, &["--v=0", "clone"]);
+    command.env("KUBECONFIG", &kubeconfig);
+    let mut session = on_terminal_with(command);
+    session.exp_string("Namespace").expect("the choice");
+    // the current one comes first
+    session
+        .exp_string(&format!("> {}  1 workload", bed.namespace))
+        .expect("how much is in it");
+    press(&mut session, "\r");
+    session.exp_string("Target registry").expect("the question");
+    press(&mut session, "http://x\r");
+    session.exp_string("error:").expect("what is wrong");
+    session.exp_string("Target registry").expect("asked again");
+    press(&mut session, &"\u{7f}".repeat("http://x".len()));
+    press(&mut session, &format!("{}\r", bed.open_target()));
+    session.exp_string("Keep it").expect("the offer");
+    press(&mut session, "y\r");
+    session.exp_string("Workloads").expect("the choice");
+    press(&mut session, "\r");
+    session.exp_string("[y/N]").expect("the question");
+    assert_eq!(
+        std::fs::read_to_string(own_config(&bed)).expect("a file"),
+        before,
+        "kept before it was agreed to"
+    );
+    press(&mut session, "y\r");
+    session.exp_string("is kept in").expect("where it is kept");
+    session
+        .exp_string("deployment.apps/web repointed")
+        .expect("the result");
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 0);
+    let after = std::fs::read_to_string(own_config(&bed)).expect("a file");
+    assert_eq!(after, format!("{before}registry: {}\n", bed.open_target()));
+}
+
+#[test]
+fn escape_no_and_interrupt_leave_everything_as_it_was_at_every_prompt() {
     let Some(bed) = Bed::share("leave", false) else {
         return;
     };
     bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
     let before = bed.get("deploy/web")["spec"].clone();
     let namespace = format!("ns/{}", bed.namespace);
+    let target = bed.open_target();
     let lists: &[&str] = &["clone"];
     let plan: &[&str] = &["clone", &namespace];
-    for (args, question, answer) in [
-        (lists, "Workloads", ESCAPE),
-        (lists, "Workloads", INTERRUPT),
-        (lists, "Workloads", "\r"),
-        (plan, "[y/N]", INTERRUPT),
-        (plan, "[y/N]", "n\r"),
-        // Esc takes back what was typed; enter alone is no
-        (plan, "[y/N]", "y \u{1b} \r"),
-        (plan, "[y/N]", "\r"),
-    ] {
-        let mut session = on_terminal(&bed, args);
-        session.exp_string(question).expect("the question");
-        for key in answer.split(' ') {
-            press(&mut session, key);
+    let typed = format!("{target}\r");
+    let ways: &[Way] = &[
+        (lists, true, &[("Workloads", ESCAPE)]),
+        (lists, true, &[("Workloads", INTERRUPT)]),
+        (lists, true, &[("Workloads", " \r")]),
+        (lists, true, &[("Workloads", "\r"), ("[y/N]", ESCAPE)]),
+        (plan, true, &[("[y/N]", INTERRUPT)]),
+        (plan, true, &[("[y/N]", "n\r")]),
+        (plan, true, &[("[y/N]", "y"), ("y", ESCAPE)]),
+        (plan, true, &[("[y/N]", "\r")]),
+        (plan, true, &[("[y/N]", "what\r"), ("[y/N]", ESCAPE)]),
+        (lists, false, &[("Target registry", ESCAPE)]),
+        (
+            lists,
+            false,
+            &[("Target registry", "local"), ("local", INTERRUPT)],
+        ),
+        (
+            lists,
+            false,
+            &[("Target registry", &typed), ("Keep it", ESCAPE)],
+        ),
+        (
+            lists,
+            false,
+            &[("Target registry", &typed), ("Keep it", INTERRUPT)],
+        ),
+        (
+            lists,
+            false,
+            &[
+                ("Target registry", &typed),
+                ("Keep it", "y\r"),
+                ("Workloads", ESCAPE),
+            ],
+        ),
+    ];
+    let config = std::fs::read_to_string(own_config(&bed)).expect("a file");
+    for (args, knows_target, prompts) in ways {
+        let command = if *knows_target {
+            bed.plugin_command(args)
+        } else {
+            without_target(&bed, args)
+        };
+        leaves(on_terminal_with(command), prompts);
+    }
+    // the choice of a namespace is there only without one
+    for key in [ESCAPE, INTERRUPT] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+        command.arg("clone");
+        let bare = bed.plugin_command(&[]);
+        for (name, value) in bare.get_envs() {
+            command.env(name, value.unwrap_or_default());
         }
-        session
-            .exp_string("nothing was changed")
-            .expect("what it came to");
-        session.exp_eof().expect("the end");
-        assert_eq!(exit_code(&session), 130, "{answer:?} at {question}");
+        leaves(on_terminal_with(command), &[("Namespace", key)]);
     }
     assert_eq!(bed.get("deploy/web")["spec"], before);
     assert_eq!(bed.writes("TARGET"), Vec::<String>::new());
+    assert_eq!(bed.writes("OPEN_TARGET"), Vec::<String>::new());
+    assert_eq!(
+        std::fs::read_to_string(own_config(&bed)).expect("a file"),
+        config
+    );
+}
+
+/// What the plugin is asked, whether it knows a target registry, and each prompt with the keys pressed at it.
+type Way<'a> = (&'a [&'a str], bool, &'a [(&'a str, &'a str)]);
+
+/// Goes through prompts and expects to leave at the last, with the cursor as it was.
+fn leaves(mut session: PtySession, prompts: &[(&str, &str)]) {
+    let mut seen = String::new();
+    for (prompt, keys) in prompts {
+        seen += &session.exp_string(prompt).expect("the question");
+        press(&mut session, keys);
+    }
+    seen += &session
+        .exp_string("nothing was changed")
+        .expect("what it came to");
+    seen += &session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130, "{prompts:?}");
+    let hidden = seen.rfind(HIDE_CURSOR);
+    let shown = seen.rfind(SHOW_CURSOR);
+    assert!(shown >= hidden, "the cursor stays hidden after {prompts:?}");
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn a_workload_is_repointed_in_one_write() {
             ]),
             notes: vec![],
         }],
+        left_out: BTreeSet::new(),
     };
     let mut sorted = expected.clone();
     sorted
@@ -354,4 +355,124 @@ fn moving_on_names_from_the_original_and_reads_from_the_old_copy() {
     insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
     skip: containers/web: left at old.corp/nginx:latest: its original localhost:5000/nginx:9 is in the target registry: restore gives it back
     "#);
+}
+
+fn reference(text: &str) -> Reference {
+    Reference::parse(text).unwrap()
+}
+
+fn moving() -> Policy {
+    Policy {
+        images: ImagePolicy {
+            from: Some(TargetRegistry::parse("old.corp", Layout::Mirror).unwrap()),
+            ..ImagePolicy::default()
+        },
+        ..policy()
+    }
+}
+
+#[test]
+fn a_move_takes_what_lies_in_the_old_target_and_names_it_as_it_was_first_named() {
+    let one = deployment(&recorded(RECORD), "old.corp/nginx:latest");
+    assert_eq!(
+        sketch_clone(one.clone(), &moving()),
+        sketch_clone(one, &policy())
+    );
+    // never recorded, as what a rewritten manifest brought: its name tells
+    let one = deployment(&json!({}), "old.corp/quay.io/a/b:2");
+    insta::assert_snapshot!(sketch_clone(one, &moving()), @r#"
+    repoint
+      containers/web: old.corp/quay.io/a/b:2 -> localhost:5000/quay.io/a/b:2
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"old.corp/quay.io/a/b:2","target":"localhost:5000/quay.io/a/b:2"}}}
+    copy old.corp/quay.io/a/b:2 -> localhost:5000/quay.io/a/b:2
+    "#);
+    let one = deployment(&json!({}), "nginx:1");
+    insta::assert_snapshot!(sketch_clone(one, &moving()), @"skip: none of its images is in old.corp");
+    let flat = Policy {
+        images: ImagePolicy {
+            from: Some(TargetRegistry::parse("old.corp", Layout::Flat).unwrap()),
+            ..ImagePolicy::default()
+        },
+        ..policy()
+    };
+    let one = deployment(&json!({}), "old.corp/nginx-00:2");
+    insta::assert_snapshot!(sketch_clone(one, &flat), @"skip: containers/web: left at old.corp/nginx-00:2: what it is a copy of is neither recorded nor told by its name");
+}
+
+#[test]
+fn images_that_are_not_asked_for_are_left_and_listed() {
+    let only = |patterns: &[&str]| Policy {
+        images: ImagePolicy {
+            sources: Patterns::of_images(patterns).unwrap(),
+            ..ImagePolicy::default()
+        },
+        ..policy()
+    };
+    let pod = containers(&[("web", "nginx:1"), ("side", "quay.io/a/b:2")]);
+    let one = observed("deploy", &json!({}), &pod);
+    let plan = clone(std::slice::from_ref(&one), &only(&["quay.io"])).unwrap();
+    assert_eq!(plan.left_out, BTreeSet::from([reference("nginx:1")]));
+    insta::assert_snapshot!(sketch(&plan), @r#"
+    repoint
+      containers/side: quay.io/a/b:2 -> localhost:5000/quay.io/a/b:2
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/side":{"original":"quay.io/a/b:2","target":"localhost:5000/quay.io/a/b:2"}}}
+    copy quay.io/a/b:2 -> localhost:5000/quay.io/a/b:2
+    "#);
+    let plan = clone(&[one], &only(&["ghcr.io/**"])).unwrap();
+    assert_eq!(plan.left_out.len(), 2);
+    insta::assert_snapshot!(sketch(&plan), @"skip: none of its images matches --source");
+    // by what it was first, too
+    let moved = deployment(&recorded(RECORD), "old.corp/nginx:latest");
+    assert!(sketch_clone(moved, &only(&["docker.io"])).starts_with("repoint"));
+}
+
+#[test]
+fn a_pinned_workload_names_the_tag_and_the_digest_that_is_known() {
+    let digest: Digest = format!("sha256:{}", "c".repeat(64)).parse().unwrap();
+    let pinned = |pins: BTreeMap<Reference, Digest>| Policy {
+        images: ImagePolicy {
+            pins: Some(pins),
+            ..ImagePolicy::default()
+        },
+        ..policy()
+    };
+    let one = deployment(&json!({}), "nginx:1");
+    assert_eq!(
+        sketch_clone(one.clone(), &pinned(BTreeMap::new())),
+        sketch_clone(one.clone(), &policy())
+    );
+    let pins = BTreeMap::from([(reference("localhost:5000/nginx:1"), digest)]);
+    insta::assert_snapshot!(sketch_clone(one, &pinned(pins)), @r#"
+    repoint
+      containers/web: nginx:1 -> localhost:5000/nginx:1@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx:1","target":"localhost:5000/nginx:1@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"}}}
+    copy docker.io/library/nginx:1 -> localhost:5000/nginx:1
+    "#);
+}
+
+#[test]
+fn what_runs_says_nothing_where_the_tag_is_meant() {
+    let digest: Digest = format!("sha256:{}", "c".repeat(64)).parse().unwrap();
+    let mut one = deployment(&json!({}), "nginx:1");
+    let key = one.workload.slots[0].key.clone();
+    one.running.insert(key, BTreeSet::from([digest]));
+    let tag = Policy {
+        images: ImagePolicy {
+            resolve: Resolve::Tag,
+            ..ImagePolicy::default()
+        },
+        ..policy()
+    };
+    let running = |policy: &Policy| {
+        let plan = clone(std::slice::from_ref(&one), policy).unwrap();
+        plan.copies[0].running.len()
+    };
+    assert_eq!((running(&policy()), running(&tag)), (1, 0));
+}
+
+#[test]
+fn an_outlook_needs_no_more_than_the_workload() {
+    let one = deployment(&json!({}), "nginx:1");
+    let outlook = outlook(&one.workload, &with_secret());
+    assert!(matches!(outlook.decision, Decision::Repoint(_)));
 }

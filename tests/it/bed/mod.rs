@@ -4,6 +4,7 @@
 //! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
 
 mod gate;
+mod tally;
 
 use gate::Gate;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+pub(crate) use tally::Tally;
 
 /// How long anything in the cluster may take; far more than it does.
 const PATIENCE: Duration = Duration::from_secs(120);

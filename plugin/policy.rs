@@ -1,0 +1,43 @@
+//! What flags, environment and file say of which images and namespaces a clone is about.
+
+use crate::args::CloneArgs;
+use crate::settings::{Settings, Target};
+use crate::stop::Stopped;
+use image_cloner::outcome::Failure;
+use image_cloner::plan::{ImagePolicy, Patterns};
+use std::collections::BTreeMap;
+
+/// Which images are cloned, and how workloads name them.
+pub(crate) fn image_policy(
+    args: &CloneArgs,
+    settings: &Settings,
+    target: &Target,
+) -> Result<ImagePolicy, Stopped> {
+    let sources = Patterns::of_images(&args.source)
+        .map_err(|error| Stopped::wrong(Failure::new(format!("--source {error}"))))?;
+    let from = args.from.as_deref().map(|from| settings.registry(from));
+    let from = from.transpose()?;
+    if let Some(from) = from.as_ref().filter(|from| **from == target.registry) {
+        let message = format!("--from {from} is where --to leads");
+        return Err(Stopped::wrong(Failure::new(message).hint(
+            "--from names the registry to leave, --to the one to move to",
+        )));
+    }
+    Ok(ImagePolicy {
+        sources,
+        from,
+        resolve: args.resolve.into(),
+        pins: args.pin.then(BTreeMap::new),
+    })
+}
+
+/// Namespaces that flags, file and environment leave alone.
+pub(crate) fn skip_namespaces(flags: &[String], settings: &Settings) -> Result<Patterns, Stopped> {
+    let named = settings.environment.list("SKIP_NAMESPACES");
+    let all = flags
+        .iter()
+        .chain(&settings.config.skip_namespaces)
+        .chain(&named);
+    Patterns::parse(all)
+        .map_err(|error| Stopped::wrong(Failure::new(format!("namespaces to skip: {error}"))))
+}

@@ -1,0 +1,67 @@
+//! A way to an HTTP server that counts what is asked.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// A way to an HTTP server, with everything that was asked on it.
+pub(crate) struct Tally {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tally {
+    pub(crate) fn before(upstream: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let asked = Arc::default();
+        let shared = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (asked, upstream) = (Arc::clone(&shared), upstream.clone());
+                std::thread::spawn(move || pass(client, &upstream, &asked));
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// Where to ask.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// `METHOD path`, in the order of their coming.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no panic").clone()
+    }
+}
+
+fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Vec<String>>) {
+    let Ok(server) = TcpStream::connect(upstream) else {
+        return;
+    };
+    let (from, mut to) = (
+        client.try_clone().expect("a socket"),
+        server.try_clone().expect("a socket"),
+    );
+    let down = std::thread::spawn(move || {
+        let (mut from, mut to) = (server, client);
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    // bodies of requests have no line that ends like the first of a head
+    while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if let Some(request) = text.strip_suffix(" HTTP/1.1\r\n") {
+            asked.lock().expect("no panic").push(request.to_owned());
+        }
+        if to.write_all(&line).is_err() {
+            break;
+        }
+        line.clear();
+    }
+    let _ = to.shutdown(Shutdown::Write);
+    let _ = down.join();
+}
