@@ -541,7 +541,11 @@ fn what_kubectl_makes_goes_through_a_pipe_and_back() {
     let moved = fed(command, &live).exits(0).stdout;
     assert_eq!(
         moved.replace(
-            &format!("{}/localhost__5100", var("OPEN_TARGET")),
+            &format!(
+                "{}/{}",
+                var("OPEN_TARGET"),
+                var("TARGET").replace(':', "__")
+            ),
             &var("TARGET")
         ),
         live
