@@ -13,6 +13,7 @@ mod webhook;
 
 pub use rbac::{Place, Rule, rules};
 pub use settings::{Scope, Secrets, Settings};
+pub use webhook::{LEADER, WEBHOOK, WEBHOOK_PATH};
 
 use crate::workload::Kind;
 use serde_json::{Map, Value, json};
