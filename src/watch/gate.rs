@@ -135,6 +135,13 @@ impl Gate {
         }
     }
 
+    /// A ServiceAccount was seen, with the pull secrets that it gives.
+    pub fn account(&self, namespace: &str, account: &str, pull_secrets: &[&str]) {
+        let key = (namespace.to_owned(), account.to_owned());
+        let names = pull_secrets.iter().map(|name| (*name).to_owned());
+        self.write().accounts.insert(key, names.collect());
+    }
+
     /// A namespace was seen, with or without an opt-out.
     pub fn namespace(&self, namespace: &str, opted_out: bool) {
         let mut facts = self.write();

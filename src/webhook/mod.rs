@@ -43,11 +43,16 @@ impl Webhook {
     /// Answers admission reviews and keeps its certificate until it is told to stop.
     pub async fn run(self, cluster: Cluster, place: Place, stop: &CancellationToken) {
         let keeper = Keeper::new(cluster.clone(), place);
-        let keeping = keep(&keeper, &cluster, self.pod.as_ref(), stop);
+        let pod = self.pod.clone();
         tokio::join!(
-            serve::serve(self.listener, keeper.shown(), self.gate, self.metrics, stop),
-            keeping
+            self.serve(&keeper, stop),
+            keep(&keeper, &cluster, pod.as_ref(), stop)
         );
+    }
+
+    /// Answers admission reviews, as whoever the keeper's certificate says, until it is told to stop.
+    pub async fn serve(self, keeper: &Keeper, stop: &CancellationToken) {
+        serve::serve(self.listener, keeper.shown(), self.gate, self.metrics, stop).await;
     }
 }
 
