@@ -178,7 +178,7 @@ impl Candidate {
         self.told.send_modify(|standing| {
             match &trouble {
                 Some(why) if standing.trouble != trouble => {
-                    tracing::warn!(why, "cannot look at the lease")
+                    tracing::warn!(why, "cannot look at the lease");
                 }
                 None if standing.trouble.is_some() => tracing::info!("the lease is seen again"),
                 _ => {}
