@@ -16,6 +16,7 @@ mod nodes;
 mod observe;
 mod policies;
 mod pull_secret;
+mod pulls;
 mod request;
 mod rollout;
 mod running;
