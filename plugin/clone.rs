@@ -44,7 +44,7 @@ enum Prepared {
 async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stopped> {
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
     check(args, choose, terminal)?;
-    let settings = Settings::load()?;
+    let settings = Settings::load()?.leaving(args.from.as_deref())?;
     let cluster =
         Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
     let Choice {

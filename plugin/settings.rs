@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) environment: Environment,
     pub(crate) config: Config,
     pub(crate) chain: Chain,
+    /// The target registry that is left for another one.
+    pub(crate) left: Option<TargetRegistry>,
 }
 
 /// The target registry, who named it, and the way there.
@@ -49,7 +51,14 @@ impl Settings {
             environment,
             config,
             chain,
+            left: None,
         })
+    }
+
+    /// The same for a move from this target registry to another one.
+    pub(crate) fn leaving(mut self, registry: Option<&str>) -> Result<Self, Stopped> {
+        self.left = registry.map(|name| self.registry(name)).transpose()?;
+        Ok(self)
     }
 
     /// The target registry by name and by whom it is named, without asking a cluster: flag, environment, the
@@ -155,10 +164,12 @@ impl Settings {
                 .or_default()
                 .endpoint = vec![endpoint.to_owned()];
         }
+        let targets = std::iter::once(&registry).chain(&self.left);
+        let targets = targets.map(|target| target.host().to_owned()).collect();
         Ok(Resolved {
+            registries: Arc::new(Registries::with_targets(&hosts, targets)?),
             registry,
             named_by,
-            registries: Arc::new(Registries::new(&hosts)?),
         })
     }
 

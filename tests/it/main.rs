@@ -27,6 +27,7 @@ mod login;
 mod moving;
 mod names;
 mod platforms;
+mod push_address;
 mod reach;
 mod refusals;
 mod restore;
