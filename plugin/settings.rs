@@ -61,6 +61,15 @@ impl Settings {
         Ok(self)
     }
 
+    /// What it was read from, for people.
+    pub(crate) fn origin(&self) -> String {
+        match ConfigFile::open(&self.environment) {
+            Ok(file) if file.exists() => file.path().display().to_string(),
+            Ok(file) => format!("no {}, and none is needed", file.path().display()),
+            Err(_) => "no config.yaml, and none is needed".to_owned(),
+        }
+    }
+
     /// The target registry by name and by whom it is named, without asking a cluster: flag, environment, the
     /// context's.
     fn named_target<'a>(

@@ -48,13 +48,13 @@ impl Collection {
         }
     }
 
-    /// The objects of a resource of any group, in every namespace.
-    pub(super) fn at(root: &str, plural: &str) -> Self {
+    /// The objects of a resource of any group; in every namespace when none is given.
+    pub(super) fn at(root: &str, plural: &str, namespace: Option<&str>) -> Self {
         Self {
-            url: Self::url(root, None, plural),
+            url: Self::url(root, namespace, plural),
             singular: plural.to_owned(),
             plural: plural.to_owned(),
-            namespace: None,
+            namespace: namespace.map(str::to_owned),
         }
     }
 
