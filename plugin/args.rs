@@ -258,9 +258,10 @@ impl From<ForeignLayers> for registry::ForeignLayers {
 #[command(
     after_help = CLONE_EXAMPLES,
     mut_arg("output", |output| output
-        .value_name("wide|json|yaml|name")
-        .help("Print the changed objects or their names; wide shows all of the plan. With -f: \
-               refs, kustomize or patch"))
+        .value_name("wide|json|yaml|name|kustomize|patch")
+        .help("Print the changed objects or their names; wide shows all of the plan; kustomize and \
+               patch copy, change nothing live, and print what the manifests need. With -f: \
+               these two, or refs"))
 )]
 #[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
 pub(crate) struct CloneArgs {
@@ -339,7 +340,8 @@ Examples:
   # manifests, as they are written but for their images
   kubectl kustomize prod | kubectl image-cloner clone -f - | kubectl apply -f -
   kubectl image-cloner clone -f manifests/ -R -w --to registry.corp/mirror
-  # what a kustomization.yaml needs
+  # what a kustomization.yaml needs: copied, and nothing repointed live
+  kubectl image-cloner clone ns/prod -o kustomize
   kubectl kustomize prod | kubectl image-cloner clone -f - -o kustomize";
 
 const COPY_EXAMPLES: &str = "\

@@ -22,6 +22,7 @@ mod dependencies;
 mod doctor;
 mod dry_run;
 mod files;
+mod gitops;
 mod krew;
 mod login;
 mod moving;
