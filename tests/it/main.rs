@@ -21,6 +21,7 @@ mod custom_kinds;
 mod doctor;
 mod dry_run;
 mod files;
+mod lease;
 mod login;
 mod moving;
 mod names;
