@@ -24,6 +24,7 @@ mod dry_run;
 mod files;
 mod gitops;
 mod krew;
+mod lease;
 mod login;
 mod moving;
 mod names;
