@@ -134,9 +134,21 @@ impl Settings {
         self.at(&name, named_by, copying, hosts).map(Some)
     }
 
-    /// The way to a target registry that a person typed, who may have taken the one that the cluster
-    /// publishes: its name in workloads, and the address that this machine pushes to.
+    /// The way to a target registry that a person typed, logged in to.
     pub(crate) async fn reach(
+        &self,
+        name: &str,
+        copying: &Copying,
+        published: Option<(&str, &str)>,
+    ) -> Result<Target, Stopped> {
+        let target = self.way_to(name, copying, published).await?;
+        target.log_in().await?;
+        Ok(target)
+    }
+
+    /// The way to a target registry by its name, which may be the one that the cluster publishes: its name in
+    /// workloads, and the address that this machine pushes to.
+    pub(crate) async fn way_to(
         &self,
         name: &str,
         copying: &Copying,
@@ -150,9 +162,7 @@ impl Settings {
             hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
         }
         let resolved = self.at(name, "you".to_owned(), copying, hosts)?;
-        let target = self.with_credentials(resolved, copying).await?;
-        target.log_in().await?;
-        Ok(target)
+        self.with_credentials(resolved, copying).await
     }
 
     fn at(

@@ -3,6 +3,8 @@
 //! Decides how a selection becomes objects and how writes are sent (`Apply` or `ServerDryRun`). Never
 //! decides what is written (that is [`crate::plan`] and [`crate::patch`]).
 
+mod agent;
+mod apply;
 mod canary;
 mod connect;
 mod discovery;
@@ -27,6 +29,8 @@ mod surroundings;
 mod trouble;
 mod webhook;
 
+pub use agent::Log;
+pub use apply::Applied;
 pub use canary::{Pull, Pulled};
 pub use error::Error;
 pub use fence::{Fence, Moment};
