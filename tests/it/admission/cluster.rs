@@ -1,14 +1,14 @@
 //! The webhook as a real API server calls it.
 
-use super::{complete, gate, place};
+use super::{complete, known, place};
 use crate::bed::{Bed, deployment, var};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
 use image_cloner::credentials::Credentials;
-use image_cloner::install::{self, LEADER, Secrets, Settings, WEBHOOK_PATH};
+use image_cloner::install::{self, Extra, LEADER, Secrets, Settings, WEBHOOK_PATH};
 use image_cloner::plan::PullAccess;
-use image_cloner::watch::{Gate, Metrics};
+use image_cloner::watch::{Known, Metrics};
 use image_cloner::webhook::{Place, Webhook};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -70,10 +70,7 @@ impl Door {
             login: Default::default(),
             pull_secret: None,
             secrets: Secrets::None,
-            webhook: true,
-            budget: false,
-            network_policy: false,
-            service_monitor: false,
+            extras: [Extra::Webhook].into(),
         };
         let mut objects = install::objects(&settings).into_iter();
         let mut configuration = objects
@@ -94,14 +91,14 @@ impl Door {
         self.bed.apply(&configuration.to_string());
     }
 
-    fn serve(&self, gate: &Gate, pod: Option<&str>) -> Serving {
+    fn serve(&self, known: &Known, pod: Option<&str>) -> Serving {
         let listener = TcpListener::bind("127.0.0.1:0");
         let listener = self.runtime.block_on(listener).unwrap();
         let address = listener.local_addr().unwrap();
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
         let webhook = Webhook {
             listener,
-            gate: gate.clone(),
+            known: known.clone(),
             metrics: metrics.clone(),
             pod: pod.map(|name| (self.bed.namespace.clone(), name.to_owned())),
         };
@@ -117,17 +114,17 @@ impl Door {
         }
     }
 
-    /// A gate that knows this copy, and the namespace's default ServiceAccount as one that gives nothing.
-    fn gate(&self, copy: &str) -> Gate {
+    /// What is known when this copy is, and the namespace's default ServiceAccount as one that gives nothing.
+    fn known(&self, copy: &str) -> Known {
         let (namespace, target) = (&self.bed.namespace, self.bed.target());
         self.bed.plugin(&["copy", copy, "--to", &target]).exits(0);
         let (repository, tag) = copy.split_once(':').unwrap();
         let path = format!("{namespace}/{repository}");
         let digest = self.bed.digest("TARGET", &path, tag).unwrap();
-        let gate = gate(&target, PullAccess::Secret(OURS.to_owned()));
-        complete(&gate, &format!("{target}/{copy}"), &digest, namespace);
-        gate.namespace(namespace, false);
-        gate.account(namespace, "default", &[]);
+        let known = known(&target, PullAccess::Secret(OURS.to_owned()));
+        complete(&known, &format!("{target}/{copy}"), &digest, namespace);
+        known.namespace(namespace, false);
+        known.account(namespace, "default", &[]);
         let credentials = Credentials::Basic {
             username: var("PULL_USER"),
             password: var("PULL_PASS").into(),
@@ -136,8 +133,8 @@ impl Door {
             .cluster
             .ensure_pull_secret(namespace, OURS, &target, &credentials);
         self.runtime.block_on(secret).unwrap();
-        gate.pull_secret(namespace, true);
-        gate
+        known.pull_secret(namespace, true);
+        known
     }
 
     /// Waits until the API server asks the webhook and trusts it.
@@ -197,7 +194,7 @@ fn a_deployment_whose_copy_is_known_rolls_out_once_and_from_the_copy() {
         return;
     };
     let (bed, target) = (&door.bed, door.bed.target());
-    let serving = door.serve(&door.gate(NGINX), None);
+    let serving = door.serve(&door.known(NGINX), None);
     door.configure(serving.address);
     door.opened(NGINX);
 
@@ -249,7 +246,7 @@ fn what_cannot_be_changed_later_is_repointed_as_it_is_made() {
         return;
     };
     let (bed, target) = (&door.bed, door.bed.target());
-    let serving = door.serve(&door.gate("busybox:1.36"), None);
+    let serving = door.serve(&door.known("busybox:1.36"), None);
     door.configure(serving.address);
     door.opened("busybox:1.36");
     let copy = json!(format!("{target}/busybox:1.36"));
@@ -288,8 +285,8 @@ fn what_is_not_known_or_belongs_to_others_is_made_as_it_is() {
         return;
     };
     let bed = &door.bed;
-    let gate = door.gate(NGINX);
-    let serving = door.serve(&gate, None);
+    let known = door.known(NGINX);
+    let serving = door.serve(&known, None);
     door.configure(serving.address);
     door.opened(NGINX);
 
@@ -315,7 +312,7 @@ fn what_is_not_known_or_belongs_to_others_is_made_as_it_is() {
     bed.apply(&skipped);
     assert_eq!(*image(&bed.get("deploy/skipped")), json!(NGINX));
 
-    gate.close();
+    known.set_terms(None);
     bed.apply(&deployment("held", &[("a", NGINX)], &[]));
     assert_eq!(*image(&bed.get("deploy/held")), json!(NGINX));
     // what was only looked at was the API server's question, not its trouble
@@ -329,7 +326,7 @@ fn nothing_is_kept_from_being_made_while_the_webhook_is_down() {
         return;
     };
     let bed = &door.bed;
-    let serving = door.serve(&door.gate(NGINX), None);
+    let serving = door.serve(&door.known(NGINX), None);
     door.configure(serving.address);
     door.opened(NGINX);
     let address = serving.address;
@@ -358,8 +355,8 @@ fn of_two_replicas_one_is_asked_and_both_show_the_same_certificate() {
         // nothing runs it: a pod with a node that is not there
         bed.apply(&format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: x}}}}\nspec: {{nodeName: none, containers: [{{name: a, image: x}}]}}\n"));
     }
-    let gate = door.gate(NGINX);
-    let first = door.serve(&gate, Some("one"));
+    let known = door.known(NGINX);
+    let first = door.serve(&known, Some("one"));
     door.configure(first.address);
     let asked = || {
         let (label, value) = LEADER;
@@ -377,7 +374,7 @@ fn of_two_replicas_one_is_asked_and_both_show_the_same_certificate() {
     let bundle = door.bundle();
 
     // the first is told a little late that it does not lead any more
-    let second = door.serve(&gate, Some("two"));
+    let second = door.serve(&known, Some("two"));
     bed.until("the second is asked", || asked() == "pod/two\n");
     first.end(&door);
     door.configure(second.address);

@@ -7,14 +7,14 @@ use image_cloner::install::WEBHOOK;
 use image_cloner::plan::{Policy, PullAccess};
 use image_cloner::reference::{Digest, Reference};
 use image_cloner::target::{Layout, TargetRegistry};
-use image_cloner::watch::{Gate, Grounds};
+use image_cloner::watch::{Known, Reader, Terms};
 use image_cloner::webhook::Place;
 use image_cloner::workload::Kind;
 
-/// A gate that is open for Deployments and copies in this target.
-fn gate(target: &str, pull: PullAccess) -> Gate {
-    let gate = Gate::default();
-    gate.open(Grounds {
+/// What is known where Deployments are repointed to this target, and nothing was seen yet.
+fn known(target: &str, pull: PullAccess) -> Known {
+    let known = Known::default();
+    known.set_terms(Some(Terms {
         policy: Policy {
             run: "a7f3".to_owned(),
             time: None,
@@ -29,13 +29,14 @@ fn gate(target: &str, pull: PullAccess) -> Gate {
         kinds: Kind::from_word("deploy").into_iter().collect(),
         namespaces: None,
         stateful: false,
-    });
-    gate
+    }));
+    known
 }
 
-fn complete(gate: &Gate, copy: &str, digest: &str, namespace: &str) {
+fn complete(known: &Known, copy: &str, digest: &str, namespace: &str) {
     let copy = Reference::parse(copy).unwrap();
-    gate.complete(&copy, &digest.parse::<Digest>().unwrap(), namespace);
+    let reader = Reader::Namespace(namespace.to_owned());
+    known.complete(&copy, &digest.parse::<Digest>().unwrap(), reader);
 }
 
 /// Where the certificate of a test is kept.

@@ -1,6 +1,6 @@
 //! What the webhook's server answers to whoever talks to it, over real TLS.
 
-use super::{complete, gate, place};
+use super::{complete, known, place};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
 use image_cloner::install::{WEBHOOK, WEBHOOK_PATH};
 use image_cloner::plan::PullAccess;
-use image_cloner::watch::{Gate, Metrics};
+use image_cloner::watch::{Known, Metrics};
 use image_cloner::webhook::{Keeper, Webhook};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -154,7 +154,7 @@ struct Served {
 }
 
 impl Served {
-    async fn start(gate: Gate, born: SystemTime) -> Self {
+    async fn start(known: Known, born: SystemTime) -> Self {
         let api = Api::start().await;
         let keeper = Arc::new(api.keeper().await);
         keeper.round(born).await.unwrap();
@@ -163,7 +163,7 @@ impl Served {
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
         let webhook = Webhook {
             listener,
-            gate,
+            known,
             metrics: metrics.clone(),
             pod: None,
         };
@@ -225,23 +225,23 @@ fn review(version: &str, image: &str) -> Value {
     }})
 }
 
-fn open_gate() -> Gate {
-    let gate = gate("reg.corp", PullAccess::Open);
-    gate.namespace("shop", false);
+fn something_known() -> Known {
+    let known = known("reg.corp", PullAccess::Open);
+    known.namespace("shop", false);
     complete(
-        &gate,
+        &known,
         "reg.corp/nginx:1",
         &format!("sha256:{}", "a".repeat(64)),
         "shop",
     );
-    gate
+    known
 }
 
 const V1: &str = "admission.k8s.io/v1";
 
 #[tokio::test]
 async fn a_review_is_answered_with_the_patch_of_a_repoint() {
-    let served = Served::start(open_gate(), SystemTime::now()).await;
+    let served = Served::start(something_known(), SystemTime::now()).await;
     let answer = served.review(&review(V1, "nginx:1")).await;
     assert_eq!(answer["kind"], "AdmissionReview");
     assert_eq!(answer["apiVersion"], V1);
@@ -278,7 +278,7 @@ async fn a_review_is_answered_with_the_patch_of_a_repoint() {
 
 #[tokio::test]
 async fn old_and_new_http_are_spoken_at_once() {
-    let served = Served::start(open_gate(), SystemTime::now()).await;
+    let served = Served::start(something_known(), SystemTime::now()).await;
     let body = review(V1, "nginx:1").to_string();
     let old = served.client().http1_only().build().unwrap();
     for (client, version) in [
@@ -301,7 +301,7 @@ async fn old_and_new_http_are_spoken_at_once() {
 
 #[tokio::test]
 async fn what_is_no_review_is_refused_and_the_next_one_answered() {
-    let served = Served::start(open_gate(), SystemTime::now()).await;
+    let served = Served::start(something_known(), SystemTime::now()).await;
     for garbage in [
         "",
         "{",
@@ -331,7 +331,7 @@ async fn what_is_no_review_is_refused_and_the_next_one_answered() {
 
 #[tokio::test]
 async fn reviews_and_objects_of_another_kind_are_allowed_as_they_are() {
-    let served = Served::start(open_gate(), SystemTime::now()).await;
+    let served = Served::start(something_known(), SystemTime::now()).await;
     let old = served
         .review(&review("admission.k8s.io/v1beta1", "nginx:1"))
         .await;
@@ -358,7 +358,7 @@ async fn reviews_and_objects_of_another_kind_are_allowed_as_they_are() {
 
 #[tokio::test]
 async fn who_stalls_or_speaks_no_tls_keeps_nobody_else_waiting() {
-    let served = Served::start(open_gate(), SystemTime::now()).await;
+    let served = Served::start(something_known(), SystemTime::now()).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(TcpStream::connect(served.address).await.unwrap());
@@ -389,7 +389,7 @@ async fn who_stalls_or_speaks_no_tls_keeps_nobody_else_waiting() {
 
 #[tokio::test]
 async fn it_ends_when_told_though_connections_are_open() {
-    let served = Served::start(open_gate(), SystemTime::now()).await;
+    let served = Served::start(something_known(), SystemTime::now()).await;
     let client = served.client().build().unwrap();
     let answer = client
         .post(served.url(WEBHOOK_PATH))
@@ -408,7 +408,7 @@ async fn it_ends_when_told_though_connections_are_open() {
 #[tokio::test]
 async fn a_certificate_is_renewed_without_a_moment_in_which_it_is_not_trusted() {
     let born = SystemTime::now() - 61 * DAY;
-    let served = Served::start(open_gate(), born).await;
+    let served = Served::start(something_known(), born).await;
     let answers = async || served.review(&review(V1, "nginx:1")).await;
     assert_eq!(served.api.writes(), ["POST secret", "PATCH configuration"]);
     answers().await;
