@@ -62,19 +62,33 @@ pub(super) async fn cannot_pull(cluster: &Cluster, id: &WorkloadId, object: &Val
     matches!(worst, Some(Trouble::Pull { .. }))
 }
 
+/// Why pods of this workload cannot get their images, in their words; none where they can.
+pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload) -> Option<NotReady> {
+    match worst_of_pods(cluster, workload).await {
+        Some(trouble @ Trouble::Pull { .. }) => {
+            Some(told(cluster, &workload.id.namespace, trouble).await)
+        }
+        _ => None,
+    }
+}
+
 /// What keeps the pods of the revision that rolls out; the worst of it.
 async fn worst(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Option<Trouble> {
     if id.kind.is_pod() {
         return trouble(object);
     }
-    let workload = workload_of(id, object).ok()?;
+    worst_of_pods(cluster, &workload_of(id, object).ok()?).await
+}
+
+async fn worst_of_pods(cluster: &Cluster, workload: &Workload) -> Option<Trouble> {
+    let id = &workload.id;
     let collection = Collection::core("pods", "pod", Some(&id.namespace));
     let only = Only {
         labels: Some(workload.pod_selector.as_deref()?),
         ..Only::default()
     };
     let found = cluster.list(&collection, only, |pod| {
-        is_current(&workload, &pod).then(|| trouble(&pod)).flatten()
+        is_current(workload, &pod).then(|| trouble(&pod)).flatten()
     });
     found.await.ok()?.into_iter().min()
 }
