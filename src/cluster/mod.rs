@@ -7,13 +7,16 @@ mod canary;
 mod connect;
 mod discovery;
 mod error;
+mod fence;
 mod former;
 mod kubeconfig;
+mod lease;
 mod local_registry;
 mod nodes;
 mod observe;
 mod policies;
 mod pull_secret;
+mod pulls;
 mod request;
 mod rollout;
 mod running;
@@ -25,9 +28,11 @@ mod telling;
 mod trial;
 mod trouble;
 mod watching;
+mod webhook;
 
 pub use canary::{Pull, Pulled};
 pub use error::Error;
+pub use fence::{Fence, Moment};
 pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
 pub use nodes::Node;
@@ -93,6 +98,7 @@ pub enum WriteMode {
 pub struct Cluster {
     shared: Arc<Shared>,
     namespace: String,
+    fence: Option<Fence>,
 }
 
 /// What every clone of a connection shares.
@@ -172,7 +178,17 @@ impl Cluster {
                 cron_job_version: OnceCell::new(),
             }),
             namespace: connection.namespace,
+            fence: None,
         })
+    }
+
+    /// The same connection, on which no request begins that this fence does not let pass.
+    #[must_use]
+    pub fn behind(&self, fence: &Fence) -> Self {
+        Self {
+            fence: Some(fence.clone()),
+            ..self.clone()
+        }
     }
 
     /// The kube context in use, for people.

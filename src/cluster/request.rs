@@ -68,6 +68,16 @@ impl Collection {
         }
     }
 
+    /// The objects of a resource of any group that is no workload, in a namespace.
+    pub(super) fn named(root: &str, plural: &str, singular: &str, namespace: &str) -> Self {
+        Self {
+            url: Self::url(root, Some(namespace), plural),
+            singular: singular.to_owned(),
+            plural: plural.to_owned(),
+            namespace: Some(namespace.to_owned()),
+        }
+    }
+
     fn url(root: &str, namespace: Option<&str>, plural: &str) -> String {
         match namespace {
             Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
@@ -303,6 +313,9 @@ impl Cluster {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            if self.fence.as_ref().is_some_and(|fence| !fence.is_open()) {
+                return Err(Failure::Other(doing.fenced()));
+            }
             let started = Instant::now();
             let answer = self.shared.client.request::<Value>(request.clone());
             let answer = match self.shared.request_timeout {

@@ -1,11 +1,12 @@
 //! How far a rollout is, and following it.
 //!
-//! Decides when a workload counts as settled, by kubectl's rules for `rollout status`, and when a failed
-//! pull is no hiccup. Changes nothing but for [`recover`], which deletes pods that hold a StatefulSet up.
+//! Decides when a workload counts as settled, by kubectl's rules for `rollout status`. Changes nothing but
+//! for [`recover`], which deletes pods that hold a StatefulSet up.
 
 #[cfg(test)]
 mod tests;
 
+use super::pulls::Pulls;
 use super::request::{Collection, Only};
 use super::{Cluster, Error, Rollout, Write, trouble, workload_of};
 use crate::workload::{Kind, SlotKey, SlotList, WorkloadId};
@@ -15,10 +16,7 @@ use tokio::time::Instant;
 
 /// Between two looks: pods take seconds, and one small GET a second is no load.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// A pull that has failed for so long has failed twice: kubelets try again after ten seconds.
-pub(super) const PULL_PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks at the pods of a rollout that waits.
+/// Between two looks at the pods of a rollout that waits; a kubelet shows a failed pull for about ten.
 const PODS_PAUSE: Duration = Duration::from_secs(4);
 
 /// How far a rollout is.
@@ -88,6 +86,7 @@ pub(super) async fn wait(
     // none: a time that no clock reaches
     let deadline = Instant::now().checked_add(timeout);
     let mut pulls = Pulls::default();
+    let mut looked = None;
     loop {
         let answer = cluster.get(id).await;
         let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
@@ -100,7 +99,12 @@ pub(super) async fn wait(
                 return Ok(Rollout::NotReady(why));
             }
             Ok((Progress::Waiting(state), object)) => {
-                if is_last || pulls.fail(cluster, id, &object).await {
+                let is_due = looked.is_none_or(|at: Instant| at.elapsed() >= PODS_PAUSE);
+                let is_hopeless = is_due && {
+                    looked = Some(Instant::now());
+                    pulls.failed_again(&trouble::all(cluster, id, &object).await)
+                };
+                if is_last || is_hopeless {
                     let why = trouble::of(cluster, id, &object, &state).await;
                     return Ok(Rollout::NotReady(why));
                 }
@@ -115,29 +119,6 @@ pub(super) async fn wait(
             Err(_) => {}
         }
         tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// What is known of the pulls of a rollout that waits.
-#[derive(Default)]
-struct Pulls {
-    looked: Option<Instant>,
-    failing_since: Option<Instant>,
-}
-
-impl Pulls {
-    /// Whether they have failed for so long that waiting is of no use.
-    async fn fail(&mut self, cluster: &Cluster, id: &WorkloadId, object: &Value) -> bool {
-        if self.looked.is_some_and(|at| at.elapsed() < PODS_PAUSE) {
-            return false;
-        }
-        self.looked = Some(Instant::now());
-        if !trouble::cannot_pull(cluster, id, object).await {
-            self.failing_since = None;
-            return false;
-        }
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        since.elapsed() >= PULL_PATIENCE
     }
 }
 

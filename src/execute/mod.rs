@@ -4,6 +4,7 @@
 //! what a failure stops (its own image or workload, nothing else). Never decides what is to be done (that
 //! is [`crate::plan`]) and never prints.
 
+pub mod agent_image;
 mod canary;
 mod clone;
 mod credentials;

@@ -64,7 +64,7 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
             "{host} is the node's own and cannot be read from here: give it an endpoint"
         ));
     }
-    if slot.key.list == SlotList::ImageVolumes && workload.id.kind.is_pod() {
+    if slot.key.list == SlotList::ImageVolumes && workload.is_made_pod() {
         return Err("volumes of a pod cannot be changed".to_owned());
     }
     let named = name(source, slot, record, from, &policy.target)?;

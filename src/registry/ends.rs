@@ -27,6 +27,17 @@ pub struct Source {
 }
 
 impl Source {
+    /// An image whose manifest is here already.
+    pub(super) fn known(repository: Repository, registry: &str, manifest: Manifest) -> Self {
+        Self {
+            repository,
+            registry: registry.to_owned(),
+            digest: manifest.digest.clone(),
+            media_type: manifest.media_type.clone(),
+            manifest: Arc::new(OnceCell::new_with(Some(manifest))),
+        }
+    }
+
     /// The digest that was found; of a narrowed index, its own.
     pub fn digest(&self) -> &Digest {
         &self.digest

@@ -113,7 +113,12 @@ impl Host {
 }
 
 impl Endpoint {
-    fn new(host: &str, place: &str, config: Option<&HostConfig>, shared: &Shared) -> Result<Self> {
+    pub(super) fn new(
+        host: &str,
+        place: &str,
+        config: Option<&HostConfig>,
+        shared: &Shared,
+    ) -> Result<Self> {
         let Place {
             scheme,
             address,

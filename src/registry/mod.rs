@@ -24,6 +24,7 @@ mod foreign;
 mod grant;
 mod hint;
 mod host;
+mod made;
 mod manifest;
 mod narrow;
 mod place;
@@ -43,6 +44,7 @@ mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use made::{Made, digest_of};
 pub use place::means_this_machine;
 pub use probe::{Reached, Security, Unreached};
 pub use prove::Prover;

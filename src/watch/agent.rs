@@ -3,16 +3,16 @@
 //!
 //! Decides how many rounds are under way and when everything is looked at again.
 
-use super::deeds::{Done, Hands};
+use super::deeds::{Brought, Done, Hands};
+use super::footing::{Footing, RunId};
 use super::ledger::{Ledger, Purpose};
 use super::round::{Found, Said, round};
 use super::seen::Seen;
-use super::terms::{RunId, Terms};
 use super::{Health, Known, Metrics};
 use crate::cluster::{Cluster, Error, Watched};
 use crate::config::{AgentSettings, Mode};
 use crate::execute::SecretSync;
-use crate::outcome::{DryRun, Failure, SecretState};
+use crate::outcome::{DryRun, Failure, ImageState, SecretState};
 use crate::registry::Prover;
 use crate::workload::{Kind, WorkloadId};
 use futures::future::FutureExt as _;
@@ -93,6 +93,8 @@ struct Working<'a> {
     /// When the target is asked again whether it takes our credentials.
     login: Option<Instant>,
     logging_in: bool,
+    /// Whether whoever else asks is told that workloads are repointed.
+    offering: bool,
     stop: CancellationToken,
 }
 
@@ -118,7 +120,19 @@ impl Agent {
             .run_until_cancelled(working.run(settings, closing))
             .await;
         working.stop.cancel();
+        self.known.set_terms(None);
         ended.unwrap_or(Ok(()))
+    }
+}
+
+impl Agent {
+    async fn footing(
+        &self,
+        settings: &Arc<AgentSettings>,
+        stop: &CancellationToken,
+    ) -> Result<Footing, Failure> {
+        let (settings, known) = (Arc::clone(settings), self.known.clone());
+        Footing::new(settings, &self.cluster, &self.run, known, stop.clone()).await
     }
 }
 
@@ -128,15 +142,10 @@ impl<'a> Working<'a> {
         settings: Arc<AgentSettings>,
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
-        let terms = Terms::new(
-            Arc::clone(&settings),
-            &agent.cluster,
-            &agent.run,
-            stop.clone(),
-        );
+        let footing = agent.footing(&settings, &stop);
         let hands = Hands {
             cluster: agent.cluster.clone(),
-            terms: Arc::new(terms.await?),
+            footing: Arc::new(footing.await?),
             metrics: agent.metrics.clone(),
             prover: prover(&settings),
         };
@@ -157,6 +166,7 @@ impl<'a> Working<'a> {
             refresh: None,
             login: None,
             logging_in: false,
+            offering: false,
             stop,
         };
         working.survey().await?;
@@ -303,9 +313,16 @@ impl<'a> Working<'a> {
                 }
             }
             Ended::Deed(done) => match done {
-                Done::Brought(copy, outcome, denied) => {
-                    let failed = outcome.digest.is_none();
-                    self.ledger.brought(&copy, &outcome, &denied, now);
+                Done::Brought(brought) => {
+                    let Brought {
+                        copy,
+                        outcome,
+                        denied,
+                        with_own,
+                    } = *brought;
+                    let failed = matches!(outcome.state, ImageState::Failed(_));
+                    self.ledger
+                        .brought(&copy, &outcome, &denied, &with_own, now);
                     // where it is the target that fails, all are tried again as soon as it answers
                     if failed && self.login.is_none() && !self.logging_in {
                         self.login = Some(now + LOGIN_PAUSE);
@@ -334,9 +351,9 @@ impl<'a> Working<'a> {
         }
         if self.login.is_some_and(|at| at <= now) && !self.logging_in {
             (self.login, self.logging_in) = (None, true);
-            let terms = Arc::clone(&self.hands.terms);
+            let footing = Arc::clone(&self.hands.footing);
             self.tasks
-                .spawn(async move { Ended::LoggedIn(terms.log_in().await) });
+                .spawn(async move { Ended::LoggedIn(footing.log_in().await) });
         }
         for action in self.ledger.actions(now) {
             let deed = self.hands.clone().carry_out(action);
@@ -378,7 +395,7 @@ impl<'a> Working<'a> {
             self.rounds += 1;
             let (hands, said) = (self.hands.clone(), Arc::clone(&self.said));
             self.tasks.spawn(async move {
-                Ended::Round(round(&hands.cluster, &hands.terms, &said, due).await)
+                Ended::Round(round(&hands.cluster, &hands.footing, &said, due).await)
             });
             self.due_since = None;
         }
@@ -403,22 +420,18 @@ impl<'a> Working<'a> {
     /// Works by these settings from now on. Where they cannot be used, the old ones hold.
     async fn take_over(&mut self, settings: Arc<AgentSettings>) {
         let agent = self.agent;
-        let terms = Terms::new(
-            Arc::clone(&settings),
-            &agent.cluster,
-            &agent.run,
-            self.stop.clone(),
-        );
-        match terms.await {
-            Ok(terms) => {
-                agent.health.well("terms");
-                self.hands.terms = Arc::new(terms);
+        match agent.footing(&settings, &self.stop).await {
+            Ok(footing) => {
+                agent.health.well("footing");
+                self.hands.footing = Arc::new(footing);
+                self.offering = false;
+                agent.known.set_terms(None);
                 self.hands.prover = prover(&settings);
                 self.settings = settings;
             }
             Err(failure) => {
                 tracing::error!("the old settings hold: {failure}");
-                agent.health.trouble("terms", failure.to_string());
+                agent.health.trouble("footing", failure.to_string());
             }
         }
         let now = Instant::now();
@@ -445,7 +458,14 @@ impl<'a> Working<'a> {
         });
     }
 
-    fn tell_of_itself(&self) {
+    fn tell_of_itself(&mut self) {
+        let terms = || self.hands.footing.terms();
+        let offered = self.ledger.repoints() && !self.ledger.held;
+        if offered != self.offering {
+            let terms = offered.then(terms).flatten();
+            self.offering = terms.is_some();
+            self.agent.known.set_terms(terms);
+        }
         let (health, metrics) = (&self.agent.health, &self.agent.metrics);
         health.moved();
         match self.ledger.trouble() {
@@ -477,10 +497,10 @@ fn prover(settings: &AgentSettings) -> Arc<Prover> {
 }
 
 async fn keep_secrets_up(hands: &Hands, namespaces: &[String]) -> Result<(), Failure> {
-    let Some(secret) = hands.terms.pull_secret().await? else {
+    let Some(secret) = hands.footing.pull_secret().await? else {
         return Ok(());
     };
-    let target = &hands.terms.settings.target;
+    let target = &hands.footing.settings.target;
     let all = [None];
     let named: Vec<Option<&str>> = namespaces.iter().map(|it| Some(it.as_str())).collect();
     let places = if named.is_empty() { &all[..] } else { &named };

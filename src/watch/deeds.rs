@@ -3,11 +3,11 @@
 //! Decides nothing of when; each deed ends and says how.
 
 use super::Metrics;
+use super::footing::Footing;
 use super::ledger::{Action, Checked, Job, Written};
 use super::metrics::{Ended, Result as Outcome};
 use super::round::word;
 use super::seen::Seen;
-use super::terms::Terms;
 use crate::cluster::{Cluster, Error, NotReady};
 use crate::credentials::Keyring;
 use crate::execute::{Event, Observer, take_back};
@@ -16,7 +16,7 @@ use crate::patch;
 use crate::plan::{self, Copy, Decision, Planned};
 use crate::registry::Prover;
 use crate::workload::{RESTORED, Workload, WorkloadId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Writers of one object can collide; after so many collisions in a row something else is wrong.
@@ -24,18 +24,28 @@ const TRIES: usize = 5;
 
 /// How a deed ended.
 pub(super) enum Done {
-    Brought(Copy, Box<ImageOutcome>, BTreeMap<WorkloadId, Failure>),
+    Brought(Box<Brought>),
     Checked(Copy, Checked),
     Written(WorkloadId, Written),
     Looked(WorkloadId, Option<NotReady>),
     PutBack(WorkloadId, Result<(), Failure>),
 }
 
-/// Where deeds are done, and by which terms.
+/// What became of an image.
+pub(super) struct Brought {
+    pub(super) copy: Copy,
+    pub(super) outcome: ImageOutcome,
+    /// Its users who may not have it, and why.
+    pub(super) denied: BTreeMap<WorkloadId, Failure>,
+    /// Its users who brought credentials of their own.
+    pub(super) with_own: BTreeSet<WorkloadId>,
+}
+
+/// Where deeds are done, and by which footing.
 #[derive(Clone)]
 pub(super) struct Hands {
     pub(super) cluster: Cluster,
-    pub(super) terms: Arc<Terms>,
+    pub(super) footing: Arc<Footing>,
     pub(super) metrics: Metrics,
     /// What was found of the target while all of it is looked at.
     pub(super) prover: Arc<Prover>,
@@ -72,7 +82,8 @@ impl Hands {
         let kind = kind.unwrap_or_else(|| "workload".to_owned());
         let (from, to) = (copy.source.familiar(), copy.target.to_string());
         tracing::info!(from, to, "cloning {kind} image");
-        let images = self.terms.images.anew(keyrings);
+        let with_own = keyrings.keys().cloned().collect();
+        let images = self.footing.images.anew(keyrings);
         let observer = self.observer();
         let (outcome, denied) = images.bring(&copy, &observer).await;
         for note in &outcome.notes {
@@ -96,12 +107,17 @@ impl Hands {
             tracing::error!(workload = %user, namespace = user.namespace, "{failure}");
         }
         self.metrics.copies.get_or_create(&ended(ok)).inc();
-        Done::Brought(copy, Box::new(outcome), denied)
+        Done::Brought(Box::new(Brought {
+            copy,
+            outcome,
+            denied,
+            with_own,
+        }))
     }
 
     async fn check(&self, copy: Copy) -> Done {
         let observer = self.observer();
-        let images = &self.terms.images;
+        let images = &self.footing.images;
         let found = images.intact(&copy.target, &self.prover, &observer).await;
         let checked = match found {
             Ok(Some(digest)) => Checked::Sound(digest),
@@ -132,7 +148,10 @@ impl Hands {
         };
         let kind = word(&id.kind);
         if let Some(name) = &repoint.needs_pull_secret
-            && let Err(failure) = self.terms.ensure(&self.cluster, &id.namespace, name).await
+            && let Err(failure) = self
+                .footing
+                .ensure(&self.cluster, &id.namespace, name)
+                .await
         {
             return failed(id, failure.context("writing its pull secret"));
         }

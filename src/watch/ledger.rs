@@ -18,7 +18,8 @@ mod work;
 pub(super) use book::Job;
 pub(super) use work::{Due, Purpose, Then, Verdict};
 
-use super::Known;
+use super::copies::Copies;
+use super::known::{Known, Reader};
 use super::seen::{Seen, stands};
 use crate::cluster::{NotReady, Standing, Telling};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
@@ -84,7 +85,7 @@ pub(super) enum Checked {
 /// Everything that is known.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    known: Known,
+    copies: Copies,
     workloads: HashMap<WorkloadId, Entry>,
     due: BTreeSet<WorkloadId>,
     /// When something is to be done about a workload that waits.
@@ -110,7 +111,7 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(known: Known, max_rollouts: Option<usize>) -> Self {
         Self {
-            known,
+            copies: Copies::new(known),
             workloads: HashMap::new(),
             due: BTreeSet::new(),
             wakes: BTreeSet::new(),
@@ -184,7 +185,7 @@ impl Ledger {
 
     /// Everything is to be looked at again as it is listed, in the target too.
     pub(super) fn look_again(&mut self) {
-        self.known.age();
+        self.copies.age();
         for entry in self.workloads.values_mut() {
             if entry.work.is_none() {
                 entry.print = 0;
@@ -289,7 +290,7 @@ impl Ledger {
                     entry.copied = !kept.is_empty();
                 }
                 for copy in kept {
-                    self.book.check(&self.known, copy);
+                    self.book.check(&self.copies, copy);
                 }
                 self.rest(id);
             }
@@ -361,12 +362,18 @@ impl Ledger {
         self.trouble.as_deref()
     }
 
+    /// Whether nodes are known to pull copies, so that workloads are repointed as they come.
+    pub(super) fn repoints(&self) -> bool {
+        self.gate.is_proven()
+    }
+
     /// An image was brought, or could not be.
     pub(super) fn brought(
         &mut self,
         copy: &Copy,
         outcome: &ImageOutcome,
         denied: &BTreeMap<WorkloadId, Failure>,
+        with_own: &BTreeSet<WorkloadId>,
         now: Instant,
     ) {
         let users = match (&outcome.state, &outcome.digest) {
@@ -379,7 +386,11 @@ impl Ledger {
             }
             (_, Some(digest)) => {
                 let readers = copy.users.iter().filter(|user| !denied.contains_key(user));
-                self.known.brought(copy, digest, readers);
+                let readers = readers.map(|user| match with_own.contains(user) {
+                    true => Reader::Namespace(user.namespace.clone()),
+                    false => Reader::Anyone,
+                });
+                self.copies.complete(copy, digest, readers);
                 self.book.done(&copy.target)
             }
             (_, None) => self.book.done(&copy.target),
@@ -404,13 +415,15 @@ impl Ledger {
             Checked::Sound(digest) => {
                 let users = self.book.done(&copy.target);
                 // they were given it before
-                self.known.brought(copy, digest, copy.users.iter());
+                let readers = copy.users.iter();
+                let readers = readers.map(|user| Reader::Namespace(user.namespace.clone()));
+                self.copies.complete(copy, digest, readers);
                 for user in users {
                     self.advance(&user, now);
                 }
             }
             Checked::Broken => {
-                self.known.lost(&copy.target);
+                self.copies.lost(&copy.target);
                 for user in self.book.done(&copy.target) {
                     self.ask_again(&user, Purpose::Repair, now);
                     self.advance(&user, now);

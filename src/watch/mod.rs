@@ -9,21 +9,22 @@
 //! | `ledger` | what is to be done next; pure but for the time, which it is given |
 //! | `round` | what becomes of workloads that are due: read with their surroundings, planned |
 //! | `deeds` | nothing: it copies, writes, looks, puts back, and says how that ended |
-//! | `terms` | what the settings come to |
+//! | `footing` | what the settings come to |
 //! | `agent` | the loop around them |
 
 mod agent;
+mod copies;
 mod deeds;
+mod footing;
 mod health;
 mod known;
 mod ledger;
 mod metrics;
 mod round;
 mod seen;
-mod terms;
 
 pub use agent::Agent;
+pub use footing::RunId;
 pub use health::Health;
-pub use known::Known;
+pub use known::{Known, Reader, Terms};
 pub use metrics::{Metrics, Result as CopyResult};
-pub use terms::RunId;

@@ -2,9 +2,9 @@
 //!
 //! Decides what is not even asked about: what would be left alone anyway. Never writes.
 
+use super::footing::Footing;
 use super::ledger::{Due, Purpose, Then, Verdict};
 use super::seen::Seen;
-use super::terms::Terms;
 use crate::cluster::{Cluster, Error, Observation};
 use crate::config::Mode;
 use crate::credentials::Keyring;
@@ -43,7 +43,7 @@ impl Said {
 /// Reads and plans these.
 pub(super) async fn round(
     cluster: &Cluster,
-    terms: &Terms,
+    footing: &Footing,
     said: &Said,
     due: Vec<Due>,
 ) -> Vec<Found> {
@@ -72,7 +72,7 @@ pub(super) async fn round(
             },
         };
         let settled = (purpose == Purpose::Clone)
-            .then(|| settled_at_sight(&workload, terms))
+            .then(|| settled_at_sight(&workload, footing))
             .flatten();
         match settled {
             Some(verdict) => found.push((id, verdict)),
@@ -83,7 +83,7 @@ pub(super) async fn round(
         }
     }
     if !asked.is_empty() {
-        found.extend(surrounded(cluster, terms, said, asked, &purposes).await);
+        found.extend(surrounded(cluster, footing, said, asked, &purposes).await);
     }
     let with_read = |(id, verdict)| Found {
         read: read.remove(&id),
@@ -104,7 +104,7 @@ async fn read_again(cluster: &Cluster, id: &WorkloadId) -> Result<Seen, Verdict>
 }
 
 /// What becomes of a workload where that does not depend on anything around it.
-fn settled_at_sight(workload: &Workload, terms: &Terms) -> Option<Verdict> {
+fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
     let observed = Observed {
         workload: workload.clone(),
         running: BTreeMap::new(),
@@ -113,7 +113,7 @@ fn settled_at_sight(workload: &Workload, terms: &Terms) -> Option<Verdict> {
         named: false,
         namespace_opted_out: false,
     };
-    let policy = terms.policy(std::iter::once(workload));
+    let policy = footing.policy(std::iter::once(workload));
     let planned = plan_one(&observed, &policy).ok()?.0;
     match planned.decision {
         Decision::Repoint(_) | Decision::CopyOnly(_) => None,
@@ -131,7 +131,7 @@ fn settled_at_sight(workload: &Workload, terms: &Terms) -> Option<Verdict> {
                 tracing::info!(image = slot.image, "image already cloned");
             }
             Some(Verdict::Rest {
-                kept: kept(&observed, &terms.settings.target),
+                kept: kept(&observed, &footing.settings.target),
                 left: None,
             })
         }
@@ -140,13 +140,13 @@ fn settled_at_sight(workload: &Workload, terms: &Terms) -> Option<Verdict> {
 
 async fn surrounded(
     cluster: &Cluster,
-    terms: &Terms,
+    footing: &Footing,
     said: &Said,
     workloads: Vec<Workload>,
     purposes: &BTreeMap<WorkloadId, Purpose>,
 ) -> Vec<(WorkloadId, Verdict)> {
     let ids: Vec<WorkloadId> = workloads.iter().map(|it| it.id.clone()).collect();
-    let observation = cluster.surround_all(workloads, &terms.settings.target);
+    let observation = cluster.surround_all(workloads, &footing.settings.target);
     let Observation {
         observed,
         mut keyrings,
@@ -169,18 +169,19 @@ async fn surrounded(
     }
     let mut verdicts = Vec::new();
     for one in observed {
+        footing.known.observed(&one);
         let id = one.workload.id.clone();
         let keyring = keyrings.remove(&id).unwrap_or_default();
         let purpose = purposes.get(&id).copied().unwrap_or_default();
         let verdict = match purpose {
-            Purpose::Clone => clone(terms, &one, keyring).await,
+            Purpose::Clone => clone(footing, &one, keyring).await,
             Purpose::Repair => Ok(Verdict::Wants {
-                copies: kept(&one, &terms.settings.target),
+                copies: kept(&one, &footing.settings.target),
                 keyring,
                 then: Then::Leave(None),
             }),
             Purpose::Refresh => Ok(Verdict::Renew {
-                copies: tags(&one, terms),
+                copies: tags(&one, footing),
                 keyring,
             }),
         };
@@ -190,20 +191,24 @@ async fn surrounded(
 }
 
 /// Plans one workload, and says so in the controller's words.
-async fn clone(terms: &Terms, observed: &Observed, keyring: Keyring) -> Result<Verdict, Failure> {
+async fn clone(
+    footing: &Footing,
+    observed: &Observed,
+    keyring: Keyring,
+) -> Result<Verdict, Failure> {
     let workload = &observed.workload;
-    let (mut planned, mut copies) = plan_one(observed, &terms.policy(std::iter::once(workload)))?;
+    let (mut planned, mut copies) = plan_one(observed, &footing.policy(std::iter::once(workload)))?;
     if let (Decision::Repoint(_), Some(copy), Mode::Clone) =
-        (&planned.decision, copies.first(), terms.settings.mode)
+        (&planned.decision, copies.first(), footing.settings.mode)
     {
-        terms.access(&copy.target).await?;
-        (planned, copies) = plan_one(observed, &terms.policy(std::iter::once(workload)))?;
+        footing.access(&copy.target).await?;
+        (planned, copies) = plan_one(observed, &footing.policy(std::iter::once(workload)))?;
     }
     inspect(workload);
     for slot in &workload.slots {
         checking(workload, slot);
     }
-    if terms.settings.mode == Mode::Observe {
+    if footing.settings.mode == Mode::Observe {
         for copy in &copies {
             tracing::info!(
                 image = copy.source.familiar(), target = %copy.target, "would clone (observing only)"
@@ -213,11 +218,11 @@ async fn clone(terms: &Terms, observed: &Observed, keyring: Keyring) -> Result<V
     }
     if copies.is_empty() {
         return Ok(Verdict::Rest {
-            kept: kept(observed, &terms.settings.target),
+            kept: kept(observed, &footing.settings.target),
             left: None,
         });
     }
-    let then = then(terms, planned);
+    let then = then(footing, planned);
     Ok(Verdict::Wants {
         copies,
         keyring,
@@ -226,8 +231,8 @@ async fn clone(terms: &Terms, observed: &Observed, keyring: Keyring) -> Result<V
 }
 
 /// What follows once the images are there.
-fn then(terms: &Terms, mut planned: Planned) -> Then {
-    let settings = &terms.settings;
+fn then(footing: &Footing, mut planned: Planned) -> Then {
+    let settings = &footing.settings;
     let workload = &planned.workload;
     let left = match &planned.decision {
         Decision::CopyOnly(_) if settings.mode == Mode::Copy => return Then::Leave(None),
@@ -266,8 +271,8 @@ fn then(terms: &Terms, mut planned: Planned) -> Then {
 }
 
 /// The copies that a workload uses and that were made of tags: as the tags are now, whatever runs.
-fn tags(observed: &Observed, terms: &Terms) -> Vec<Copy> {
-    let copies = kept(observed, &terms.settings.target).into_iter();
+fn tags(observed: &Observed, footing: &Footing) -> Vec<Copy> {
+    let copies = kept(observed, &footing.settings.target).into_iter();
     let copies = copies.filter(|copy| copy.source.digest().is_none());
     copies
         .map(|copy| Copy {

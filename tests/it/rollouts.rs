@@ -217,6 +217,33 @@ fn a_named_workload_that_never_becomes_ready_is_put_back_where_that_is_asked() {
 }
 
 #[test]
+fn a_pull_that_fails_once_puts_nothing_back() {
+    let Some(bed) = Bed::share("hiccup", true) else {
+        return;
+    };
+    bed.apply(&deployment("a", &[("web", "busybox:1.36")], &[]));
+    bed.target_secret("mine", "wrong");
+    let plugin = bed
+        .plugin_command(&[
+            "clone",
+            "deploy/a",
+            "--restore-on-failure",
+            "--pull-secret=mine",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the plugin starts");
+    bed.a_pull_failed();
+    bed.target_secret("mine", &var("PULL_PASS"));
+    let ran = bed.ran(plugin.wait_with_output().expect("the plugin ends"));
+    assert_eq!(
+        ran.exits(0).stdout,
+        "deployment.apps/a repointed, 1/1 ready\n"
+    );
+}
+
+#[test]
 fn a_stateful_set_held_up_by_its_own_pod_recovers() {
     let Some(bed) = Bed::share("stuck", true) else {
         return;

@@ -5,7 +5,7 @@
 use crate::credentials::Keyring;
 use crate::plan::Copy;
 use crate::reference::Reference;
-use crate::watch::Known;
+use crate::watch::copies::Copies;
 use crate::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -60,12 +60,12 @@ pub(super) struct Book {
 impl Book {
     /// A workload wants this copy; whether it is known complete and may be had by it. Where it is not, the
     /// image is brought.
-    pub(super) fn want(&mut self, known: &Known, copy: &Copy, keyring: &Keyring) -> bool {
-        if known.answers(copy) {
+    pub(super) fn want(&mut self, copies: &Copies, copy: &Copy, keyring: &Keyring) -> bool {
+        if copies.answer(copy) {
             return true;
         }
         let mut copy = copy.clone();
-        copy.running.extend(known.made_for(&copy.target));
+        copy.running.extend(copies.made_for(&copy.target));
         self.renew(copy, keyring);
         false
     }
@@ -78,8 +78,8 @@ impl Book {
     }
 
     /// A workload has this copy in use: it is looked whether it is there, unless that is known.
-    pub(super) fn check(&mut self, known: &Known, copy: Copy) {
-        if !known.is_fresh(&copy.target) {
+    pub(super) fn check(&mut self, copies: &Copies, copy: Copy) {
+        if !copies.is_fresh(&copy.target) {
             self.add(copy, BTreeMap::new(), true);
         }
     }

@@ -364,7 +364,7 @@ impl Ledger {
         };
         let mut there = true;
         for copy in copies {
-            there &= self.book.want(&self.known, copy, keyring);
+            there &= self.book.want(&self.copies, copy, keyring);
         }
         if !there {
             return;

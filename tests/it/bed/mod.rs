@@ -166,6 +166,29 @@ impl Bed {
         ]);
     }
 
+    /// A pull secret for the target registry, or another password in one.
+    pub(crate) fn target_secret(&self, name: &str, password: &str) {
+        let logins = serde_json::json!({"auths": {
+            var("TARGET"): {"username": var("PULL_USER"), "password": password},
+        }});
+        let secret = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/dockerconfigjson",
+            "metadata": {"name": name},
+            "stringData": {".dockerconfigjson": logins.to_string()},
+        });
+        self.apply(&secret.to_string());
+    }
+
+    /// Waits until a kubelet has failed to pull an image here.
+    pub(crate) fn a_pull_failed(&self) {
+        self.until("a pull that fails", || {
+            let events = self.kubectl(&["get", "events", "-o", "jsonpath={.items[*].message}"]);
+            events.contains("Failed to pull image")
+        });
+    }
+
     /// A folder that goes away with the test.
     pub(crate) fn folder(&self) -> PathBuf {
         self.home.path().to_owned()

@@ -3,6 +3,7 @@
 //! Decides what pods pull copies with. Made anew when settings change, and from time to time, since
 //! credentials are read only once.
 
+use super::known::{Known, Terms};
 use crate::cluster::{Cluster, PULL_SECRET};
 use crate::config::{AgentSettings, Mode};
 use crate::credentials::{Chain, Credentials};
@@ -19,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// What holds until the settings change.
-pub(super) struct Terms {
+pub(super) struct Footing {
     pub(super) settings: Arc<AgentSettings>,
     pub(super) images: Images,
     registries: Arc<Registries>,
@@ -30,6 +31,7 @@ pub(super) struct Terms {
     access: OnceCell<Access>,
     /// Namespaces that have our pull secret as it is to be.
     ensured: Mutex<BTreeSet<String>>,
+    pub(super) known: Known,
 }
 
 /// How pods get at copies, and what is put into pull secrets for it.
@@ -48,12 +50,13 @@ pub struct RunId {
     pub time: String,
 }
 
-impl Terms {
+impl Footing {
     /// Works them out; of the network only the API server is asked, where platforms are to be its nodes'.
     pub(super) async fn new(
         settings: Arc<AgentSettings>,
         cluster: &Cluster,
         run: &RunId,
+        known: Known,
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
         let said = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
@@ -88,6 +91,23 @@ impl Terms {
             credentials,
             access: OnceCell::new(),
             ensured: Mutex::default(),
+            known,
+        })
+    }
+
+    /// On what terms whoever else asks may repoint; none before it is known how pods get at copies.
+    pub(super) fn terms(&self) -> Option<Terms> {
+        let settings = &self.settings;
+        let policy = Policy {
+            pull: self.access.get()?.pull.clone(),
+            ..self.policy.clone()
+        };
+        let namespaces = &settings.namespaces;
+        (settings.mode == Mode::Clone).then(|| Terms {
+            policy,
+            kinds: settings.kinds.iter().cloned().collect(),
+            namespaces: (!namespaces.is_empty()).then(|| namespaces.iter().cloned().collect()),
+            stateful: settings.stateful,
         })
     }
 
@@ -181,6 +201,7 @@ impl Terms {
             .ensure_pull_secret(namespace, name, &secret.key, &secret.credentials)
             .await?;
         ensured().insert(namespace.to_owned());
+        self.known.pull_secret(namespace, true);
         Ok(())
     }
 }
