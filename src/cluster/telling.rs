@@ -2,7 +2,7 @@
 //!
 //! Decides that the same event again counts up instead of being written anew. Never decides what is told.
 
-use super::request::Collection;
+use super::request::{Collection, Only};
 use super::{Cluster, Error, TRIES};
 use crate::workload::{FIELD_MANAGER, WorkloadId};
 use serde_json::{Value, json};
@@ -33,11 +33,22 @@ impl Cluster {
             Err(Error::Conflict(_)) => {}
             answer => return answer.map(drop),
         }
+        let named = format!("metadata.name={name}");
+        let only = Only {
+            fields: Some(&named),
+            ..Only::default()
+        };
         for _ in 0..TRIES {
-            let mut there = self.get_one(&events, &name).await?;
-            there["count"] = json!(there["count"].as_i64().unwrap_or(1) + 1);
-            there["lastTimestamp"] = json!(time);
-            match self.replace(&events, &name, &there).await {
+            let count = |event: Value| Some(event["count"].as_i64().unwrap_or(1));
+            let Some(&count) = self.list(&events, only, count).await?.first() else {
+                return Ok(());
+            };
+            let more = json!([
+                {"op": "test", "path": "/count", "value": count},
+                {"op": "replace", "path": "/count", "value": count + 1},
+                {"op": "replace", "path": "/lastTimestamp", "value": time},
+            ]);
+            match self.patch_one(&events, &name, &more).await {
                 Err(Error::Conflict(_)) => {}
                 answer => return answer.map(drop),
             }

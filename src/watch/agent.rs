@@ -10,9 +10,8 @@ use super::round::{Found, Said, round};
 use super::seen::Seen;
 use super::{Health, Known, Metrics};
 use crate::cluster::{Cluster, Error, Watched};
-use crate::config::{AgentSettings, Mode};
-use crate::execute::SecretSync;
-use crate::outcome::{DryRun, Failure, ImageState, SecretState};
+use crate::config::AgentSettings;
+use crate::outcome::{Failure, ImageState};
 use crate::registry::Prover;
 use crate::workload::{Kind, WorkloadId};
 use futures::future::FutureExt as _;
@@ -204,7 +203,6 @@ impl<'a> Working<'a> {
         self.resync = settings.resync.map(|after| now + after);
         self.refresh = settings.refresh.map(|after| now + after);
         self.login = Some(now);
-        self.keep_secrets_up();
         Ok(())
     }
 
@@ -443,21 +441,6 @@ impl<'a> Working<'a> {
         }
     }
 
-    /// Brings our pull secrets up to date wherever they are in use.
-    fn keep_secrets_up(&mut self) {
-        if self.settings.mode != Mode::Clone {
-            return;
-        }
-        let (hands, said) = (self.hands.clone(), Arc::clone(&self.said));
-        let namespaces = self.settings.namespaces.clone();
-        self.tasks.spawn(async move {
-            if let Err(failure) = keep_secrets_up(&hands, &namespaces).await {
-                said.once(&format!("pull secrets are not kept up to date: {failure}"));
-            }
-            Ended::Aside
-        });
-    }
-
     fn tell_of_itself(&mut self) {
         let terms = || self.hands.footing.terms();
         let offered = self.ledger.repoints() && !self.ledger.held;
@@ -494,35 +477,4 @@ impl Place {
 
 fn prover(settings: &AgentSettings) -> Arc<Prover> {
     Arc::new(Prover::new(false, settings.concurrency))
-}
-
-async fn keep_secrets_up(hands: &Hands, namespaces: &[String]) -> Result<(), Failure> {
-    let Some(secret) = hands.footing.pull_secret().await? else {
-        return Ok(());
-    };
-    let target = &hands.footing.settings.target;
-    let all = [None];
-    let named: Vec<Option<&str>> = namespaces.iter().map(|it| Some(it.as_str())).collect();
-    let places = if named.is_empty() { &all[..] } else { &named };
-    let mut sites = Vec::new();
-    for namespace in places {
-        sites.extend(hands.cluster.pull_secret_sites(*namespace, target).await?.0);
-    }
-    let sync = SecretSync {
-        cluster: hands.cluster.clone(),
-        secret,
-        dry_run: DryRun::None,
-        prune: false,
-    };
-    for outcome in sync.run(&sites).await {
-        let namespace = outcome.namespace;
-        match outcome.state {
-            SecretState::Failed(failure) => tracing::error!(namespace, "{failure}"),
-            SecretState::Created | SecretState::Updated => {
-                tracing::info!(namespace, "pull secret brought up to date");
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -147,11 +147,8 @@ impl Hands {
             return Written::Conflict;
         };
         let kind = word(&id.kind);
-        if let Some(name) = &repoint.needs_pull_secret
-            && let Err(failure) = self
-                .footing
-                .ensure(&self.cluster, &id.namespace, name)
-                .await
+        if repoint.needs_pull_secret.is_some()
+            && let Err(failure) = self.footing.ensure(&self.cluster, &id.namespace).await
         {
             return failed(id, failure.context("writing its pull secret"));
         }

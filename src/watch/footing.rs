@@ -4,7 +4,7 @@
 //! credentials are read only once.
 
 use super::known::{Known, Terms};
-use crate::cluster::{Cluster, PULL_SECRET};
+use crate::cluster::{Cluster, PULL_SECRET, SecretWrite};
 use crate::config::{AgentSettings, Mode};
 use crate::credentials::{Chain, Credentials};
 use crate::execute::{Images, Options, PullSecret};
@@ -28,17 +28,10 @@ pub(super) struct Footing {
     credentials: Credentials,
     policy: Policy,
     /// How pods get at copies; found out with the first copy.
-    access: OnceCell<Access>,
+    access: OnceCell<PullAccess>,
     /// Namespaces that have our pull secret as it is to be.
     ensured: Mutex<BTreeSet<String>>,
     pub(super) known: Known,
-}
-
-/// How pods get at copies, and what is put into pull secrets for it.
-#[derive(Debug, Clone)]
-pub(super) struct Access {
-    pull: PullAccess,
-    pub(super) secret: Option<PullSecret>,
 }
 
 /// Which run the records name.
@@ -99,7 +92,7 @@ impl Footing {
     pub(super) fn terms(&self) -> Option<Terms> {
         let settings = &self.settings;
         let policy = Policy {
-            pull: self.access.get()?.pull.clone(),
+            pull: self.access.get()?.clone(),
             ..self.policy.clone()
         };
         let namespaces = &settings.namespaces;
@@ -122,7 +115,7 @@ impl Footing {
     pub(super) fn policy<'a>(&self, workloads: impl Iterator<Item = &'a Workload>) -> Policy {
         let mut policy = self.policy.clone();
         if let Some(access) = self.access.get() {
-            policy.pull = access.pull.clone();
+            policy.pull = access.clone();
         }
         let slots = workloads.flat_map(|workload| &workload.slots);
         let hosts = slots.filter_map(|slot| Reference::parse(&slot.image).ok());
@@ -136,40 +129,31 @@ impl Footing {
     }
 
     /// How pods get at copies such as this one. Found out once.
-    pub(super) async fn access(&self, copy: &Reference) -> Result<&Access, Failure> {
+    pub(super) async fn access(&self, copy: &Reference) -> Result<&PullAccess, Failure> {
         self.access.get_or_try_init(|| self.find_access(copy)).await
     }
 
-    async fn find_access(&self, copy: &Reference) -> Result<Access, Failure> {
+    async fn find_access(&self, copy: &Reference) -> Result<PullAccess, Failure> {
         if !self.registries.needs_credentials(copy).await? {
-            return Ok(Access {
-                pull: PullAccess::Open,
-                secret: None,
-            });
+            return Ok(PullAccess::Open);
         }
         let host = self.settings.target.host();
         let Some(secret) = self.pull_secret().await? else {
             let message = format!(
                 "no credentials to pull from {host}: IMAGE_CLONER_PULL_USER and _PASS are for that, or IMAGE_CLONER_SHARE_CREDENTIALS"
             );
-            return Ok(Access {
-                pull: PullAccess::Missing(message),
-                secret: None,
-            });
+            return Ok(PullAccess::Missing(message));
         };
         // a wrong one would break every pod that gets it
         let answer = self.registries.ping(host, &secret.credentials).await;
         answer.map_err(|error| {
             Failure::from(error).context(format!("logging in to {host} to pull"))
         })?;
-        Ok(Access {
-            pull: PullAccess::Secret(PULL_SECRET.to_owned()),
-            secret: Some(secret),
-        })
+        Ok(PullAccess::Secret(PULL_SECRET.to_owned()))
     }
 
     /// What is put into pull secrets, if anything may be.
-    pub(super) async fn pull_secret(&self) -> Result<Option<PullSecret>, Failure> {
+    async fn pull_secret(&self) -> Result<Option<PullSecret>, Failure> {
         let target = &self.settings.target;
         let own = self.chain.for_pull(target.host()).await;
         let own = own.map_err(|error| Failure::new(error.to_string()))?;
@@ -183,23 +167,20 @@ impl Footing {
         }))
     }
 
-    /// Makes sure that a namespace has our pull secret; asked once for each.
-    pub(super) async fn ensure(
-        &self,
-        cluster: &Cluster,
-        namespace: &str,
-        name: &str,
-    ) -> Result<(), Failure> {
-        let Some(secret) = self.access.get().and_then(|access| access.secret.as_ref()) else {
-            return Ok(());
-        };
+    /// Makes sure that our pull secret in a namespace is as it is to be; looked at once for each.
+    pub(super) async fn ensure(&self, cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
         let ensured = || self.ensured.lock().unwrap_or_else(PoisonError::into_inner);
         if ensured().contains(namespace) {
             return Ok(());
         }
-        cluster
-            .ensure_pull_secret(namespace, name, &secret.key, &secret.credentials)
-            .await?;
+        let Some(secret) = self.pull_secret().await? else {
+            return Ok(());
+        };
+        let PullSecret { key, credentials } = &secret;
+        let written = cluster.ensure_pull_secret(namespace, PULL_SECRET, key, credentials);
+        if written.await? != SecretWrite::Unchanged {
+            tracing::info!(namespace, "pull secret brought up to date");
+        }
         ensured().insert(namespace.to_owned());
         self.known.pull_secret(namespace, true);
         Ok(())

@@ -5,7 +5,7 @@
 use super::footing::Footing;
 use super::ledger::{Due, Purpose, Then, Verdict};
 use super::seen::Seen;
-use crate::cluster::{Cluster, Error, Observation};
+use crate::cluster::{Cluster, Error, Observation, PULL_SECRET};
 use crate::config::Mode;
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
@@ -75,7 +75,17 @@ pub(super) async fn round(
             .then(|| settled_at_sight(&workload, footing))
             .flatten();
         match settled {
-            Some(verdict) => found.push((id, verdict)),
+            Some(verdict) => {
+                if has_our_secret(&workload)
+                    && let Err(failure) = footing.ensure(cluster, &id.namespace).await
+                {
+                    let namespace = &id.namespace;
+                    said.once(&format!(
+                        "keeping up the pull secret in {namespace}: {failure}"
+                    ));
+                }
+                found.push((id, verdict));
+            }
             None => {
                 purposes.insert(id, purpose);
                 asked.push(workload);
@@ -91,6 +101,12 @@ pub(super) async fn round(
         verdict,
     };
     found.into_iter().map(with_read).collect()
+}
+
+/// Whether a workload pulls copies with the pull secret that we keep up.
+fn has_our_secret(workload: &Workload) -> bool {
+    let mut named = workload.pull_secrets.iter().flatten();
+    workload.record.is_some() && named.any(|name| name == PULL_SECRET)
 }
 
 async fn read_again(cluster: &Cluster, id: &WorkloadId) -> Result<Seen, Verdict> {
