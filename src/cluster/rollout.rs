@@ -32,6 +32,51 @@ pub(super) enum Progress {
     Stuck(String),
 }
 
+/// How a workload stands, by its object alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As it is meant to be: every replica is updated and available.
+    Settled,
+    /// No pod follows from a change now: it is scaled to zero, or its pods are made later.
+    Idle,
+    /// It is paused: a change would wait for whoever paused it.
+    Paused,
+    /// A change of it is being rolled out.
+    Rolling,
+    /// Nothing rolls out any more, and not every replica is available.
+    Ailing,
+}
+
+impl Standing {
+    /// Reads it from an object of this kind.
+    pub fn of(kind: &Kind, object: &Value) -> Self {
+        if object["spec"]["paused"] == true {
+            return Self::Paused;
+        }
+        match progress(kind, object, None) {
+            Progress::Ready(_) => Self::Settled,
+            Progress::Later(_) => Self::Idle,
+            Progress::Stuck(_) => Self::Ailing,
+            // once all of its replicas were available, and since then one is not
+            Progress::Waiting(_) if is_observed(object) && was_complete(kind, object) => {
+                Self::Ailing
+            }
+            Progress::Waiting(_) => Self::Rolling,
+        }
+    }
+}
+
+/// Whether the newest revision was rolled out completely once, as far as its status keeps that.
+fn was_complete(kind: &Kind, object: &Value) -> bool {
+    let status = &object["status"];
+    match kind.kind.as_str() {
+        "Deployment" => condition(status, "Progressing")
+            .is_some_and(|condition| condition["reason"] == "NewReplicaSetAvailable"),
+        "StatefulSet" => status["updateRevision"] == status["currentRevision"],
+        _ => false,
+    }
+}
+
 pub(super) async fn wait(
     cluster: &Cluster,
     id: &WorkloadId,

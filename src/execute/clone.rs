@@ -6,7 +6,7 @@ use super::canary::Canaries;
 use super::images::Images;
 use super::workloads::{Followed, TRIES, WRITERS, Written, begun, failure, only, way_back};
 use super::{Event, Run};
-use crate::cluster::{Error, NotReady, Rollout, Write};
+use crate::cluster::{Cluster, Error, NotReady, Rollout, Write};
 use crate::credentials::Credentials;
 use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
@@ -333,7 +333,7 @@ impl Cloning<'_> {
         outcome: &mut WorkloadOutcome,
     ) -> WorkloadState {
         let id = &before.id;
-        if let Err(error) = self.take_back(before, done).await {
+        if let Err(error) = take_back(&self.run.cluster, before, done).await {
             let failed = failure(why, "changed, but not ready: ");
             outcome.notes.push(format!("not put back: {error}"));
             return WorkloadState::Failed(failed.hint(way_back(id)));
@@ -360,23 +360,30 @@ impl Cloning<'_> {
         }
         WorkloadState::PutBack(failure(why, ""))
     }
+}
 
-    async fn take_back(&self, before: &Workload, done: &Repoint) -> Result<(), Failure> {
-        let id = &before.id;
-        let cluster = &self.run.cluster;
-        for _ in 0..TRIES {
-            let object = cluster.get(id).await?;
-            let now = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
-            let undo = plan::undo(before, done, &now)
-                .ok_or_else(|| Failure::new("it was changed by somebody else since"))?;
-            match cluster.patch(id, &patch::body(&now, &undo)).await {
-                Err(Error::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => return Ok(()),
-            }
+/// Gives a workload what it had `before` this was `done` to it, unless somebody else changed that since.
+///
+/// # Errors
+/// When it was, or cannot be written.
+pub async fn take_back(
+    cluster: &Cluster,
+    before: &Workload,
+    done: &Repoint,
+) -> Result<(), Failure> {
+    let id = &before.id;
+    for _ in 0..TRIES {
+        let object = cluster.get(id).await?;
+        let now = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
+        let undo = plan::undo(before, done, &now)
+            .ok_or_else(|| Failure::new("it was changed by somebody else since"))?;
+        match cluster.patch(id, &patch::body(&now, &undo)).await {
+            Err(Error::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
         }
-        Err(Failure::new(format!(
-            "it changed {TRIES} times while it was being written"
-        )))
     }
+    Err(Failure::new(format!(
+        "it changed {TRIES} times while it was being written"
+    )))
 }

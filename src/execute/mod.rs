@@ -14,7 +14,7 @@ mod settle;
 mod sight;
 mod workloads;
 
-pub use clone::{CloneTerms, PullSecret, Rollouts};
+pub use clone::{CloneTerms, PullSecret, Rollouts, take_back};
 pub use credentials::SecretSync;
 pub use images::Images;
 pub use originals::unavailable;

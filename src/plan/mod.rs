@@ -11,6 +11,7 @@ mod pull_secrets;
 mod restore;
 mod scope;
 mod slots;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -22,6 +23,7 @@ pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
+pub use standing::{kept, reclaimed, reclaims};
 pub use undo::undo;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 

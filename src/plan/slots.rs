@@ -58,6 +58,12 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
     if let Some(reason) = unchangeable(slot) {
         return Err(reason.to_owned());
     }
+    if images.out_of_reach.contains(source.registry()) {
+        let host = source.registry();
+        return Err(format!(
+            "{host} is the node's own and cannot be read from here: give it an endpoint"
+        ));
+    }
     if slot.key.list == SlotList::ImageVolumes && workload.is_made_pod() {
         return Err("volumes of a pod cannot be changed".to_owned());
     }
