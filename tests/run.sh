@@ -96,6 +96,18 @@ for name in sys.argv[1:]:
     compile(open(name, encoding="utf-8").read(), name, "exec")
 END
 python3 -I -B tests/bench/delay_test.py
+if command -v shellcheck >/dev/null; then
+	say "shell scripts"
+	shellcheck .ci/run krew/*.sh tests/run.sh tests/readme/*.sh examples/*.sh
+else
+	say "no shellcheck here: the scripts are looked at in CI alone"
+fi
+if cargo deny --version >/dev/null 2>&1; then
+	say "dependencies"
+	cargo deny --offline check bans licenses sources
+else
+	say "no cargo-deny here: tests/it/dependencies.rs holds what can be told without it"
+fi
 say "lints"
 cargo clippy --all-targets --locked -- -D warnings
 say "building the tests"

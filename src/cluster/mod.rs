@@ -26,6 +26,7 @@ mod sites;
 mod surroundings;
 mod trial;
 mod trouble;
+mod webhook;
 
 pub use canary::{Pull, Pulled};
 pub use error::Error;

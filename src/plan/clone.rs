@@ -210,7 +210,7 @@ fn repoint(
         PullAccess::Missing(reason) => return Err(reason.clone()),
         PullAccess::Secret(name) => (Some(name.clone()), pull_secrets::add(observed, name)?),
     };
-    if added.is_some() && workload.id.kind.is_pod() {
+    if added.is_some() && workload.is_made_pod() {
         return Err(
             "it needs a pull secret, and a pod's pull secrets cannot be changed".to_owned(),
         );

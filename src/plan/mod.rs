@@ -250,7 +250,7 @@ fn note_effects(workload: &Workload, notes: &mut Vec<String>) {
     if let Mutability::TakesEffectLater(reason) = workload.mutability() {
         notes.push(reason.to_owned());
     }
-    if workload.recreates {
+    if workload.recreates && workload.mutability() != Mutability::Unmade {
         notes.push("Recreate: downtime while its pods are replaced".to_owned());
     }
 }

@@ -58,7 +58,7 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
     if let Some(reason) = unchangeable(slot) {
         return Err(reason.to_owned());
     }
-    if slot.key.list == SlotList::ImageVolumes && workload.id.kind.is_pod() {
+    if slot.key.list == SlotList::ImageVolumes && workload.is_made_pod() {
         return Err("volumes of a pod cannot be changed".to_owned());
     }
     let named = name(source, slot, record, from, &policy.target)?;

@@ -5,7 +5,9 @@
 //! anything is written (that is [`crate::execute`]).
 
 mod health;
+mod known;
 mod metrics;
 
 pub use health::Health;
+pub use known::{Known, Reader, Terms};
 pub use metrics::{Metrics, Result as CopyResult};

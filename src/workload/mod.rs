@@ -157,6 +157,20 @@ impl Workload {
         self.mutability
     }
 
+    /// The same before the API server has stored it, when anything of it can still be changed.
+    #[must_use]
+    pub fn unmade(self) -> Self {
+        Self {
+            mutability: Mutability::Unmade,
+            ..self
+        }
+    }
+
+    /// Whether it is a Pod that was made: of it, nothing but images can be changed.
+    pub(crate) fn is_made_pod(&self) -> bool {
+        self.id.kind.is_pod() && self.mutability != Mutability::Unmade
+    }
+
     /// A hash of its images by slot, as a restore leaves it in [`RESTORED`]. Ephemeral containers come and
     /// go and do not count.
     pub fn images_hash(&self) -> String {
