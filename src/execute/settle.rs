@@ -281,10 +281,14 @@ impl Sources {
     /// The image that one reader means: the running one, where the pods agree and it can be had.
     async fn identify(&self, copy: &Copy, credentials: &[Credentials]) -> Result<Read, Error> {
         let tag = self.registries.source(&copy.source, credentials).await;
-        let mut running = copy.running.iter();
-        let (None, Some(running), None) = (copy.source.digest(), running.next(), running.next())
-        else {
+        if copy.source.digest().is_some() {
             return tag.map(Read::of);
+        }
+        let mut all = copy.running.iter();
+        let running = match (all.next(), all.next()) {
+            (None, _) => return tag.map(Read::of),
+            (Some(running), None) => running,
+            (Some(_), Some(_)) => return self.choose(copy, tag?).await,
         };
         let pinned = copy.source.with(None, Some(running));
         let tag = match tag {
@@ -319,6 +323,27 @@ impl Sources {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// The tag's image where pods run several digests: said, unless all of them are of it.
+    async fn choose(&self, copy: &Copy, tag: Source) -> Result<Read, Error> {
+        let upstream = tag.digest().clone();
+        let children = self.registries.children(&tag).await?;
+        let is_of_tag = |one: &Digest| *one == upstream || children.contains(one);
+        if copy.running.iter().all(is_of_tag) {
+            return Ok(Read::of(tag));
+        }
+        let running: Vec<&str> = copy.running.iter().map(Digest::short).collect();
+        Ok(Read {
+            notes: vec![format!(
+                "{}: pods run several digests ({}); the tag's {} is copied",
+                copy.source.familiar(),
+                running.join(", "),
+                upstream.short()
+            )],
+            moved: Some(upstream),
+            ..Read::of(tag)
+        })
     }
 }
 

@@ -124,3 +124,23 @@ async fn a_public_image_that_is_gone_is_still_there_for_those_who_run_it() {
     assert!(done.notes[0].contains("its copy in the target is used"));
     assert_eq!(denied.keys().collect::<Vec<_>>(), [&user("c")]);
 }
+
+#[tokio::test]
+async fn pods_that_disagree_are_told_of_where_the_tag_is_none_of_theirs() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let old = image(&from, "a/b", &[b"old"]);
+    let older = image(&from, "a/b", &[b"older"]);
+    let amd = image(&from, "a/b", &[b"amd"]);
+    let whole = index(&from, "a/b", &[("linux/amd64", &amd)]);
+    from.put_manifest("a/b", "1", INDEX, &whole);
+
+    let users: [(&str, &[&[u8]]); 2] = [("b", &[&old]), ("c", &[&older])];
+    let (done, _) = bring(&from, &wanted(&from, &to, &users)).await;
+    let said = done.notes.join("\n");
+    assert!(said.contains("pods run several digests"), "{done:?}");
+
+    // the index and one of its manifests are one image
+    let users: [(&str, &[&[u8]]); 2] = [("b", &[&amd]), ("c", &[&whole])];
+    let (done, _) = bring(&from, &wanted(&from, &to, &users)).await;
+    assert_eq!(done.notes, Vec::<String>::new());
+}
