@@ -92,9 +92,13 @@ impl Engine {
         if target.seen.is(digest) && !verify {
             return Ok(Copied::present(digest));
         }
-        let landing = ends::land(target, digest).await?;
+        let mut landing = ends::land(target, digest).await?;
         if landing.seen.is(digest) && !verify {
             return Ok(Copied::present(digest));
+        }
+        // a plan may be read for long before it is agreed to
+        if landing.seen.is(digest) && target.is_stale() {
+            landing = ends::land_again(target, digest, landing).await?;
         }
         if landing.seen.is(digest)
             && let Some(manifest) = job.to.find_manifest(digest.as_str()).await?

@@ -84,6 +84,31 @@ async fn a_tag_that_moves_before_an_old_answer_is_acted_on_is_kept() {
 }
 
 #[tokio::test]
+async fn a_copy_that_is_proven_has_its_tag_still() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let ours = simple(&from);
+    let engine = copier();
+    let request = request(&from, &to, "a/b:1");
+    copy(&engine, &request).await.unwrap();
+    let anonymous = [Credentials::Anonymous];
+    let source = engine.registries.source(&request.source, &anonymous);
+    let source = source.await.unwrap();
+    let target = engine.registries.target(&request.target, &anonymous[0]);
+    let target = target.await.unwrap();
+    // while somebody reads the plan
+    let theirs = image(&to, "a/b", &[b"theirs"]);
+    to.put_manifest("a/b", "1", MANIFEST, &theirs);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+
+    let told = Told::default();
+    let copied = engine.copier.copy(&source, &target, true, &told).await;
+
+    let kept = copied.unwrap().kept.unwrap();
+    assert_eq!(to.manifest("a/b", "1").unwrap().1, ours);
+    assert_eq!(to.manifest("a/b", &kept).unwrap().1, theirs);
+}
+
+#[tokio::test]
 async fn images_of_a_run_that_share_a_tag_do_not_take_it_from_each_other() {
     let from = Registry::start().await;
     let pinned = image(&from, "a/b", &[b"pinned"]);
