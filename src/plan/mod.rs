@@ -140,9 +140,9 @@ pub struct Copy {
     /// Digests that pods run under this source; copied when they agree. Empty for a source that is pinned
     /// to a digest, which settles it.
     pub running: BTreeSet<Digest>,
-    /// The workloads that asked for it; its source must be readable with the credentials of each one's
-    /// namespace.
-    pub users: Vec<WorkloadId>,
+    /// The workloads that asked for it, and what their pods run of it; its source must be readable with the
+    /// credentials of each one's namespace.
+    pub users: BTreeMap<WorkloadId, BTreeSet<Digest>>,
 }
 
 /// One slot's change.

@@ -68,10 +68,8 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
         return Err("volumes of a pod cannot be changed".to_owned());
     }
     let named = name(source, slot, record, from, &policy.target)?;
-    let running = match (named.source.digest(), images.resolve) {
-        (Some(_), _) | (None, Resolve::Tag) => None,
-        (None, Resolve::Running) => observed.running.get(&slot.key).cloned(),
-    };
+    let runs = observed.running.get(&slot.key).cloned();
+    let means_running = named.source.digest().is_none() && images.resolve == Resolve::Running;
     Ok(Wish::Change(Box::new(Change {
         slot: SlotChange {
             slot: slot.key.clone(),
@@ -83,7 +81,8 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
             origin: named.origin,
             source: named.source,
             target: named.copy,
-            running: running.unwrap_or_default(),
+            runs: runs.unwrap_or_default(),
+            means_running,
         },
     })))
 }

@@ -25,7 +25,7 @@ fn a_workload_is_repointed_in_one_write() {
         source: reference(source),
         target: reference(target),
         running: running.iter().map(|digest| (*digest).clone()).collect(),
-        users: vec![id.clone()],
+        users: BTreeMap::from([(id.clone(), BTreeSet::new())]),
     };
     let change = |index: usize, to: &str| SlotChange {
         slot: one.workload.slots[index].key.clone(),
@@ -91,7 +91,11 @@ fn one_image_is_one_copy_however_it_is_written() {
             source: Reference::parse("nginx").unwrap(),
             target: Reference::parse("localhost:5000/nginx:latest").unwrap(),
             running: BTreeSet::from([digest("a"), digest("b")]),
-            users: users.iter().map(|one| one.workload.id.clone()).collect(),
+            users: users
+                .iter()
+                .zip(["a", "b"])
+                .map(|(one, runs)| (one.workload.id.clone(), BTreeSet::from([digest(runs)])))
+                .collect(),
         }]
     );
 }
