@@ -8,7 +8,7 @@ pub(crate) use crate::connection::Connection;
 use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
-use crate::rollouts::RolloutArgs;
+use crate::rollouts::{BatchArgs, RolloutArgs};
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
 use crate::verify::VerifyArgs;
@@ -444,6 +444,8 @@ pub(crate) struct RestoreArgs {
     /// Restore images also where their registry does not have them now
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) batch: BatchArgs,
     #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]

@@ -4,19 +4,23 @@
 //! what a failure stops (its own image or workload, nothing else). Never decides what is to be done (that
 //! is [`crate::plan`]) and never prints.
 
+mod batches;
 mod canary;
 mod clone;
 mod credentials;
 mod images;
 mod originals;
+mod restore;
 mod settle;
 mod sight;
 mod workloads;
 
-pub use clone::{CloneTerms, PullSecret, Rollouts};
+pub use batches::Rollouts;
+pub use clone::{CloneTerms, PullSecret};
 pub use credentials::SecretSync;
 pub use images::Images;
 pub use originals::unavailable;
+pub use restore::RestoreTerms;
 pub use sight::Proven;
 pub use workloads::Run;
 
