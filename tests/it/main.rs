@@ -24,6 +24,7 @@ mod files;
 mod login;
 mod moving;
 mod names;
+mod owners;
 mod platforms;
 mod reach;
 mod refusals;

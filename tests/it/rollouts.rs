@@ -333,7 +333,9 @@ fn a_stateful_set_held_up_by_its_copy_recovers_with_a_restore() {
     let words = ["clone", "sts/a", "--to", NOWHERE];
     bed.plugin_with(&nowhere(&bed), &words).exits(0);
     bed.a_pull_failed();
-    let ran = bed.plugin(&["restore", "sts/a", "--wait"]).exits(0);
+    let ran = bed
+        .plugin(&["restore", "sts/a", "--wait", "--timeout=90s"])
+        .exits(0);
     assert_eq!(ran.stdout, "statefulset.apps/a restored, 2/2 ready\n");
 }
 
