@@ -29,6 +29,7 @@ mod lease;
 mod login;
 mod moving;
 mod names;
+mod owners;
 mod platforms;
 mod push_address;
 mod reach;

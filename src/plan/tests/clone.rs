@@ -242,7 +242,13 @@ fn a_workload_with_no_slot_to_clone_is_skipped_for_their_reasons() {
 #[test]
 fn what_another_tool_would_revert_is_copied_only() {
     let argo = json!({"labels": {"argocd.argoproj.io/instance": "shop"}});
-    insta::assert_snapshot!(sketch_clone(deployment(&argo, "nginx"), &policy()), @r#"
+    let mut one = deployment(&argo, "nginx");
+    insta::assert_snapshot!(sketch_clone(one.clone(), &policy()), @r#"
+    copy only: would be reverted by Argo CD (shop)
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
+    "#);
+    one.named = true;
+    insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
     copy only: would be reverted by Argo CD (shop)
       note: change its manifests (-o kustomize, -o patch, -f), or repoint it live (--owned live)
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
@@ -266,6 +272,18 @@ fn what_another_tool_would_revert_is_copied_only() {
       note: Helm (db): the next upgrade brings the old images back
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
+}
+
+#[test]
+fn who_names_what_an_operator_makes_is_told_where_its_images_count() {
+    let owner = json!({"kind": "Shop", "name": "berlin", "controller": true});
+    let mut one = deployment(&json!({"ownerReferences": [owner]}), "nginx");
+    insta::assert_snapshot!(sketch_clone(one.clone(), &policy()), @"skip: controlled by Shop/berlin");
+    one.named = true;
+    insta::assert_snapshot!(sketch_clone(one, &policy()), @r"
+    skip: controlled by Shop/berlin
+      note: change its images in Shop/berlin, which makes it
+    ");
 }
 
 #[test]
