@@ -28,6 +28,7 @@ mod names;
 mod platforms;
 mod reach;
 mod refusals;
+mod resolving;
 mod restore;
 mod rollouts;
 mod round_trip;
