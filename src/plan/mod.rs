@@ -133,7 +133,8 @@ pub enum PullAccess {
 /// One image to copy; no two of a plan have the same target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Where it comes from.
+    /// Where it comes from; where that is its own name in the target, it is only looked at, to be named by
+    /// its digest.
     pub source: Reference,
     /// Where it goes.
     pub target: Reference,

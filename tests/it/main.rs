@@ -34,6 +34,7 @@ mod platforms;
 mod push_address;
 mod reach;
 mod refusals;
+mod resolving;
 mod restore;
 mod rollouts;
 mod round_trip;

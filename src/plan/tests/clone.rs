@@ -498,3 +498,70 @@ fn an_outlook_needs_no_more_than_the_workload() {
     let outlook = outlook(&one.workload, &with_secret());
     assert!(matches!(outlook.decision, Decision::Repoint(_)));
 }
+
+#[test]
+fn what_was_cloned_before_is_pinned_to_what_runs_and_its_record_stays_true() {
+    let record = r#"{"run":"0001","slots":{"containers/web":{"original":"nginx:1","target":"localhost:5000/nginx:1"}}}"#;
+    let pods = containers(&[
+        ("web", "localhost:5000/nginx:1"),
+        ("own", "localhost:5000/team/app:1"),
+    ]);
+    let mut one = observed("deploy", &recorded(record), &pods);
+    let pinning = |pins: &[(&str, &Digest)]| {
+        let pins = pins.iter();
+        let pins = pins.map(|(name, digest)| (reference(name), (*digest).clone()));
+        Policy {
+            images: ImagePolicy {
+                pins: Some(pins.collect()),
+                ..ImagePolicy::default()
+            },
+            ..policy()
+        }
+    };
+    let digest: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+    let known = pinning(&[("localhost:5000/nginx:1", &digest)]);
+    let short = |text: String| {
+        text.replace(&"a".repeat(64), "AA")
+            .replace(&"b".repeat(64), "BB")
+    };
+    // nothing runs: the tag's
+    insta::assert_snapshot!(short(sketch_clone(one.clone(), &known)), @r#"
+    repoint
+      containers/web: localhost:5000/nginx:1 -> localhost:5000/nginx:1@sha256:AA
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx:1","target":"localhost:5000/nginx:1@sha256:AA"}}}
+    copy localhost:5000/nginx:1 -> localhost:5000/nginx:1
+    "#);
+    // what runs is not what the tag has; a runtime may name one platform of it
+    let other: Digest = format!("sha256:{}", "b".repeat(64)).parse().unwrap();
+    let key = one.workload.slots[0].key.clone();
+    one.running.insert(key, BTreeSet::from([other.clone()]));
+    insta::assert_snapshot!(short(sketch_clone(one.clone(), &known)), @r#"
+    repoint
+      containers/web: localhost:5000/nginx:1 -> localhost:5000/nginx:1@sha256:BB
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx:1","target":"localhost:5000/nginx:1@sha256:BB"}}}
+    copy localhost:5000/nginx:1@sha256:BB -> localhost:5000/nginx:1@sha256:BB
+    "#);
+    let name = format!("localhost:5000/nginx:1@{other}");
+    let known = pinning(&[(&name, &digest)]);
+    let plan = clone(std::slice::from_ref(&one), &known).unwrap();
+    let Decision::Repoint(repoint) = &plan.workloads[0].decision else {
+        panic!("{}", sketch(&plan));
+    };
+    assert_eq!(
+        repoint.slots[0].to,
+        format!("localhost:5000/nginx:1@{digest}")
+    );
+    // pinned, it stays
+    let text = repoint.annotations[ORIGINALS].clone().unwrap();
+    let pods = containers(&[
+        ("web", &repoint.slots[0].to),
+        ("own", "localhost:5000/team/app:1"),
+    ]);
+    let pinned = observed("deploy", &recorded(&text), &pods);
+    assert_eq!(sketch_clone(pinned.clone(), &known), "unchanged");
+    let restored = sketch_restore(pinned);
+    assert!(
+        restored.contains(&format!("{} -> nginx:1\n", repoint.slots[0].to)),
+        "{restored}"
+    );
+}
