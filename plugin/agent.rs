@@ -10,7 +10,6 @@ use clap::{Args, Subcommand};
 use futures::future::try_join_all;
 use image_cloner::cluster::{Cluster, Error, Log, WriteMode};
 use image_cloner::install;
-use image_cloner::lease::PAUSED;
 use image_cloner::outcome::Failure;
 use image_cloner::report::{self, AgentView};
 use serde_json::{Value, json};
@@ -121,7 +120,7 @@ async fn status(connection: &Connection, terminal: &Terminal) -> Result<u8, Stop
     let events = cluster.events_of(install::NAME).await.unwrap_or_default();
     let paused = lease
         .as_ref()
-        .is_some_and(|lease| lease["metadata"]["annotations"][PAUSED] == "true");
+        .is_some_and(|lease| lease["metadata"]["annotations"][install::PAUSED] == "true");
     let text = report::agent(&AgentView {
         version: &version_of(&agent),
         deployment: &agent,
@@ -151,9 +150,12 @@ async fn trouble(cluster: &Cluster, pods: &[String]) -> Option<String> {
         let asked = cluster
             .ask_pod(install::NAMESPACE, pod, 8081, "/readyz")
             .await;
-        match asked {
-            Err(Error::Failed(why)) => return Some(format!("{pod}: {why}")),
-            Ok(_) | Err(_) => {}
+        if let Err(Error::Failed(why)) = asked {
+            // its own words, without what was asked
+            let own = why
+                .split_once("/readyz: ")
+                .map_or(why.as_str(), |(_, own)| own);
+            return Some(format!("{pod}: {own}"));
         }
     }
     None
@@ -201,7 +203,7 @@ async fn print(mut log: Log, prefix: &str, terminal: &Terminal) -> Result<(), St
 async fn hold(connection: &Connection, pause: bool, terminal: &Terminal) -> Result<u8, Stopped> {
     let cluster = connect(connection).await?;
     let value = pause.then_some("true");
-    let held = cluster.annotate_lease(install::NAMESPACE, install::NAME, PAUSED, value);
+    let held = cluster.annotate_lease(install::NAMESPACE, install::NAME, install::PAUSED, value);
     match held.await {
         Ok(()) => {}
         Err(Error::NotFound(_)) => {
