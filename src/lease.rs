@@ -28,10 +28,13 @@ mod record;
 pub use candidate::stand;
 
 use crate::cluster::Fence;
-use crate::install::{MANAGED_BY, NAME, PAUSED};
+use crate::install::{MANAGED_BY, NAME};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// The annotation of the Lease that holds all work while it is `true`.
+pub const PAUSED: &str = "image-cloner.io/paused";
 
 /// For how long others must see a Lease unchanged before they take it: a pod that died is replaced within
 /// this. As Kubernetes' own components have it.

@@ -15,6 +15,7 @@ mod webhook;
 pub use live::{KINDS, Live, differences, name_of, stale};
 pub use rbac::{Place, Rule, rules};
 pub use settings::{Extra, Scope, Secrets, Settings};
+pub use webhook::{LEADER, WEBHOOK, WEBHOOK_PATH};
 
 use crate::workload::Kind;
 use serde_json::{Map, Value, json};

@@ -4,10 +4,10 @@
 //! again and when it is left. Never decides what a workload's images become (that is [`crate::plan`]) nor how
 //! anything is written (that is [`crate::execute`]).
 
+mod gate;
 mod health;
-mod known;
 mod metrics;
 
+pub use gate::{Gate, Grounds};
 pub use health::Health;
-pub use known::{Known, Reader, Terms};
 pub use metrics::{Metrics, Result as CopyResult};

@@ -1,6 +1,6 @@
 //! Admission: workloads repointed as they are created, where their copies are known complete.
 //!
-//! Decides the answer to an admission review, from what is known in this process alone ([`Known`]), and keeps the
+//! Decides the answer to an admission review, from what is known in this process alone ([`Gate`]), and keeps the
 //! certificate by which the API server knows it. Never asks anybody before it answers, and never refuses a
 //! workload: whatever is not known passes as it is, and the loop sees to it later.
 
@@ -13,16 +13,13 @@ mod serve;
 mod tests;
 
 pub use keep::{Keeper, Place};
-pub use serve::PATH;
 
 use crate::cluster::{Cluster, Error};
-use crate::watch::{Known, Metrics};
+use crate::install::LEADER;
+use crate::watch::{Gate, Metrics};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-/// The label of the pod whose webhook is asked, and its value: only who leads knows of any copy.
-pub const LEADER: (&str, &str) = ("image-cloner.io/leader", "true");
 
 /// How often the certificate is looked at.
 const ROUND: Duration = Duration::from_secs(10 * 60);
@@ -35,7 +32,7 @@ pub struct Webhook {
     /// Where it listens.
     pub listener: TcpListener,
     /// What it knows.
-    pub known: Known,
+    pub gate: Gate,
     /// What it counts.
     pub metrics: Metrics,
     /// Its own pod, which the API server is led to: namespace and name. None where it is in none.
@@ -48,13 +45,7 @@ impl Webhook {
         let keeper = Keeper::new(cluster.clone(), place);
         let keeping = keep(&keeper, &cluster, self.pod.as_ref(), stop);
         tokio::join!(
-            serve::serve(
-                self.listener,
-                keeper.shown(),
-                self.known,
-                self.metrics,
-                stop
-            ),
+            serve::serve(self.listener, keeper.shown(), self.gate, self.metrics, stop),
             keeping
         );
     }

@@ -6,7 +6,8 @@
 use super::decide::{Change, decide};
 use super::keep::Shown;
 use super::review::{self, Review, VERSION};
-use crate::watch::{Known, Metrics};
+use crate::install::WEBHOOK_PATH;
+use crate::watch::{Gate, Metrics};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
@@ -24,9 +25,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-
-/// The path of the one thing it does.
-pub const PATH: &str = "/mutate";
 
 /// The API server takes no bigger object, and sends at most the old and the new one.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -52,7 +50,7 @@ const NOT_ACCEPTED: Duration = Duration::from_millis(100);
 /// What every request needs.
 #[derive(Clone)]
 struct Desk {
-    known: Known,
+    gate: Gate,
     metrics: Metrics,
     places: Arc<Semaphore>,
 }
@@ -61,17 +59,17 @@ struct Desk {
 pub(super) async fn serve(
     listener: TcpListener,
     shown: watch::Receiver<Option<Shown>>,
-    known: Known,
+    gate: Gate,
     metrics: Metrics,
     stop: &CancellationToken,
 ) {
     let desk = Desk {
-        known,
+        gate,
         metrics,
         places: Arc::new(Semaphore::new(REVIEWS)),
     };
     let router = Router::new()
-        .route(PATH, post(admit))
+        .route(WEBHOOK_PATH, post(admit))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(desk);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
@@ -173,7 +171,7 @@ fn answer(body: &[u8], desk: &Desk) -> Response {
         );
         return reply(&review::allowed(&api_version, uid));
     }
-    match decide(&request, &desk.known) {
+    match decide(&request, &desk.gate) {
         Ok(change) => {
             let is_dry_run = request.dry_run == Some(true);
             if !is_dry_run {

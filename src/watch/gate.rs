@@ -1,4 +1,5 @@
-//! What was seen of copies and of what surrounds workloads, for whoever may not ask.
+//! What admission goes by: whether and on which grounds workloads are repointed now, and what was seen of copies
+//! and of what surrounds workloads.
 //!
 //! Decides nothing, and never asks anybody: what is not in here is not known.
 
@@ -8,12 +9,12 @@ use crate::workload::{Kind, Workload};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// On what terms workloads are repointed.
+/// What workloads are repointed by.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct Grounds {
     /// What becomes of images.
     pub policy: Policy,
-    /// The kinds that are worked on, besides Pods that nothing controls.
+    /// The kinds that are worked on, besides Pods and Jobs: those can be changed before they are made alone.
     pub kinds: BTreeSet<Kind>,
     /// The namespaces that are worked in; none is all.
     pub namespaces: Option<BTreeSet<String>>,
@@ -21,11 +22,12 @@ pub struct Terms {
     pub stateful: bool,
 }
 
-impl Terms {
+impl Grounds {
     /// Why a workload is none of those that are worked on.
     pub fn leave_out(&self, workload: &Workload) -> Option<String> {
         let id = &workload.id;
-        if !id.kind.is_pod() && !self.kinds.contains(&id.kind) {
+        let is_made_once = id.kind.is_pod() || id.kind.kind == "Job";
+        if !is_made_once && !self.kinds.contains(&id.kind) {
             return Some(format!("{} is not among the kinds", id.kind));
         }
         let namespaces = self.namespaces.as_ref();
@@ -37,25 +39,16 @@ impl Terms {
     }
 }
 
-/// Who may be given a copy: those who may read its source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reader {
-    /// Its source was read without the pull secrets of any namespace.
-    Anyone,
-    /// It was read with this namespace's.
-    Namespace(String),
-}
-
-/// What was seen; a clone is another handle to the same.
+/// Closed where nothing is repointed; a clone is another handle to the same.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct Gate {
     shared: Arc<RwLock<Facts>>,
 }
 
 #[derive(Debug, Default)]
 struct Facts {
-    /// None while nothing is repointed.
-    terms: Option<Arc<Terms>>,
+    /// None while the gate is closed.
+    grounds: Option<Arc<Grounds>>,
     copies: HashMap<Reference, Complete>,
     /// Whether each namespace opted out.
     opted_out: HashMap<String, bool>,
@@ -71,40 +64,40 @@ struct Facts {
 #[derive(Debug)]
 struct Complete {
     digest: Digest,
-    anyone: bool,
     namespaces: BTreeSet<String>,
 }
 
-impl Known {
-    /// Workloads are repointed on these terms from now on; on none, they are not: while work is held, before
-    /// nodes were seen to pull from the target, and when nothing but copies is wanted.
-    pub fn set_terms(&self, terms: Option<Terms>) {
-        self.write().terms = terms.map(Arc::new);
+impl Gate {
+    /// Workloads are repointed by these grounds from now on.
+    ///
+    /// Not before a node was seen to pull from the target: what is wrong there would break whatever is made.
+    pub fn open(&self, grounds: Grounds) {
+        self.write().grounds = Some(Arc::new(grounds));
     }
 
-    /// The terms on which workloads are repointed, while they are.
-    pub fn terms(&self) -> Option<Arc<Terms>> {
-        self.read().terms.clone()
+    /// Workloads are not repointed now: work is held, or stopped because nodes cannot pull, or nothing but
+    /// copies is wanted.
+    pub fn close(&self) {
+        self.write().grounds = None;
     }
 
-    /// A copy was proven complete, and somebody to have been allowed its source.
-    pub fn complete(&self, target: &Reference, digest: &Digest, reader: Reader) {
+    /// What workloads are repointed by, while they are.
+    pub fn grounds(&self) -> Option<Arc<Grounds>> {
+        self.read().grounds.clone()
+    }
+
+    /// A copy was proven complete, and this namespace to be allowed its source.
+    pub fn complete(&self, target: &Reference, digest: &Digest, namespace: &str) {
         let mut facts = self.write();
         let copy = facts
             .copies
             .entry(target.clone())
             .or_insert_with(|| Complete {
                 digest: digest.clone(),
-                anyone: false,
                 namespaces: BTreeSet::new(),
             });
         copy.digest.clone_from(digest);
-        match reader {
-            Reader::Anyone => copy.anyone = true,
-            Reader::Namespace(namespace) => {
-                copy.namespaces.insert(namespace);
-            }
-        }
+        copy.namespaces.insert(namespace.to_owned());
     }
 
     /// A copy is not there any more, or is being replaced.
@@ -116,8 +109,9 @@ impl Known {
     pub fn copy_for(&self, namespace: &str, target: &Reference) -> Option<Digest> {
         let facts = self.read();
         let copy = facts.copies.get(target)?;
-        let allowed = copy.anyone || copy.namespaces.contains(namespace);
-        allowed.then(|| copy.digest.clone())
+        copy.namespaces
+            .contains(namespace)
+            .then(|| copy.digest.clone())
     }
 
     /// A workload's surroundings were observed.
