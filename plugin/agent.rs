@@ -10,15 +10,26 @@ use clap::{Args, Subcommand};
 use futures::future::try_join_all;
 use image_cloner::cluster::{Cluster, Error, Log, WriteMode};
 use image_cloner::install;
+use image_cloner::lease::PAUSED;
 use image_cloner::outcome::Failure;
 use image_cloner::report::{self, AgentView};
 use serde_json::{Value, json};
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct AgentArgs {
     #[command(subcommand)]
     verb: AgentVerb,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # what it does, and since when it does not
+  kubectl image-cloner agent status
+  kubectl image-cloner agent logs -f
+  # hold it, webhook included; what is under way ends
+  kubectl image-cloner agent pause
+  kubectl image-cloner agent resume";
 
 #[derive(Debug, Subcommand)]
 enum AgentVerb {
@@ -120,7 +131,7 @@ async fn status(connection: &Connection, terminal: &Terminal) -> Result<u8, Stop
     let events = cluster.events_of(install::NAME).await.unwrap_or_default();
     let paused = lease
         .as_ref()
-        .is_some_and(|lease| lease["metadata"]["annotations"][install::PAUSED] == "true");
+        .is_some_and(|lease| lease["metadata"]["annotations"][PAUSED] == "true");
     let text = report::agent(&AgentView {
         version: &version_of(&agent),
         deployment: &agent,
@@ -203,7 +214,7 @@ async fn print(mut log: Log, prefix: &str, terminal: &Terminal) -> Result<(), St
 async fn hold(connection: &Connection, pause: bool, terminal: &Terminal) -> Result<u8, Stopped> {
     let cluster = connect(connection).await?;
     let value = pause.then_some("true");
-    let held = cluster.annotate_lease(install::NAMESPACE, install::NAME, install::PAUSED, value);
+    let held = cluster.annotate_lease(install::NAMESPACE, install::NAME, PAUSED, value);
     match held.await {
         Ok(()) => {}
         Err(Error::NotFound(_)) => {

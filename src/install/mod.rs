@@ -32,8 +32,6 @@ pub const LOGIN: &str = "image-cloner-cr-login";
 pub const PULL_SECRET: &str = "image-cloner-pull";
 /// Its repository, below the target registry.
 pub const REPOSITORY: &str = "image-cloner.internal/agent";
-/// On the Lease: whether the agent holds its work.
-pub const PAUSED: &str = "image-cloner.io/paused";
 /// The label of all that is ours, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "image-cloner");
 
