@@ -125,20 +125,18 @@ impl Settings {
         self.at(&name, named_by, copying, hosts).map(Some)
     }
 
-    /// The way to a target registry that a person typed, who may have taken the one that the cluster
-    /// publishes: its name in workloads, and the address that this machine pushes to.
+    /// The way to a target registry that a person typed, who may have agreed to another address that this
+    /// machine pushes to.
     pub(crate) async fn reach(
         &self,
         name: &str,
         copying: &Copying,
-        published: Option<(&str, &str)>,
+        push: Option<&str>,
     ) -> Result<Target, Stopped> {
         let mut hosts = self.config.registries.clone();
-        let is_published = |pull: &str| name.split('/').next() == Some(pull);
-        if let Some((pull, push)) = published.filter(|(pull, _)| is_published(pull))
-            && pull != push
-        {
-            hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
+        if let Some(push) = push {
+            let host = host_in(name).to_owned();
+            hosts.entry(host).or_default().endpoint = vec![push.to_owned()];
         }
         let resolved = self.at(name, "you".to_owned(), copying, hosts)?;
         let target = self.with_credentials(resolved, copying).await?;
@@ -339,6 +337,11 @@ impl Target {
     pub(crate) fn user(&self) -> Option<&str> {
         self.credentials.user()
     }
+}
+
+/// The host of a target registry as it was typed.
+pub(crate) fn host_in(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(host, _)| host)
 }
 
 /// Whether a registry that the cluster publishes may be used unasked.

@@ -15,14 +15,16 @@ use tokio::net::{TcpListener, TcpStream};
 type Asked = Arc<Mutex<Vec<(String, String)>>>;
 
 /// An API server; `answer` is given each request line and how many came before it.
-struct Server {
-    address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     asked: Asked,
     dir: tempfile::TempDir,
 }
 
 impl Server {
-    async fn start(answer: impl Fn(&str, usize) -> (u16, Value) + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&str, usize) -> (u16, Value) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked = Asked::default();
