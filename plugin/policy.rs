@@ -5,7 +5,7 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{ImagePolicy, Patterns};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which images are cloned, and how workloads name them.
 pub(crate) fn image_policy(
@@ -15,8 +15,7 @@ pub(crate) fn image_policy(
 ) -> Result<ImagePolicy, Stopped> {
     let sources = Patterns::of_images(&args.source)
         .map_err(|error| Stopped::wrong(Failure::new(format!("--source {error}"))))?;
-    let from = args.from.as_deref().map(|from| settings.registry(from));
-    let from = from.transpose()?;
+    let from = settings.left.clone();
     if let Some(from) = from.as_ref().filter(|from| **from == target.registry) {
         let message = format!("--from {from} is where --to leads");
         return Err(Stopped::wrong(Failure::new(message).hint(
@@ -28,6 +27,8 @@ pub(crate) fn image_policy(
         from,
         resolve: args.resolve.into(),
         pins: args.pin.then(BTreeMap::new),
+        // the plugin's machine is the user's: what its loopback means is up to them
+        out_of_reach: BTreeSet::new(),
     })
 }
 

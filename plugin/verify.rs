@@ -160,9 +160,11 @@ async fn repair(
             target: target.clone(),
             // the tag may have moved since: a repair is not an upgrade
             running: found.digest.iter().cloned().collect(),
-            users: Vec::new(),
+            users: BTreeMap::new(),
         });
-        copy.users.extend(usage.workloads.iter().cloned());
+        let users = usage.workloads.iter().cloned();
+        copy.users
+            .extend(users.map(|user| (user, usage.running.clone())));
     }
     let copies: Vec<Copy> = copies.into_values().collect();
     let progress = Progress::draw(terminal, copies.len(), true);

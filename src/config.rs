@@ -3,6 +3,8 @@
 //! Decides which value wins (flags, then environment, then file) and what a value may be. Never decides
 //! which credentials go where (that is [`crate::credentials`]).
 
+mod agent;
+mod agent_file;
 pub(crate) mod document;
 mod endpoint;
 mod environment;
@@ -15,6 +17,8 @@ pub(crate) mod private;
 mod tests;
 mod view;
 
+pub use agent::{AgentSettings, Mode, SettingsError};
+pub use agent_file::AgentFile;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use keys::{KeyError, Place};
@@ -62,8 +66,8 @@ pub struct ContextConfig {
 #[derive(Clone, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HostConfig {
-    /// Where to really talk to it (a source's credentials go there only where `username` is set, or on
-    /// loopback): URLs or `host[:port]`, tried in order.
+    /// Where to really talk to it (a target's push address; a source's credentials go there only where
+    /// `username` is set, or on loopback): URLs or `host[:port]`, tried in order.
     #[serde(deserialize_with = "endpoint::one_or_many")]
     pub endpoint: Vec<String>,
     /// How much of transport security to give up.

@@ -24,6 +24,10 @@
 //! | [`cluster`] | talking to the API server: list, get, patch, apply, rollout state | no |
 //! | [`execute`] | the order in which a plan is carried out | no |
 //! | [`doctor`] | whether what all this needs is there, and how it is mended | no |
+//! | [`install`] | the agent's objects as values | yes |
+//! | [`lease`] | which of several agents works | no |
+//! | [`watch`] | the agent's loop: when a workload is looked at, copied, repointed, left | no |
+//! | [`webhook`] | admission of workloads whose copies are known complete | no |
 //!
 //! A pure module does no I/O, reads no clock and knows no Kubernetes client. A test reads the sources
 //! and fails when a pure module imports one that is not, or an earlier stage a later one.
@@ -47,6 +51,8 @@ pub mod config;
 pub mod credentials;
 pub mod doctor;
 pub mod execute;
+pub mod install;
+pub mod lease;
 pub mod manifest;
 pub mod outcome;
 pub mod patch;
@@ -58,4 +64,6 @@ pub mod report;
 mod spelling;
 pub mod status;
 pub mod target;
+pub mod watch;
+pub mod webhook;
 pub mod workload;

@@ -4,8 +4,8 @@
 //! at the container's environment then: one that names a ConfigMap which is not there is never made, let
 //! alone started, whatever the image has in it.
 
+use super::pulls::Pulls;
 use super::request::Collection;
-use super::rollout::{PULL_PATIENCE, condition};
 use super::trouble::{self, Trouble};
 use super::{Cluster, Error, NotReady};
 use crate::platform::Platform;
@@ -32,8 +32,11 @@ pub struct Pull {
 /// What trying a pull came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulled {
-    /// The image is on a node.
-    Yes,
+    /// The image is on this node.
+    Yes {
+        /// Its name.
+        node: String,
+    },
     /// A node could not have it.
     No(NotReady),
     /// No node tried, for this reason.
@@ -44,6 +47,8 @@ pub enum Pulled {
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A pod that no node takes for so long, or that something else in it keeps, proves nothing.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The container's name; whatever else is put into the pod is not ours.
 const CONTAINER: &str = "canary";
 
@@ -75,22 +80,29 @@ async fn follow(
     timeout: Duration,
 ) -> Result<Pulled, Error> {
     let started = Instant::now();
-    let mut failing_since = None;
+    let mut pulls = Pulls::default();
+    let mut kept_since = None;
     loop {
         let pod = cluster.get_one(pods, name).await?;
         if is_pulled(&pod) {
-            return Ok(Pulled::Yes);
+            let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+            return Ok(Pulled::Yes {
+                node: node.to_owned(),
+            });
         }
-        let is_last = started.elapsed() >= timeout;
-        let trouble = trouble::trouble(&pod);
-        if trouble.is_none() {
-            failing_since = None;
-        }
-        if pod["status"]["phase"] == "Failed" || is_last || trouble.is_some() {
-            let since = *failing_since.get_or_insert_with(Instant::now);
-            if is_last || since.elapsed() >= PULL_PATIENCE {
-                return Ok(given_up(cluster, namespace, &pod, trouble).await);
-            }
+        let trouble = trouble::of_containers(&pod);
+        let is_kept = match &trouble {
+            Some(Trouble::Pull { .. }) => false,
+            Some(Trouble::Other { .. }) => true,
+            None => trouble::unscheduled(&pod).is_some(),
+        };
+        kept_since = is_kept.then(|| kept_since.unwrap_or_else(Instant::now));
+        if pod["status"]["phase"] == "Failed"
+            || pulls.failed_again(&trouble)
+            || kept_since.is_some_and(|since| since.elapsed() >= PATIENCE)
+            || started.elapsed() >= timeout
+        {
+            return Ok(given_up(cluster, namespace, &pod, trouble).await);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -104,8 +116,7 @@ async fn given_up(
     trouble: Option<Trouble>,
 ) -> Pulled {
     let status = &pod["status"];
-    let unscheduled = condition(status, "PodScheduled").filter(|it| it["status"] == "False");
-    if let Some(unscheduled) = unscheduled {
+    if let Some(unscheduled) = trouble::unscheduled(pod) {
         let why = unscheduled["message"].as_str();
         return Pulled::Untried(why.unwrap_or("no node takes its pod").to_owned());
     }
@@ -126,6 +137,7 @@ async fn given_up(
             why: "its pull did not end in time".to_owned(),
             hint: None,
             cannot_pull: true,
+            is_denied: false,
         }),
     }
 }

@@ -1,11 +1,12 @@
 //! How far a rollout is, and following it.
 //!
-//! Decides when a workload counts as settled, by kubectl's rules for `rollout status`, and when a failed
-//! pull is no hiccup. Changes nothing but for [`recover`], which deletes pods that hold a StatefulSet up.
+//! Decides when a workload counts as settled, by kubectl's rules for `rollout status`. Changes nothing but
+//! for [`recover`], which deletes pods that hold a StatefulSet up.
 
 #[cfg(test)]
 mod tests;
 
+use super::pulls::Pulls;
 use super::request::{Collection, Only};
 use super::{Cluster, Error, Rollout, Write, trouble, workload_of};
 use crate::workload::{Kind, SlotKey, SlotList, WorkloadId};
@@ -15,10 +16,7 @@ use tokio::time::Instant;
 
 /// Between two looks: pods take seconds, and one small GET a second is no load.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// A pull that has failed for so long has failed twice: kubelets try again after ten seconds.
-pub(super) const PULL_PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks at the pods of a rollout that waits.
+/// Between two looks at the pods of a rollout that waits; a kubelet shows a failed pull for about ten.
 const PODS_PAUSE: Duration = Duration::from_secs(4);
 
 /// How far a rollout is.
@@ -34,6 +32,51 @@ pub(super) enum Progress {
     Stuck(String),
 }
 
+/// How a workload stands, by its object alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As it is meant to be: every replica is updated and available.
+    Settled,
+    /// No pod follows from a change now: it is scaled to zero, or its pods are made later.
+    Idle,
+    /// It is paused: a change would wait for whoever paused it.
+    Paused,
+    /// A change of it is being rolled out.
+    Rolling,
+    /// Nothing rolls out any more, and not every replica is available.
+    Ailing,
+}
+
+impl Standing {
+    /// Reads it from an object of this kind.
+    pub fn of(kind: &Kind, object: &Value) -> Self {
+        if object["spec"]["paused"] == true {
+            return Self::Paused;
+        }
+        match progress(kind, object, None) {
+            Progress::Ready(_) => Self::Settled,
+            Progress::Later(_) => Self::Idle,
+            Progress::Stuck(_) => Self::Ailing,
+            // once all of its replicas were available, and since then one is not
+            Progress::Waiting(_) if is_observed(object) && was_complete(kind, object) => {
+                Self::Ailing
+            }
+            Progress::Waiting(_) => Self::Rolling,
+        }
+    }
+}
+
+/// Whether the newest revision was rolled out completely once, as far as its status keeps that.
+fn was_complete(kind: &Kind, object: &Value) -> bool {
+    let status = &object["status"];
+    match kind.kind.as_str() {
+        "Deployment" => condition(status, "Progressing")
+            .is_some_and(|condition| condition["reason"] == "NewReplicaSetAvailable"),
+        "StatefulSet" => status["updateRevision"] == status["currentRevision"],
+        _ => false,
+    }
+}
+
 pub(super) async fn wait(
     cluster: &Cluster,
     id: &WorkloadId,
@@ -43,6 +86,7 @@ pub(super) async fn wait(
     // none: a time that no clock reaches
     let deadline = Instant::now().checked_add(timeout);
     let mut pulls = Pulls::default();
+    let mut looked = None;
     loop {
         let answer = cluster.get(id).await;
         let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
@@ -55,7 +99,12 @@ pub(super) async fn wait(
                 return Ok(Rollout::NotReady(why));
             }
             Ok((Progress::Waiting(state), object)) => {
-                if is_last || pulls.fail(cluster, id, &object).await {
+                let is_due = looked.is_none_or(|at: Instant| at.elapsed() >= PODS_PAUSE);
+                let is_hopeless = is_due && {
+                    looked = Some(Instant::now());
+                    pulls.failed_again(&trouble::all(cluster, id, &object).await)
+                };
+                if is_last || is_hopeless {
                     let why = trouble::of(cluster, id, &object, &state).await;
                     return Ok(Rollout::NotReady(why));
                 }
@@ -73,35 +122,13 @@ pub(super) async fn wait(
     }
 }
 
-/// What is known of the pulls of a rollout that waits.
-#[derive(Default)]
-struct Pulls {
-    looked: Option<Instant>,
-    failing_since: Option<Instant>,
-}
-
-impl Pulls {
-    /// Whether they have failed for so long that waiting is of no use.
-    async fn fail(&mut self, cluster: &Cluster, id: &WorkloadId, object: &Value) -> bool {
-        if self.looked.is_some_and(|at| at.elapsed() < PODS_PAUSE) {
-            return false;
-        }
-        self.looked = Some(Instant::now());
-        if !trouble::cannot_pull(cluster, id, object).await {
-            self.failing_since = None;
-            return false;
-        }
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        since.elapsed() >= PULL_PATIENCE
-    }
-}
-
-/// Follows a workload that was put back. A StatefulSet replaces its pods in order and waits for each:
+/// Follows a workload that was given back what it had. A StatefulSet replaces its pods in order and waits for each:
 /// one that never gets ready holds up even its own replacement (kubernetes/kubernetes#67250), and is
 /// deleted here.
 pub(super) async fn recover(
     cluster: &Cluster,
     id: &WorkloadId,
+    write: Option<Write<'_>>,
     timeout: Duration,
 ) -> Result<Rollout, Error> {
     if id.kind.group == "apps" && id.kind.kind == "StatefulSet" {
@@ -116,10 +143,10 @@ pub(super) async fn recover(
         };
         match tokio::time::timeout(timeout, seen).await {
             Ok(object) => delete_stuck(cluster, id, &object?).await?,
-            Err(_) => return wait(cluster, id, None, Duration::ZERO).await,
+            Err(_) => return wait(cluster, id, write, Duration::ZERO).await,
         }
     }
-    wait(cluster, id, None, timeout).await
+    wait(cluster, id, write, timeout).await
 }
 
 /// Deletes the pods of other revisions than the one that rolls out, where they are not ready.

@@ -3,6 +3,7 @@
 //! Decides which pod speaks for all: one of the new revision, and one that cannot pull before one that
 //! only is not ready. Best effort: whatever cannot be read is left out.
 
+use super::pulls::Try;
 use super::request::{Collection, Only};
 use super::rollout::condition;
 use super::{Cluster, NotReady, workload_of};
@@ -15,8 +16,10 @@ use serde_json::Value;
 pub(super) enum Trouble {
     Pull {
         pod: String,
+        uid: String,
         node: String,
         image: String,
+        at: Try,
         message: String,
     },
     Other {
@@ -36,8 +39,9 @@ pub(super) async fn of(
         why,
         hint: None,
         cannot_pull: false,
+        is_denied: false,
     };
-    match worst(cluster, id, object).await {
+    match all(cluster, id, object).await.into_iter().min() {
         Some(trouble) => return told(cluster, &id.namespace, trouble).await,
         None if id.kind.is_pod() => return plain(state.to_owned()),
         None => {}
@@ -45,38 +49,47 @@ pub(super) async fn of(
     if let Some(failure) = condition(&object["status"], "ReplicaFailure") {
         return plain(one_line(failure["message"].as_str().unwrap_or(state)));
     }
-    let created = events(
-        cluster,
-        &id.namespace,
-        &id.kind.kind,
-        &id.name,
-        "FailedCreate",
-    )
-    .await;
+    let (kind, name) = (&id.kind.kind, &id.name);
+    let this = format!("involvedObject.kind={kind},involvedObject.name={name}");
+    let created = events(cluster, &id.namespace, &this, "FailedCreate").await;
     plain(created.unwrap_or_else(|| state.to_owned()))
 }
 
-/// Whether a pod of the revision that rolls out cannot get its image.
-pub(super) async fn cannot_pull(cluster: &Cluster, id: &WorkloadId, object: &Value) -> bool {
-    let worst = worst(cluster, id, object).await;
-    matches!(worst, Some(Trouble::Pull { .. }))
+/// Why pods of this workload cannot get their images, in their words; none where they can.
+pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload) -> Option<NotReady> {
+    match of_pods(cluster, workload).await.into_iter().min() {
+        Some(trouble @ Trouble::Pull { .. }) => {
+            Some(told(cluster, &workload.id.namespace, trouble).await)
+        }
+        _ => None,
+    }
 }
 
-/// What keeps the pods of the revision that rolls out; the worst of it.
-async fn worst(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Option<Trouble> {
+/// What keeps the pods of the revision that rolls out.
+pub(super) async fn all(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Vec<Trouble> {
     if id.kind.is_pod() {
-        return trouble(object);
+        return trouble(object).into_iter().collect();
     }
-    let workload = workload_of(id, object).ok()?;
-    let collection = Collection::core("pods", "pod", Some(&id.namespace));
+    match workload_of(id, object) {
+        Ok(workload) => of_pods(cluster, &workload).await,
+        Err(_) => Vec::new(),
+    }
+}
+
+async fn of_pods(cluster: &Cluster, workload: &Workload) -> Vec<Trouble> {
+    let Some(selector) = workload.pod_selector.as_deref() else {
+        return Vec::new();
+    };
+    let namespace = Some(workload.id.namespace.as_str());
+    let collection = Collection::core("pods", "pod", namespace);
     let only = Only {
-        labels: Some(workload.pod_selector.as_deref()?),
+        labels: Some(selector),
         ..Only::default()
     };
     let found = cluster.list(&collection, only, |pod| {
-        is_current(&workload, &pod).then(|| trouble(&pod)).flatten()
+        is_current(workload, &pod).then(|| trouble(&pod)).flatten()
     });
-    found.await.ok()?.into_iter().min()
+    found.await.unwrap_or_default()
 }
 
 /// A trouble in words: `web-7c9-abc on n7: the cause`.
@@ -86,15 +99,19 @@ pub(super) async fn told(cluster: &Cluster, namespace: &str, trouble: Trouble) -
             why: format!("{pod}: {text}"),
             hint: None,
             cannot_pull: false,
+            is_denied: false,
         },
         Trouble::Pull {
             pod,
+            uid,
             node,
             image,
             message,
+            at: _,
         } => {
             // the status alternates between the registry's words and the bare back-off; events keep both
-            let detail = events(cluster, namespace, "Pod", &pod, "Failed").await;
+            let this = format!("involvedObject.uid={uid}");
+            let detail = events(cluster, namespace, &this, "Failed").await;
             let detail = detail
                 .filter(|text| text.contains("pull"))
                 .unwrap_or(message);
@@ -106,6 +123,7 @@ pub(super) async fn told(cluster: &Cluster, namespace: &str, trouble: Trouble) -
                 why: format!("{pod}{place}: {}", cause(&detail)),
                 hint: hint(&detail, &node, &image),
                 cannot_pull: true,
+                is_denied: is_denied(&detail),
             }
         }
     }
@@ -147,21 +165,20 @@ fn hint(text: &str, node: &str, image: &str) -> Option<String> {
     if text.contains("no such host") || text.contains("connection refused") {
         return Some(format!("{node} does not reach {registry}"));
     }
-    let denied = ["401 Unauthorized", "403 Forbidden", "authorization failed"];
-    let denied = denied.iter().any(|word| text.contains(word));
-    denied.then(|| format!("{node} has no credentials that {registry} takes for this image"))
+    is_denied(text)
+        .then(|| format!("{node} has no credentials that {registry} takes for this image"))
+}
+
+/// Whether a runtime says that a registry did not let it have the image.
+fn is_denied(text: &str) -> bool {
+    let words = ["401 Unauthorized", "403 Forbidden", "authorization failed"];
+    words.iter().any(|word| text.contains(word))
 }
 
 /// The newest warning about an object for this reason.
-async fn events(
-    cluster: &Cluster,
-    namespace: &str,
-    kind: &str,
-    name: &str,
-    reason: &str,
-) -> Option<String> {
+async fn events(cluster: &Cluster, namespace: &str, object: &str, reason: &str) -> Option<String> {
     let collection = Collection::core("events", "event", Some(namespace));
-    let fields = format!("involvedObject.kind={kind},involvedObject.name={name},reason={reason}");
+    let fields = format!("{object},reason={reason}");
     let only = Only {
         fields: Some(&fields),
         ..Only::default()
@@ -199,52 +216,89 @@ fn is_current(workload: &Workload, pod: &Value) -> bool {
 /// What keeps a pod from being ready, as far as it says.
 pub(super) fn trouble(pod: &Value) -> Option<Trouble> {
     let status = &pod["status"];
-    let name = pod["metadata"]["name"].as_str()?.to_owned();
-    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-    let other = |text: String| Trouble::Other {
-        pod: name.clone(),
-        text,
-    };
-    let statuses = ["initContainerStatuses", "containerStatuses"];
-    let containers = statuses
-        .iter()
-        .filter_map(|field| status[*field].as_array());
-    let found = containers.flatten().filter_map(|container| {
-        if let Some(reason) = container["state"]["waiting"]["reason"].as_str() {
-            let message = container["state"]["waiting"]["message"].as_str();
-            let message = one_line(message.unwrap_or("no message"));
-            return match reason {
-                "ContainerCreating" | "PodInitializing" => None,
-                "ImagePullBackOff"
-                | "ErrImagePull"
-                | "InvalidImageName"
-                | "ErrImageNeverPull"
-                | "ImageInspectError"
-                | "RegistryUnavailable" => Some(Trouble::Pull {
-                    pod: name.clone(),
-                    node: node.to_owned(),
-                    image: container["image"].as_str().unwrap_or_default().to_owned(),
-                    message: format!("{reason}: {message}"),
-                }),
-                _ => Some(other(format!("{reason}: {message}"))),
-            };
-        }
-        let code = container["state"]["terminated"]["exitCode"].as_i64()?;
-        let of = container["name"].as_str().unwrap_or_default();
-        (code != 0).then(|| other(format!("container {of} ended with exit code {code}")))
-    });
-    if let Some(worst) = found.min() {
-        return Some(worst);
+    let found = of_containers(pod);
+    if found.is_some() {
+        return found;
     }
-    let scheduled = condition(status, "PodScheduled").filter(|it| it["status"] == "False");
-    if let Some(unscheduled) = scheduled {
+    let other = |text: String| {
+        Some(Trouble::Other {
+            pod: pod["metadata"]["name"].as_str()?.to_owned(),
+            text,
+        })
+    };
+    if let Some(unscheduled) = unscheduled(pod) {
         let reason = unscheduled["reason"].as_str().unwrap_or("Unschedulable");
         let message = one_line(unscheduled["message"].as_str().unwrap_or("no message"));
-        return Some(other(format!("{reason}: {message}")));
+        return other(format!("{reason}: {message}"));
     }
     let ready = condition(status, "Ready").filter(|it| it["status"] == "False")?;
-    let message = one_line(ready["message"].as_str().unwrap_or("not ready"));
-    Some(other(message))
+    other(one_line(ready["message"].as_str().unwrap_or("not ready")))
+}
+
+/// The condition of a pod that no node takes.
+pub(super) fn unscheduled(pod: &Value) -> Option<&Value> {
+    condition(&pod["status"], "PodScheduled").filter(|it| it["status"] == "False")
+}
+
+/// What keeps a container of a pod; the worst of it.
+pub(super) fn of_containers(pod: &Value) -> Option<Trouble> {
+    let lists = [
+        ("initContainers", "initContainerStatuses"),
+        ("containers", "containerStatuses"),
+    ];
+    let found = lists.iter().flat_map(|(specs, statuses)| {
+        let (specs, statuses) = (&pod["spec"][specs], pod["status"][statuses].as_array());
+        let statuses = statuses.into_iter().flatten();
+        statuses.filter_map(move |status| of_container(pod, specs, status))
+    });
+    found.min()
+}
+
+fn of_container(pod: &Value, specs: &Value, status: &Value) -> Option<Trouble> {
+    let name = pod["metadata"]["name"].as_str()?;
+    let other = |text: String| Trouble::Other {
+        pod: name.to_owned(),
+        text,
+    };
+    let container = status["name"].as_str().unwrap_or_default();
+    let Some(reason) = status["state"]["waiting"]["reason"].as_str() else {
+        let code = status["state"]["terminated"]["exitCode"].as_i64()?;
+        return (code != 0)
+            .then(|| other(format!("container {container} ended with exit code {code}")));
+    };
+    let message = status["state"]["waiting"]["message"].as_str();
+    let message = one_line(message.unwrap_or("no message"));
+    let at = match reason {
+        "ContainerCreating" | "PodInitializing" => return None,
+        "InvalidImageName" | "ErrImageNeverPull" => Try::Last,
+        "ErrImagePull" | "ImageInspectError" | "RegistryUnavailable" => Try::Failed,
+        "ImagePullBackOff" => Try::Paused,
+        _ => return Some(other(format!("{reason}: {message}"))),
+    };
+    // the status may have the image of the container that a bare Pod had before
+    let specs = specs.as_array();
+    let mut specs = specs.into_iter().flatten();
+    let spec = specs.find(|spec| spec["name"] == container);
+    let image = spec.map_or(&status["image"], |spec| &spec["image"]);
+    let image = image.as_str().unwrap_or_default();
+    let at = match at {
+        Try::Paused if !message.contains(image) => Try::Failed,
+        at => at,
+    };
+    Some(Trouble::Pull {
+        pod: name.to_owned(),
+        uid: pod["metadata"]["uid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        node: pod["spec"]["nodeName"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        image: image.to_owned(),
+        at,
+        message: format!("{reason}: {message}"),
+    })
 }
 
 fn one_line(text: &str) -> String {
@@ -271,10 +325,7 @@ mod tests {
             None => String::new(),
             Some(Trouble::Other { pod, text }) => format!("{pod}: {text}"),
             Some(Trouble::Pull {
-                pod,
-                node,
-                image: _,
-                message,
+                pod, node, message, ..
             }) => format!("{pod} on {node}: {message}"),
         };
         let crash = waiting("CrashLoopBackOff", "back-off 10s\nrestarting");
@@ -309,6 +360,36 @@ mod tests {
             text(json!({"containerStatuses": [waiting("ContainerCreating", "")]})),
             ""
         );
+    }
+
+    #[test]
+    fn a_pull_that_takes_its_time_is_no_trouble_of_a_container() {
+        let pulling = json!({
+            "containerStatuses": [waiting("ContainerCreating", "")],
+            "conditions": [{"type": "Ready", "status": "False",
+                            "message": "containers with unready status: [c]"}],
+        });
+        assert!(of_containers(&pod(&pulling)).is_none());
+    }
+
+    #[test]
+    fn a_pause_after_the_pull_of_another_image_is_no_pause_after_this_ones() {
+        let check = |status: Value, expected: Try| {
+            let mut pod = pod(&json!({"containerStatuses": [status]}));
+            pod["spec"]["containers"] = json!([{"name": "c", "image": "reg.corp/new:1"}]);
+            let Some(Trouble::Pull { image, at, .. }) = of_containers(&pod) else {
+                panic!("{pod} tells of no failed pull");
+            };
+            assert_eq!((image.as_str(), at), ("reg.corp/new:1", expected), "{pod}");
+        };
+        let paused = |image: &str| {
+            let message = format!("Back-off pulling image \"{image}\"");
+            waiting("ImagePullBackOff", &message)
+        };
+        check(paused("reg.corp/new:1"), Try::Paused);
+        check(paused("old:1"), Try::Failed);
+        check(waiting("ErrImagePull", "x"), Try::Failed);
+        check(waiting("InvalidImageName", "x"), Try::Last);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod pull_secrets;
 mod restore;
 mod scope;
 mod slots;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -22,6 +23,7 @@ pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
+pub use standing::{kept, reclaimed, reclaims};
 pub use undo::undo;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
@@ -139,9 +141,9 @@ pub struct Copy {
     /// Digests that pods run under this source; copied when they agree. Empty for a source that is pinned
     /// to a digest, which settles it.
     pub running: BTreeSet<Digest>,
-    /// The workloads that asked for it; its source must be readable with the credentials of each one's
-    /// namespace.
-    pub users: Vec<WorkloadId>,
+    /// The workloads that asked for it, and what their pods run of it; its source must be readable with the
+    /// credentials of each one's namespace.
+    pub users: BTreeMap<WorkloadId, BTreeSet<Digest>>,
 }
 
 /// One slot's change.
@@ -253,7 +255,7 @@ fn note_effects(workload: &Workload, notes: &mut Vec<String>) {
     if let Mutability::TakesEffectLater(reason) = workload.mutability() {
         notes.push(reason.to_owned());
     }
-    if workload.recreates {
+    if workload.recreates && workload.mutability() != Mutability::Unmade {
         notes.push("Recreate: downtime while its pods are replaced".to_owned());
     }
 }

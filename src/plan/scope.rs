@@ -5,7 +5,7 @@
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Globs over names; none match nothing.
 ///
@@ -102,6 +102,9 @@ pub struct ImagePolicy {
     /// `--pin`: workloads name copies as `tag@digest`, those that were cloned before too. The digests that are
     /// known, by the copy's name in the plan; a copy whose digest is not known yet has that name.
     pub pins: Option<BTreeMap<Reference, Digest>>,
+    /// Registries whose names mean another machine to whoever copies than to the nodes: their images are
+    /// left.
+    pub out_of_reach: BTreeSet<String>,
 }
 
 /// Which digest is meant by a tag.

@@ -59,14 +59,18 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
     if let Some(reason) = unchangeable(slot) {
         return Err(reason.to_owned());
     }
-    if slot.key.list == SlotList::ImageVolumes && workload.id.kind.is_pod() {
+    if images.out_of_reach.contains(source.registry()) {
+        let host = source.registry();
+        return Err(format!(
+            "{host} is the node's own and cannot be read from here: give it an endpoint"
+        ));
+    }
+    if slot.key.list == SlotList::ImageVolumes && workload.is_made_pod() {
         return Err("volumes of a pod cannot be changed".to_owned());
     }
     let named = name(source, slot, record, from, &policy.target)?;
-    let running = match (named.source.digest(), images.resolve) {
-        (Some(_), _) | (None, Resolve::Tag) => None,
-        (None, Resolve::Running) => observed.running.get(&slot.key).cloned(),
-    };
+    let runs = observed.running.get(&slot.key).cloned();
+    let means_running = named.source.digest().is_none() && images.resolve == Resolve::Running;
     Ok(Wish::Change(Box::new(Change {
         slot: SlotChange {
             slot: slot.key.clone(),
@@ -78,7 +82,8 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
             origin: named.origin,
             source: named.source,
             target: named.copy,
-            running: running.unwrap_or_default(),
+            runs: runs.unwrap_or_default(),
+            means_running,
         },
     })))
 }

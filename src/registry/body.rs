@@ -3,7 +3,6 @@
 //! Decides that the last bytes leave only when the whole is what its digest says, where a broken read goes
 //! on, and what is read again for an upload that broke. Never holds more than one chunk.
 
-use super::call::Call;
 use super::connection;
 use super::digest::Trail;
 use super::manifest::Content;
@@ -12,7 +11,7 @@ use super::retry::{Pauses, RETRIES};
 use super::transport::{Event, Repository};
 use bytes::{Buf as _, Bytes};
 use futures::stream::{self, Stream};
-use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::header::CONTENT_RANGE;
 use reqwest::{Method, Response, StatusCode};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -254,12 +253,8 @@ impl Reading {
     /// Opens the blob at the place that was reached.
     async fn get(&mut self) -> Result<Response> {
         self.skip = 0;
-        let url = self.repository.blob_url(&self.content.digest).await?;
-        let mut call = Call::new(Method::GET, url).bulk();
-        if self.trail.at() > 0 {
-            call = call.header(RANGE, &format!("bytes={}-", self.trail.at()));
-        }
-        let response = self.repository.send(&call).await?;
+        let (digest, at) = (&self.content.digest, self.trail.at());
+        let response = self.repository.blob(digest, at).await?;
         let what = refusal::describe(&Method::GET, response.url());
         match response.status() {
             StatusCode::PARTIAL_CONTENT if self.trail.at() > 0 => {

@@ -24,6 +24,7 @@ mod foreign;
 mod grant;
 mod hint;
 mod host;
+mod made;
 mod manifest;
 mod narrow;
 mod place;
@@ -43,6 +44,7 @@ mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use made::{Made, digest_of};
 pub use place::means_this_machine;
 pub use probe::{Reached, Security, Unreached};
 pub use prove::Prover;
@@ -60,7 +62,7 @@ use manifest::Manifest;
 
 use refusal::Refusal;
 use reqwest::Method;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use transport::{Access, Repository};
@@ -69,6 +71,8 @@ use transport::{Access, Repository};
 #[derive(Debug)]
 pub struct Registries {
     settings: BTreeMap<String, HostConfig>,
+    /// Hosts that are pushed to.
+    targets: BTreeSet<String>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
     shared: Shared,
 }
@@ -94,6 +98,8 @@ pub enum Error {
         what: String,
         /// The registry's own words, with a leading `: `.
         detail: String,
+        /// Whether only strangers asked: some registries tell them so of what they hide.
+        to_stranger: bool,
     },
     /// 401 or 403 after all credentials were tried.
     #[error("{what}: {detail} ({who})")]
@@ -145,8 +151,18 @@ impl Error {
 impl Registries {
     /// Registries with these settings per host (key: `host[:port]` as in references).
     pub fn new(hosts: &BTreeMap<String, HostConfig>) -> Result<Self, Error> {
+        Self::with_targets(hosts, BTreeSet::new())
+    }
+
+    /// The same, of which these are target registries: where they are pushed to is no mirror of theirs but
+    /// themselves, so that it gets their credentials, for whatever is read there too.
+    pub fn with_targets(
+        hosts: &BTreeMap<String, HostConfig>,
+        targets: BTreeSet<String>,
+    ) -> Result<Self, Error> {
         let registries = Self {
             settings: hosts.clone(),
+            targets,
             hosts: Mutex::default(),
             shared: Shared::new(),
         };
@@ -293,7 +309,9 @@ impl Registries {
         if let Some(host) = hosts.get(name) {
             return Ok(Arc::clone(host));
         }
-        let host = Arc::new(Host::new(name, self.settings.get(name), &self.shared)?);
+        let settings = self.settings.get(name);
+        let is_target = self.targets.contains(name);
+        let host = Arc::new(Host::new(name, settings, is_target, &self.shared)?);
         hosts.insert(name.to_owned(), Arc::clone(&host));
         Ok(host)
     }

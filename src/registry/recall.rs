@@ -70,6 +70,12 @@ impl Kept {
 }
 
 impl Repository {
+    /// Remembers a manifest as if it had been read.
+    pub(super) fn remember(&self, manifest: &Manifest) {
+        let key = (self.name.clone(), manifest.digest.clone());
+        self.endpoint.memory.keep(key, manifest);
+    }
+
     /// A manifest of a source by its digest: read once, then remembered. Whoever asks must have been shown
     /// that it is there, as everybody is who has a [`super::Source`].
     pub(super) async fn recall_manifest(&self, digest: &Digest) -> Result<Manifest> {

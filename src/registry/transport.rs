@@ -16,9 +16,10 @@ use super::retry::{Pause, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
 use crate::reference::Digest;
-use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION, RANGE};
 use reqwest::{Body, Method, Response, StatusCode, Url};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub(super) struct Repository {
     told: Option<UnboundedSender<Event>>,
     /// The one blob that is to be had there, where it is no repository but an address in a manifest.
     address: Option<Url>,
+    /// The blobs themselves, where they were made here and nobody is asked for them.
+    made: Option<Arc<BTreeMap<Digest, Bytes>>>,
     /// Whether it was ever answered as one who may ask; its clones share that.
     let_in: Arc<AtomicBool>,
 }
@@ -68,10 +71,11 @@ impl Repository {
         credentials: &Credentials,
         access: Access,
     ) -> Self {
-        // who pushes names the place to push to; a mirror is somebody else than the registry it stands for
-        let credentials = match access {
-            Access::Pull if !endpoint.shares_credentials => &Credentials::Anonymous,
-            Access::Pull | Access::Push => credentials,
+        // a mirror is somebody else than the registry it stands for
+        let credentials = if endpoint.shares_credentials {
+            credentials
+        } else {
+            &Credentials::Anonymous
         };
         Self {
             name: endpoint.repository(name),
@@ -92,6 +96,7 @@ impl Repository {
             access,
             told: None,
             address: None,
+            made: None,
             let_in: Arc::default(),
         }
     }
@@ -104,6 +109,27 @@ impl Repository {
             address: Some(address),
             ..Self::root(endpoint, &Credentials::Anonymous, Access::Pull)
         }
+    }
+
+    /// What was made here, under a name that nobody answers to.
+    pub(super) fn of_made(endpoint: &Arc<Endpoint>, blobs: BTreeMap<Digest, Bytes>) -> Self {
+        Self {
+            made: Some(Arc::new(blobs)),
+            ..Self::root(endpoint, &Credentials::Anonymous, Access::Pull)
+        }
+    }
+
+    /// Asks for a blob, from this place in it on.
+    pub(super) async fn blob(&self, digest: &Digest, at: u64) -> Result<Response> {
+        if let Some(made) = &self.made {
+            let bytes = made.get(digest).cloned().unwrap_or_default();
+            return Ok(http::Response::new(bytes).into());
+        }
+        let mut call = Call::new(Method::GET, self.blob_url(digest).await?).bulk();
+        if at > 0 {
+            call = call.header(RANGE, &format!("bytes={at}-"));
+        }
+        self.send(&call).await
     }
 
     /// Whether both are the same to a registry.
@@ -159,7 +185,7 @@ impl Repository {
     }
 
     /// Where a blob is read.
-    pub(super) async fn blob_url(&self, digest: &Digest) -> Result<Url> {
+    async fn blob_url(&self, digest: &Digest) -> Result<Url> {
         match &self.address {
             Some(address) => Ok(address.clone()),
             None => self.url(&format!("blobs/{digest}")).await,
@@ -237,6 +263,7 @@ impl Repository {
         let base = self.endpoint.base().await;
         let own = base.is_ok_and(|base| same_origin(response.url(), base));
         let mut refusal = refusal::read(method, response, &self.who()).await;
+        refusal.to_stranger = self.is_anonymous();
         if let Some(asked) = refusal.pause_asked().filter(|_| own) {
             self.endpoint.hold(asked);
         }

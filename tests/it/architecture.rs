@@ -24,6 +24,9 @@ const ORDER: &[&str] = &[
     "doctor",
     "report",
     "install",
+    "lease",
+    "watch",
+    "webhook",
 ];
 
 /// The modules that do no I/O, read no clock and know no client.

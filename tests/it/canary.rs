@@ -92,15 +92,7 @@ fn a_namespace_whose_pull_secret_is_wrong_is_left_and_others_go_on() {
     };
     for (bed, password) in [(&good, var("PULL_PASS")), (&bad, "wrong".to_owned())] {
         bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
-        bed.kubectl(&[
-            "create",
-            "secret",
-            "docker-registry",
-            "mine",
-            &format!("--docker-server={}", good.target()),
-            &format!("--docker-username={}", var("PULL_USER")),
-            &format!("--docker-password={password}"),
-        ]);
+        bed.target_secret("mine", &password);
     }
     let ran = good
         .plugin(&[
@@ -121,6 +113,30 @@ fn a_namespace_whose_pull_secret_is_wrong_is_left_and_others_go_on() {
     assert_eq!(image(&bad, "deploy/web"), "busybox:1.36");
     is_tidy(&good);
     is_tidy(&bad);
+}
+
+#[test]
+fn a_pull_that_fails_once_fails_no_canary() {
+    let Some(bed) = Bed::share("canary", true) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
+    bed.target_secret("mine", "wrong");
+    let plugin = bed
+        .plugin_command(&["clone", "deploy/web", "--canary", "--pull-secret=mine"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the plugin starts");
+    bed.a_pull_failed();
+    bed.target_secret("mine", &var("PULL_PASS"));
+    bed.ran(plugin.wait_with_output().expect("the plugin ends"))
+        .exits(0);
+    assert_eq!(
+        image(&bed, "deploy/web"),
+        format!("{}/busybox:1.36", bed.target())
+    );
+    is_tidy(&bed);
 }
 
 #[test]

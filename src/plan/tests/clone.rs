@@ -25,7 +25,7 @@ fn a_workload_is_repointed_in_one_write() {
         source: reference(source),
         target: reference(target),
         running: running.iter().map(|digest| (*digest).clone()).collect(),
-        users: vec![id.clone()],
+        users: BTreeMap::from([(id.clone(), BTreeSet::new())]),
     };
     let change = |index: usize, to: &str| SlotChange {
         slot: one.workload.slots[index].key.clone(),
@@ -91,7 +91,11 @@ fn one_image_is_one_copy_however_it_is_written() {
             source: Reference::parse("nginx").unwrap(),
             target: Reference::parse("localhost:5000/nginx:latest").unwrap(),
             running: BTreeSet::from([digest("a"), digest("b")]),
-            users: users.iter().map(|one| one.workload.id.clone()).collect(),
+            users: users
+                .iter()
+                .zip(["a", "b"])
+                .map(|(one, runs)| (one.workload.id.clone(), BTreeSet::from([digest(runs)])))
+                .collect(),
         }]
     );
 }
@@ -238,7 +242,13 @@ fn a_workload_with_no_slot_to_clone_is_skipped_for_their_reasons() {
 #[test]
 fn what_another_tool_would_revert_is_copied_only() {
     let argo = json!({"labels": {"argocd.argoproj.io/instance": "shop"}});
-    insta::assert_snapshot!(sketch_clone(deployment(&argo, "nginx"), &policy()), @r#"
+    let mut one = deployment(&argo, "nginx");
+    insta::assert_snapshot!(sketch_clone(one.clone(), &policy()), @r#"
+    copy only: would be reverted by Argo CD (shop)
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
+    "#);
+    one.named = true;
+    insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
     copy only: would be reverted by Argo CD (shop)
       note: change its manifests (-o kustomize, -o patch, -f), or repoint it live (--owned live)
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
@@ -262,6 +272,18 @@ fn what_another_tool_would_revert_is_copied_only() {
       note: Helm (db): the next upgrade brings the old images back
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
+}
+
+#[test]
+fn who_names_what_an_operator_makes_is_told_where_its_images_count() {
+    let owner = json!({"kind": "Shop", "name": "berlin", "controller": true});
+    let mut one = deployment(&json!({"ownerReferences": [owner]}), "nginx");
+    insta::assert_snapshot!(sketch_clone(one.clone(), &policy()), @"skip: controlled by Shop/berlin");
+    one.named = true;
+    insta::assert_snapshot!(sketch_clone(one, &policy()), @r"
+    skip: controlled by Shop/berlin
+      note: change its images in Shop/berlin, which makes it
+    ");
 }
 
 #[test]

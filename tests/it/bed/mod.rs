@@ -4,10 +4,12 @@
 //! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
 
 mod api;
+mod cable;
 mod gate;
 mod tally;
 
 pub(crate) use api::ApiProxy;
+pub(crate) use cable::Cable;
 use gate::Gate;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -166,6 +168,29 @@ impl Bed {
             &format!("--docker-username={}", var("CORP_USER")),
             &format!("--docker-password={password}"),
         ]);
+    }
+
+    /// A pull secret for the target registry, or another password in one.
+    pub(crate) fn target_secret(&self, name: &str, password: &str) {
+        let logins = serde_json::json!({"auths": {
+            var("TARGET"): {"username": var("PULL_USER"), "password": password},
+        }});
+        let secret = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/dockerconfigjson",
+            "metadata": {"name": name},
+            "stringData": {".dockerconfigjson": logins.to_string()},
+        });
+        self.apply(&secret.to_string());
+    }
+
+    /// Waits until a kubelet has failed to pull an image here.
+    pub(crate) fn a_pull_failed(&self) {
+        self.until("a pull that fails", || {
+            let events = self.kubectl(&["get", "events", "-o", "jsonpath={.items[*].message}"]);
+            events.contains("Failed to pull image")
+        });
     }
 
     /// A folder that goes away with the test.

@@ -1,0 +1,274 @@
+//! The agent's own image, made of its binary and certificate authorities, with no tool but this one.
+//!
+//! Decides what is in it, and that the same input gives the same digest: nothing in it tells when, where or
+//! by whom it was made. Never runs the binary.
+
+mod binary;
+
+pub use binary::{Binary, own_architecture};
+
+use crate::credentials::Credentials;
+use crate::outcome::Failure;
+use crate::reference::{Digest, Reference};
+use crate::registry::{Copier, Made, Progress, Registries, digest_of};
+use bytes::Bytes;
+use flate2::{Compression, GzBuilder};
+use oci_client::manifest::{
+    IMAGE_LAYER_GZIP_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+};
+use serde_json::{Value, json};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+const PROGRAM: &str = "image-cloner-agent";
+const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
+const SOURCE: &str = "https://github.com/lucasepe/image-cloner";
+
+/// Where systems keep the certificate authorities that they trust, in one file.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The certificate authorities of this system, as one file has them.
+///
+/// # Errors
+/// When there is no such file: without one the agent could talk to no registry.
+pub fn authorities() -> Result<Vec<u8>, Failure> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(std::path::PathBuf::from);
+    let usual = BUNDLES.iter().map(Path::new);
+    let found = named.as_deref().into_iter().chain(usual);
+    let found = found.into_iter().find(|path| path.is_file());
+    let Some(path) = found else {
+        return Err(Failure::new(format!(
+            "making the agent's image: no certificate authorities found at {}",
+            BUNDLES[0]
+        ))
+        .hint("install the package ca-certificates, or name a PEM file in SSL_CERT_FILE"));
+    };
+    std::fs::read(path)
+        .map_err(|error| Failure::new(format!("reading {}: {error}", path.display())))
+}
+
+/// The image for these binaries: an index where there are several, in the order of their architectures.
+///
+/// # Errors
+/// When there is no binary.
+pub fn make(binaries: &[Binary], authorities: &[u8], version: &str) -> Result<Made, Failure> {
+    let mut made = Made {
+        name: "image-cloner.internal".to_owned(),
+        root: Bytes::new(),
+        children: Vec::new(),
+        blobs: Vec::new(),
+    };
+    let mut entries = Vec::new();
+    for binary in binaries {
+        let (manifest, blobs) = one(binary, authorities, version)
+            .map_err(|error| Failure::new(format!("making the agent's image: {error}")))?;
+        entries.push(json!({
+            "mediaType": OCI_IMAGE_MEDIA_TYPE,
+            "digest": digest_of(&manifest).to_string(),
+            "size": manifest.len(),
+            "platform": {"os": "linux", "architecture": binary.architecture()},
+        }));
+        made.children.push(manifest);
+        made.blobs.extend(blobs);
+    }
+    made.root = match made.children.as_slice() {
+        [] => return Err(Failure::new("making the agent's image: no binary for it")),
+        [_] => made.children.remove(0),
+        _ => document(&json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE,
+            "manifests": entries,
+            "annotations": about(version),
+        })),
+    };
+    Ok(made)
+}
+
+/// Pushes an image to where it is to be; says its digest there.
+///
+/// # Errors
+/// When the target does not take it.
+pub async fn push(
+    image: &Made,
+    to: &Reference,
+    registries: &Registries,
+    credentials: &Credentials,
+) -> Result<Digest, Failure> {
+    let failed = |error| Failure::from(error).context(format!("pushing the agent's image to {to}"));
+    let source = image.source().map_err(failed)?;
+    let target = registries.target(to, credentials).await.map_err(failed)?;
+    let copied = Copier::new(1).copy(&source, &target, true, &Quiet).await;
+    Ok(copied.map_err(failed)?.digest)
+}
+
+/// An image of one platform: its manifest, its config and its layer.
+fn one(binary: &Binary, authorities: &[u8], version: &str) -> io::Result<(Bytes, [Bytes; 2])> {
+    let tar = archive(binary.bytes(), authorities)?;
+    let layer = compressed(&tar)?;
+    let config = document(&json!({
+        "os": "linux",
+        "architecture": binary.architecture(),
+        "config": {
+            "Entrypoint": [format!("/{PROGRAM}")],
+            "User": "65532:65532",
+            "Env": [format!("SSL_CERT_FILE=/{AUTHORITIES}")],
+            "Labels": about(version),
+        },
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(&tar).to_string()]},
+    }));
+    let descriptor = |media_type: &str, blob: &Bytes| json!({"mediaType": media_type, "digest": digest_of(blob).to_string(), "size": blob.len()});
+    let manifest = document(&json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_IMAGE_MEDIA_TYPE,
+        "config": descriptor(CONFIG_MEDIA_TYPE, &config),
+        "layers": [descriptor(IMAGE_LAYER_GZIP_MEDIA_TYPE, &layer)],
+        "annotations": about(version),
+    }));
+    Ok((manifest, [config, layer]))
+}
+
+fn about(version: &str) -> Value {
+    json!({
+        "org.opencontainers.image.title": PROGRAM,
+        "org.opencontainers.image.description": "keeps a cluster's images in its own registry",
+        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.source": SOURCE,
+        "org.opencontainers.image.licenses": "Apache-2.0",
+    })
+}
+
+/// What is in the image, owned by root, from the first of January 1970.
+fn archive(binary: &[u8], authorities: &[u8]) -> io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, kind: tar::EntryType, mode: u32, content: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(content.len() as u64);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        tar.append_data(&mut header, name, content)
+    };
+    for folder in ["etc/", "etc/ssl/", "etc/ssl/certs/"] {
+        add(folder, tar::EntryType::Directory, 0o755, &[])?;
+    }
+    add(AUTHORITIES, tar::EntryType::Regular, 0o644, authorities)?;
+    add(PROGRAM, tar::EntryType::Regular, 0o755, binary)?;
+    tar.into_inner()
+}
+
+/// gzip with a header that says nothing of this system.
+fn compressed(bytes: &[u8]) -> io::Result<Bytes> {
+    let mut gzip = GzBuilder::new()
+        .mtime(0)
+        .operating_system(255)
+        .write(Vec::new(), Compression::default());
+    gzip.write_all(bytes)?;
+    Ok(gzip.finish()?.into())
+}
+
+fn document(value: &Value) -> Bytes {
+    value.to_string().into()
+}
+
+/// Nobody watches: it is a few megabytes.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn expected(&self, _bytes: u64) {}
+    fn carried(&self, _bytes: u64) {}
+    fn waiting(&self, _why: &str, _pause: Duration) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::binary::tests::elf;
+    use super::*;
+    use std::io::Read as _;
+
+    fn binary(machine: u16) -> Binary {
+        Binary::parse("agent", elf(machine, false)).unwrap()
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_digest_and_another_one_another() {
+        let made = |machine, authorities: &[u8], version| {
+            make(&[binary(machine)], authorities, version)
+                .unwrap()
+                .digest()
+        };
+        let first = made(62, b"ca", "1");
+        assert_eq!(made(62, b"ca", "1"), first);
+        assert_ne!(made(183, b"ca", "1"), first);
+        assert_ne!(made(62, b"other", "1"), first);
+        assert_ne!(made(62, b"ca", "2"), first);
+        // as it was yesterday, on another machine
+        insta::assert_snapshot!(first.to_string(), @"sha256:deb50f43463f710387f0ffb84892f2ff487562d422c21668955318d54e0b716c");
+    }
+
+    #[test]
+    fn it_holds_the_binary_and_the_authorities_of_nobody_in_particular() {
+        let made = make(&[binary(62)], b"ca", "1").unwrap();
+        let config: Value = serde_json::from_slice(&made.blobs[0]).unwrap();
+        assert_eq!(
+            config["config"]["Entrypoint"],
+            json!(["/image-cloner-agent"])
+        );
+        let mut tar = Vec::new();
+        flate2::read::GzDecoder::new(made.blobs[1].as_ref())
+            .read_to_end(&mut tar)
+            .unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"][0], digest_of(&tar).to_string());
+        let mut archive = tar::Archive::new(tar.as_slice());
+        let entries: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let header = entry.header();
+                format!(
+                    "{:o} {}:{} {} {} {}",
+                    header.mode().unwrap(),
+                    header.uid().unwrap(),
+                    header.gid().unwrap(),
+                    header.mtime().unwrap(),
+                    header.size().unwrap(),
+                    entry.path().unwrap().display()
+                )
+            })
+            .collect();
+        let size = binary(62).bytes().len();
+        assert_eq!(
+            entries,
+            [
+                "755 0:0 0 0 etc/".to_owned(),
+                "755 0:0 0 0 etc/ssl/".to_owned(),
+                "755 0:0 0 0 etc/ssl/certs/".to_owned(),
+                "644 0:0 0 2 etc/ssl/certs/ca-certificates.crt".to_owned(),
+                format!("755 0:0 0 {size} image-cloner-agent"),
+            ]
+        );
+    }
+
+    #[test]
+    fn several_architectures_make_an_index_of_what_each_makes_alone() {
+        let both = make(&[binary(62), binary(183)], b"ca", "1").unwrap();
+        let index: Value = serde_json::from_slice(&both.root).unwrap();
+        let alone = make(&[binary(183)], b"ca", "1").unwrap();
+        assert_eq!(index["manifests"][1]["digest"], alone.digest().to_string());
+        assert_eq!(
+            index["manifests"][1]["platform"],
+            json!({"os": "linux", "architecture": "arm64"})
+        );
+        assert_eq!(both.blobs.len(), 4);
+    }
+}
