@@ -6,7 +6,7 @@
 use super::review::Request;
 use crate::patch;
 use crate::plan::{self, Decision, Observed, PullAccess, PullCredentials, Repoint};
-use crate::watch::{Gate, Grounds};
+use crate::watch::{Known, Terms};
 use crate::workload::{FIELD_MANAGER, SKIP, Workload};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(super) struct Change {
 ///
 /// # Errors
 /// When it passes as it is: the reason.
-pub(super) fn decide(request: &Request, gate: &Gate) -> Result<Change, String> {
+pub(super) fn decide(request: &Request, known: &Known) -> Result<Change, String> {
     let is_new = match request.operation.as_str() {
         "CREATE" => true,
         "UPDATE" => false,
@@ -43,7 +43,7 @@ pub(super) fn decide(request: &Request, gate: &Gate) -> Result<Change, String> {
     if request.field_manager() == Some(FIELD_MANAGER) {
         return Err(format!("written by {FIELD_MANAGER}"));
     }
-    let grounds = gate.grounds().ok_or("nothing is repointed now")?;
+    let terms = known.terms().ok_or("nothing is repointed now")?;
     let (workload, before) = if is_new {
         (request.workload()?.unmade(), None)
     } else {
@@ -55,9 +55,9 @@ pub(super) fn decide(request: &Request, gate: &Gate) -> Result<Change, String> {
     {
         return Err("its images stay".to_owned());
     }
-    grounds.leave_out(&workload).map_or(Ok(()), Err)?;
-    let observed = surround(workload, is_new, &grounds, gate)?;
-    let repoint = repoint(&observed, &grounds, gate)?;
+    terms.leave_out(&workload).map_or(Ok(()), Err)?;
+    let observed = surround(workload, is_new, &terms, known)?;
+    let repoint = repoint(&observed, &terms, known)?;
     let workload = observed.workload;
     let patch = patch::writes(&workload, &repoint);
     check(&request.object, &patch)?;
@@ -81,17 +81,17 @@ fn same_images(old: &Workload, new: &Workload) -> bool {
 fn surround(
     workload: Workload,
     is_new: bool,
-    grounds: &Grounds,
-    gate: &Gate,
+    terms: &Terms,
+    known: &Known,
 ) -> Result<Observed, String> {
     let namespace = &workload.id.namespace;
-    let namespace_opted_out = gate
+    let namespace_opted_out = known
         .opted_out(namespace)
         .ok_or_else(|| format!("namespace {namespace} has not been seen yet"))?;
-    let (account_pull_secrets, pull_credentials) = match grounds.policy.pull {
+    let (account_pull_secrets, pull_credentials) = match terms.policy.pull {
         // then nothing is decided by them
         PullAccess::Open => (None, PullCredentials::None),
-        _ => pulls(&workload, is_new, gate)?,
+        _ => pulls(&workload, is_new, known)?,
     };
     Ok(Observed {
         // nothing runs with images that are new
@@ -108,14 +108,14 @@ fn surround(
 fn pulls(
     workload: &Workload,
     is_new: bool,
-    gate: &Gate,
+    known: &Known,
 ) -> Result<(Option<Vec<String>>, PullCredentials), String> {
     let (namespace, account) = (&workload.id.namespace, &workload.service_account);
     let inherited = if is_new && workload.id.kind.is_pod() {
         // the API server has given the pod its account's names before it asks
         Some(Vec::new())
     } else {
-        gate.account_pull_secrets(namespace, account)
+        known.account_pull_secrets(namespace, account)
     };
     let own = workload.pull_secrets.as_deref().unwrap_or_default();
     let effective = match (own, &inherited) {
@@ -126,16 +126,16 @@ fn pulls(
         ([], Some(inherited)) => inherited.as_slice(),
         (own, _) => own,
     };
-    let credentials = gate
+    let credentials = known
         .pull_credentials(namespace, effective)
         .ok_or("its pull secrets have not been seen yet")?;
     Ok((inherited, credentials))
 }
 
 /// The repoint as planned, where all that it needs is there.
-fn repoint(observed: &Observed, grounds: &Grounds, gate: &Gate) -> Result<Repoint, String> {
+fn repoint(observed: &Observed, terms: &Terms, known: &Known) -> Result<Repoint, String> {
     let namespace = &observed.workload.id.namespace;
-    let plan = plan::clone(std::slice::from_ref(observed), &grounds.policy);
+    let plan = plan::clone(std::slice::from_ref(observed), &terms.policy);
     let mut plan = plan.map_err(|error| error.to_string())?;
     let planned = plan.workloads.pop().ok_or("there is no plan for it")?;
     let repoint = match planned.decision {
@@ -143,12 +143,12 @@ fn repoint(observed: &Observed, grounds: &Grounds, gate: &Gate) -> Result<Repoin
         Decision::CopyOnly(reason) | Decision::Skip(reason) => return Err(reason),
         Decision::Unchanged => return Err("nothing is to be changed".to_owned()),
     };
-    let missing = |target: &&_| gate.copy_for(namespace, target).is_none();
+    let missing = |target: &&_| known.copy_for(namespace, target).is_none();
     if let Some(missing) = planned.targets.iter().find(missing) {
         return Err(format!("{missing} is not known complete for {namespace}"));
     }
     if let Some(name) = &repoint.needs_pull_secret
-        && !gate.has_pull_secret(namespace)
+        && !known.has_pull_secret(namespace)
     {
         return Err(format!("{name} is not known to be in {namespace}"));
     }

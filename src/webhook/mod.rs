@@ -1,6 +1,6 @@
 //! Admission: workloads repointed as they are created, where their copies are known complete.
 //!
-//! Decides the answer to an admission review, from what is known in this process alone ([`Gate`]), and keeps the
+//! Decides the answer to an admission review, from what is known in this process alone ([`Known`]), and keeps the
 //! certificate by which the API server knows it. Never asks anybody before it answers, and never refuses a
 //! workload: whatever is not known passes as it is, and the loop sees to it later.
 
@@ -16,7 +16,7 @@ pub use keep::{Keeper, Place};
 
 use crate::cluster::{Cluster, Error};
 use crate::install::LEADER;
-use crate::watch::{Gate, Metrics};
+use crate::watch::{Known, Metrics};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub struct Webhook {
     /// Where it listens.
     pub listener: TcpListener,
     /// What it knows.
-    pub gate: Gate,
+    pub known: Known,
     /// What it counts.
     pub metrics: Metrics,
     /// Its own pod, which the API server is led to: namespace and name. None where it is in none.
@@ -43,11 +43,23 @@ impl Webhook {
     /// Answers admission reviews and keeps its certificate until it is told to stop.
     pub async fn run(self, cluster: Cluster, place: Place, stop: &CancellationToken) {
         let keeper = Keeper::new(cluster.clone(), place);
-        let keeping = keep(&keeper, &cluster, self.pod.as_ref(), stop);
+        let pod = self.pod.clone();
         tokio::join!(
-            serve::serve(self.listener, keeper.shown(), self.gate, self.metrics, stop),
-            keeping
+            self.serve(&keeper, stop),
+            keep(&keeper, &cluster, pod.as_ref(), stop)
         );
+    }
+
+    /// Answers admission reviews, as whoever the keeper's certificate says, until it is told to stop.
+    pub async fn serve(self, keeper: &Keeper, stop: &CancellationToken) {
+        serve::serve(
+            self.listener,
+            keeper.shown(),
+            self.known,
+            self.metrics,
+            stop,
+        )
+        .await;
     }
 }
 

@@ -7,7 +7,7 @@ use super::decide::{Change, decide};
 use super::keep::Shown;
 use super::review::{self, Review, VERSION};
 use crate::install::WEBHOOK_PATH;
-use crate::watch::{Gate, Metrics};
+use crate::watch::{Known, Metrics};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
@@ -50,7 +50,7 @@ const NOT_ACCEPTED: Duration = Duration::from_millis(100);
 /// What every request needs.
 #[derive(Clone)]
 struct Desk {
-    gate: Gate,
+    known: Known,
     metrics: Metrics,
     places: Arc<Semaphore>,
 }
@@ -59,12 +59,12 @@ struct Desk {
 pub(super) async fn serve(
     listener: TcpListener,
     shown: watch::Receiver<Option<Shown>>,
-    gate: Gate,
+    known: Known,
     metrics: Metrics,
     stop: &CancellationToken,
 ) {
     let desk = Desk {
-        gate,
+        known,
         metrics,
         places: Arc::new(Semaphore::new(REVIEWS)),
     };
@@ -171,7 +171,7 @@ fn answer(body: &[u8], desk: &Desk) -> Response {
         );
         return reply(&review::allowed(&api_version, uid));
     }
-    match decide(&request, &desk.gate) {
+    match decide(&request, &desk.known) {
         Ok(change) => {
             let is_dry_run = request.dry_run == Some(true);
             if !is_dry_run {

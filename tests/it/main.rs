@@ -9,6 +9,7 @@
     reason = "values that a test does not care about"
 )]
 
+mod admission;
 mod architecture;
 mod bed;
 mod canary;
@@ -29,11 +30,13 @@ mod lease;
 mod login;
 mod moving;
 mod names;
+mod owners;
 mod platforms;
 mod push_address;
 mod reach;
 mod readme;
 mod refusals;
+mod resolving;
 mod restore;
 mod rollouts;
 mod round_trip;

@@ -5,7 +5,7 @@ use crate::plan::{
 };
 use crate::reference::{Digest, Reference};
 use crate::target::{Layout, TargetRegistry};
-use crate::watch::{Gate, Grounds};
+use crate::watch::{Known, Reader, Terms};
 use crate::webhook::decide::{Change, decide};
 use crate::webhook::review::{Request, Review};
 use crate::workload::{FIELD_MANAGER, Kind, Workload};
@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const OURS: &str = "image-cloner-pull";
 
-fn grounds(pull: PullAccess) -> Grounds {
-    Grounds {
+fn terms(pull: PullAccess) -> Terms {
+    Terms {
         policy: Policy {
             run: "a7f3".to_owned(),
             time: None,
@@ -41,13 +41,13 @@ fn digest() -> Digest {
 }
 
 /// What is known of `shop`: it did not opt out, and may have the copies of nginx and busybox.
-fn known(pull: PullAccess) -> Gate {
-    let known = Gate::default();
-    known.open(grounds(pull));
+fn known(pull: PullAccess) -> Known {
+    let known = Known::default();
+    known.set_terms(Some(terms(pull)));
     known.namespace("shop", false);
     for target in ["reg.corp/nginx:1", "reg.corp/busybox:1"] {
         let target = Reference::parse(target).unwrap();
-        known.complete(&target, &digest(), "shop");
+        known.complete(&target, &digest(), Reader::Namespace("shop".to_owned()));
     }
     known
 }
@@ -57,7 +57,7 @@ fn secret() -> PullAccess {
 }
 
 /// What a workload like this one came to when the loop observed it.
-fn seen(known: &Gate, account: &[&str], own: &[&str], credentials: PullCredentials) {
+fn seen(known: &Known, account: &[&str], own: &[&str], credentials: PullCredentials) {
     let mut object = deployment();
     if !own.is_empty() {
         let own: Vec<Value> = own.iter().map(|name| json!({"name": name})).collect();
@@ -118,7 +118,7 @@ fn create(word: &str, object: &Value) -> Value {
     request(word, "CREATE", object, &Value::Null)
 }
 
-fn asked(request: &Value, known: &Gate) -> Result<Change, String> {
+fn asked(request: &Value, known: &Known) -> Result<Change, String> {
     let review = json!({"apiVersion": "admission.k8s.io/v1", "request": request});
     let Review { request, .. } = serde_json::from_value(review).unwrap();
     decide(&request, known)
@@ -126,7 +126,7 @@ fn asked(request: &Value, known: &Gate) -> Result<Change, String> {
 
 /// The object after it was admitted.
 #[track_caller]
-fn admitted(request: &Value, known: &Gate) -> Value {
+fn admitted(request: &Value, known: &Known) -> Value {
     let change = asked(request, known).unwrap();
     let mut object = request["object"].clone();
     let patch: json_patch::Patch = serde_json::from_value(change.patch).unwrap();
@@ -135,7 +135,7 @@ fn admitted(request: &Value, known: &Gate) -> Value {
 }
 
 #[track_caller]
-fn passes(request: &Value, known: &Gate, why: &str) {
+fn passes(request: &Value, known: &Known, why: &str) {
     match asked(request, known) {
         Ok(change) => panic!("{}", change.patch),
         Err(reason) => assert!(reason.contains(why), "{reason}"),
@@ -157,7 +157,7 @@ fn a_new_workload_comes_out_as_the_plan_would_leave_it() {
         named: false,
         namespace_opted_out: false,
     };
-    let policy = grounds(PullAccess::Open).policy;
+    let policy = terms(PullAccess::Open).policy;
     let plan = clone(std::slice::from_ref(&observed), &policy).unwrap();
     let Decision::Repoint(repoint) = &plan.workloads[0].decision else {
         panic!("{plan:?}")
@@ -455,13 +455,13 @@ fn nothing_is_changed_that_the_loop_would_leave_or_that_is_not_known() {
     facts.namespace("shop", true);
     elsewhere("shop", "namespace shop opted out");
     facts.namespace("shop", false);
-    let only = Grounds {
+    let only = Terms {
         namespaces: Some(BTreeSet::from(["other".to_owned()])),
-        ..grounds(PullAccess::Open)
+        ..terms(PullAccess::Open)
     };
-    facts.open(only);
+    facts.set_terms(Some(only));
     elsewhere("shop", "not among the namespaces");
-    facts.close();
+    facts.set_terms(None);
     elsewhere("shop", "nothing is repointed now");
 }
 
@@ -476,7 +476,7 @@ fn a_copy_is_given_only_to_namespaces_that_may_read_its_source() {
     );
     passes(&request, &facts, "not known complete for other");
     let target = Reference::parse("reg.corp/nginx:1").unwrap();
-    facts.complete(&target, &digest(), "other");
+    facts.complete(&target, &digest(), Reader::Anyone);
     admitted(&request, &facts);
     facts.forget(&target);
     passes(&request, &facts, "not known complete for other");

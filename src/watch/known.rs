@@ -1,5 +1,4 @@
-//! What admission goes by: whether and on which grounds workloads are repointed now, and what was seen of copies
-//! and of what surrounds workloads.
+//! What was seen of copies and of what surrounds workloads, for whoever may not ask.
 //!
 //! Decides nothing, and never asks anybody: what is not in here is not known.
 
@@ -9,9 +8,9 @@ use crate::workload::{Kind, Workload};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// What workloads are repointed by.
+/// On what terms workloads are repointed.
 #[derive(Debug, Clone)]
-pub struct Grounds {
+pub struct Terms {
     /// What becomes of images.
     pub policy: Policy,
     /// The kinds that are worked on, besides Pods and Jobs: those can be changed before they are made alone.
@@ -22,7 +21,7 @@ pub struct Grounds {
     pub stateful: bool,
 }
 
-impl Grounds {
+impl Terms {
     /// Why a workload is none of those that are worked on.
     pub fn leave_out(&self, workload: &Workload) -> Option<String> {
         let id = &workload.id;
@@ -39,16 +38,25 @@ impl Grounds {
     }
 }
 
-/// Closed where nothing is repointed; a clone is another handle to the same.
+/// Who may be given a copy: those who may read its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reader {
+    /// Its source was read without the pull secrets of any namespace.
+    Anyone,
+    /// It was read with this namespace's.
+    Namespace(String),
+}
+
+/// What was seen; a clone is another handle to the same.
 #[derive(Debug, Clone, Default)]
-pub struct Gate {
+pub struct Known {
     shared: Arc<RwLock<Facts>>,
 }
 
 #[derive(Debug, Default)]
 struct Facts {
-    /// None while the gate is closed.
-    grounds: Option<Arc<Grounds>>,
+    /// None while nothing is repointed.
+    terms: Option<Arc<Terms>>,
     copies: HashMap<Reference, Complete>,
     /// Whether each namespace opted out.
     opted_out: HashMap<String, bool>,
@@ -64,40 +72,40 @@ struct Facts {
 #[derive(Debug)]
 struct Complete {
     digest: Digest,
+    anyone: bool,
     namespaces: BTreeSet<String>,
 }
 
-impl Gate {
-    /// Workloads are repointed by these grounds from now on.
-    ///
-    /// Not before a node was seen to pull from the target: what is wrong there would break whatever is made.
-    pub fn open(&self, grounds: Grounds) {
-        self.write().grounds = Some(Arc::new(grounds));
+impl Known {
+    /// Workloads are repointed on these terms from now on; on none, they are not: while work is held, before
+    /// nodes were seen to pull from the target, and when nothing but copies is wanted.
+    pub fn set_terms(&self, terms: Option<Terms>) {
+        self.write().terms = terms.map(Arc::new);
     }
 
-    /// Workloads are not repointed now: work is held, or stopped because nodes cannot pull, or nothing but
-    /// copies is wanted.
-    pub fn close(&self) {
-        self.write().grounds = None;
+    /// The terms on which workloads are repointed, while they are.
+    pub fn terms(&self) -> Option<Arc<Terms>> {
+        self.read().terms.clone()
     }
 
-    /// What workloads are repointed by, while they are.
-    pub fn grounds(&self) -> Option<Arc<Grounds>> {
-        self.read().grounds.clone()
-    }
-
-    /// A copy was proven complete, and this namespace to be allowed its source.
-    pub fn complete(&self, target: &Reference, digest: &Digest, namespace: &str) {
+    /// A copy was proven complete, and somebody to have been allowed its source.
+    pub fn complete(&self, target: &Reference, digest: &Digest, reader: Reader) {
         let mut facts = self.write();
         let copy = facts
             .copies
             .entry(target.clone())
             .or_insert_with(|| Complete {
                 digest: digest.clone(),
+                anyone: false,
                 namespaces: BTreeSet::new(),
             });
         copy.digest.clone_from(digest);
-        copy.namespaces.insert(namespace.to_owned());
+        match reader {
+            Reader::Anyone => copy.anyone = true,
+            Reader::Namespace(namespace) => {
+                copy.namespaces.insert(namespace);
+            }
+        }
     }
 
     /// A copy is not there any more, or is being replaced.
@@ -109,9 +117,8 @@ impl Gate {
     pub fn copy_for(&self, namespace: &str, target: &Reference) -> Option<Digest> {
         let facts = self.read();
         let copy = facts.copies.get(target)?;
-        copy.namespaces
-            .contains(namespace)
-            .then(|| copy.digest.clone())
+        let allowed = copy.anyone || copy.namespaces.contains(namespace);
+        allowed.then(|| copy.digest.clone())
     }
 
     /// A workload's surroundings were observed.
@@ -133,6 +140,13 @@ impl Gate {
             let key = (namespace.clone(), names.iter().cloned().collect());
             facts.pulls.insert(key, observed.pull_credentials);
         }
+    }
+
+    /// A ServiceAccount was seen, with the pull secrets that it gives.
+    pub fn account(&self, namespace: &str, account: &str, pull_secrets: &[&str]) {
+        let key = (namespace.to_owned(), account.to_owned());
+        let names = pull_secrets.iter().map(|name| (*name).to_owned());
+        self.write().accounts.insert(key, names.collect());
     }
 
     /// A namespace was seen, with or without an opt-out.
