@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod agent_objects;
 mod architecture;
 mod bed;
 mod canary;
@@ -25,6 +26,7 @@ mod dry_run;
 mod examples;
 mod files;
 mod gitops;
+mod install;
 mod krew;
 mod lease;
 mod login;
