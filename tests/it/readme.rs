@@ -37,6 +37,10 @@ const INSTEAD: &[(&str, Instead)] = &[
     ),
     ("tests/run.sh", Left("it is what runs this")),
     (
+        "RUSTFLAGS=",
+        Left("builds for minutes; tests/run.sh builds the agent so, without optimisation"),
+    ),
+    (
         "kubectl image-cloner login registry.corp",
         Parsed("asks for a password; tests/it/login.rs runs it on a terminal"),
     ),
