@@ -1,6 +1,7 @@
 //! The examples do what they say, against the bed.
 
 use crate::bed::{Bed, var};
+use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -71,10 +72,8 @@ fn succeeds(command: &mut Command) -> String {
 fn config(bed: &Bed) -> PathBuf {
     let path = bed.folder().join("registries.yaml");
     let mut config = fs::read_to_string(var("CONFIG")).unwrap();
-    config += &format!(
-        "  registry.corp: {{endpoint: 'http://{}'}}\n",
-        var("OPEN_TARGET")
-    );
+    let at = var("OPEN_TARGET");
+    let _ = writeln!(config, "  registry.corp: {{endpoint: 'http://{at}'}}");
     fs::write(&path, config).unwrap();
     path
 }
@@ -291,7 +290,8 @@ fn a_registry_with_a_ca_of_its_own_is_pushed_to_with_the_examples_configuration(
     succeeds(&mut reader(&bed, &folder, &certificates));
     let private = Private::start(&folder);
     let mut config = fs::read_to_string(folder.join("config.yaml")).unwrap();
-    config += &format!("  docker.io: {{endpoint: 'http://{}'}}\n", var("DOCKER_IO"));
+    let at = var("DOCKER_IO");
+    let _ = writeln!(config, "  docker.io: {{endpoint: 'http://{at}'}}");
     fs::write(folder.join("config.yaml"), config).unwrap();
     let plugin = |words: &[&str]| -> Output {
         let words = [&["kubectl", "image-cloner"], words].concat();

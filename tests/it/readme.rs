@@ -5,6 +5,7 @@
 //! test's own, `-A` stands for that namespace alone (others use the same cluster).
 
 use crate::bed::{Bed, deployment, var};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -190,10 +191,8 @@ fn lay_out(folder: &Path, namespace: &str) {
     );
     write("bin/helm", "#!/bin/sh\ncat chart.yaml\n");
     let mut config = fs::read_to_string(var("CONFIG")).unwrap();
-    config += &format!(
-        "  registry.corp: {{endpoint: 'http://{}'}}\n",
-        var("OPEN_TARGET")
-    );
+    let at = var("OPEN_TARGET");
+    let _ = writeln!(config, "  registry.corp: {{endpoint: 'http://{at}'}}");
     write("home/.config/image-cloner/config.yaml", &config);
     fs::create_dir_all(folder.join("home/.local/bin")).unwrap();
     let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
@@ -226,8 +225,7 @@ fn meant(command: &str, bed: &Bed) -> String {
     let mut words = Vec::new();
     for word in command.split(' ') {
         let word = match word {
-            "-A" => format!("ns/{here}"),
-            "ns/shop" | "ns/prod" => format!("ns/{here}"),
+            "-A" | "ns/shop" | "ns/prod" => format!("ns/{here}"),
             "shop" | "tools" if words.last().is_some_and(|last| last == "-n") => here.clone(),
             "localhost:5001" => format!("{}/carried", bed.open_target()),
             word => word
@@ -307,7 +305,8 @@ fn every_command_of_the_readme_does_what_it_is_shown_for() {
         let command = format!("{} {behind}", meant(&command, &bed));
         let output = run(&bed, folder, &command);
         if !output.status.success() {
-            failed += &format!(
+            let _ = writeln!(
+                failed,
                 "\n$ {command}\nended with {}:\n{}{}",
                 output.status,
                 String::from_utf8_lossy(&output.stdout),
