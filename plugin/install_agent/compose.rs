@@ -255,7 +255,10 @@ impl Composing<'_> {
         let published = self.cluster.local_registry().await?;
         let published = published.as_ref().and_then(|it| it.pull_and_push());
         let mut target = match (&self.args.to, &kept) {
-            (None, Some(kept)) => self.settings.way_to(kept, &copying, published).await?,
+            (None, Some(kept)) => {
+                let push = interactive::push_address(kept, published, self.terminal)?;
+                self.settings.way_to(kept, &copying, push).await?
+            }
             _ => match self
                 .settings
                 .find_target(&copying, Some(self.cluster))
@@ -266,7 +269,8 @@ impl Composing<'_> {
                     let offered = published.map_or("", |(pull, _)| pull);
                     let prompt = "Target registry, HOST[:PORT][/PREFIX]:";
                     let typed = interactive::answer(line::read(prompt, offered))?;
-                    self.settings.way_to(&typed, &copying, published).await?
+                    let push = interactive::push_address(&typed, published, self.terminal)?;
+                    self.settings.way_to(&typed, &copying, push).await?
                 }
                 None => return Err(Settings::no_target()),
             },
