@@ -9,6 +9,7 @@
     reason = "values that a test does not care about"
 )]
 
+mod agent;
 mod architecture;
 mod bed;
 mod canary;
