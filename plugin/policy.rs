@@ -15,8 +15,7 @@ pub(crate) fn image_policy(
 ) -> Result<ImagePolicy, Stopped> {
     let sources = Patterns::of_images(&args.source)
         .map_err(|error| Stopped::wrong(Failure::new(format!("--source {error}"))))?;
-    let from = args.from.as_deref().map(|from| settings.registry(from));
-    let from = from.transpose()?;
+    let from = settings.left.clone();
     if let Some(from) = from.as_ref().filter(|from| **from == target.registry) {
         let message = format!("--from {from} is where --to leads");
         return Err(Stopped::wrong(Failure::new(message).hint(

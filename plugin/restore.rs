@@ -1,7 +1,6 @@
 //! `restore`: give workloads back the images they had before.
 
-use crate::args::{DryRun, RestoreArgs};
-use crate::clone_files::only_with_files;
+use crate::args::{DryRun, Output, RestoreArgs};
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
@@ -19,7 +18,11 @@ use image_cloner::workload::{Workload, WorkloadId};
 use std::collections::BTreeMap;
 
 pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
-    only_with_files(args.running.output)?;
+    if let Some(Output::Refs | Output::Kustomize | Output::Patch) = args.running.output {
+        return Err(Stopped::wrong(Failure::new(
+            "-o refs, kustomize and patch are of clone: restore has wide, json, yaml and name",
+        )));
+    }
     let choose = args.selecting.words.is_empty()
         && args.selecting.selector.is_none()
         && args.run.is_none()

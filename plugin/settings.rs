@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) environment: Environment,
     pub(crate) config: Config,
     pub(crate) chain: Chain,
+    /// The target registry that is left for another one.
+    pub(crate) left: Option<TargetRegistry>,
 }
 
 /// The target registry, who named it, and the way there.
@@ -49,7 +51,23 @@ impl Settings {
             environment,
             config,
             chain,
+            left: None,
         })
+    }
+
+    /// The same for a move from this target registry to another one.
+    pub(crate) fn leaving(mut self, registry: Option<&str>) -> Result<Self, Stopped> {
+        self.left = registry.map(|name| self.registry(name)).transpose()?;
+        Ok(self)
+    }
+
+    /// What it was read from, for people.
+    pub(crate) fn origin(&self) -> String {
+        match ConfigFile::open(&self.environment) {
+            Ok(file) if file.exists() => file.path().display().to_string(),
+            Ok(file) => format!("no {}, and none is needed", file.path().display()),
+            Err(_) => "no config.yaml, and none is needed".to_owned(),
+        }
     }
 
     /// The target registry by name and by whom it is named, without asking a cluster: flag, environment, the
@@ -116,9 +134,21 @@ impl Settings {
         self.at(&name, named_by, copying, hosts).map(Some)
     }
 
-    /// The way to a target registry that a person typed, who may have taken the one that the cluster
-    /// publishes: its name in workloads, and the address that this machine pushes to.
+    /// The way to a target registry that a person typed, logged in to.
     pub(crate) async fn reach(
+        &self,
+        name: &str,
+        copying: &Copying,
+        published: Option<(&str, &str)>,
+    ) -> Result<Target, Stopped> {
+        let target = self.way_to(name, copying, published).await?;
+        target.log_in().await?;
+        Ok(target)
+    }
+
+    /// The way to a target registry by its name, which may be the one that the cluster publishes: its name in
+    /// workloads, and the address that this machine pushes to.
+    pub(crate) async fn way_to(
         &self,
         name: &str,
         copying: &Copying,
@@ -132,9 +162,7 @@ impl Settings {
             hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
         }
         let resolved = self.at(name, "you".to_owned(), copying, hosts)?;
-        let target = self.with_credentials(resolved, copying).await?;
-        target.log_in().await?;
-        Ok(target)
+        self.with_credentials(resolved, copying).await
     }
 
     fn at(
@@ -155,10 +183,12 @@ impl Settings {
                 .or_default()
                 .endpoint = vec![endpoint.to_owned()];
         }
+        let targets = std::iter::once(&registry).chain(&self.left);
+        let targets = targets.map(|target| target.host().to_owned()).collect();
         Ok(Resolved {
+            registries: Arc::new(Registries::with_targets(&hosts, targets)?),
             registry,
             named_by,
-            registries: Arc::new(Registries::new(&hosts)?),
         })
     }
 

@@ -4,6 +4,7 @@
 //! which credentials go where (that is [`crate::credentials`]).
 
 mod agent;
+mod agent_file;
 pub(crate) mod document;
 mod endpoint;
 mod environment;
@@ -17,6 +18,7 @@ mod tests;
 mod view;
 
 pub use agent::{AgentSettings, Mode, SettingsError};
+pub use agent_file::AgentFile;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use keys::{KeyError, Place};
@@ -64,8 +66,8 @@ pub struct ContextConfig {
 #[derive(Clone, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HostConfig {
-    /// Where to really talk to it (a source's credentials go there only where `username` is set, or on
-    /// loopback): URLs or `host[:port]`, tried in order.
+    /// Where to really talk to it (a target's push address; a source's credentials go there only where
+    /// `username` is set, or on loopback): URLs or `host[:port]`, tried in order.
     #[serde(deserialize_with = "endpoint::one_or_many")]
     pub endpoint: Vec<String>,
     /// How much of transport security to give up.

@@ -28,12 +28,10 @@ mod record;
 pub use candidate::stand;
 
 use crate::cluster::Fence;
+use crate::install::{MANAGED_BY, NAME};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// The Lease, in the agent's namespace.
-pub const NAME: &str = "image-cloner";
 
 /// The annotation of the Lease that holds all work while it is `true`.
 pub const PAUSED: &str = "image-cloner.io/paused";

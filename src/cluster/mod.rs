@@ -3,6 +3,8 @@
 //! Decides how a selection becomes objects and how writes are sent (`Apply` or `ServerDryRun`). Never
 //! decides what is written (that is [`crate::plan`] and [`crate::patch`]).
 
+mod agent;
+mod apply;
 mod canary;
 mod connect;
 mod discovery;
@@ -25,11 +27,12 @@ mod server;
 mod sites;
 mod surroundings;
 mod telling;
-mod trial;
 mod trouble;
 mod watching;
 mod webhook;
 
+pub use agent::Log;
+pub use apply::Applied;
 pub use canary::{Pull, Pulled};
 pub use error::Error;
 pub use fence::{Fence, Moment};
@@ -42,7 +45,6 @@ pub use rollout::Standing;
 pub use selection::{Selection, SelectionError};
 pub use server::{Right, Server};
 pub use telling::Telling;
-pub use trial::{Trial, Tried};
 pub use watching::Watched;
 
 use crate::credentials::{Credentials, Keyring};
@@ -155,6 +157,8 @@ pub struct NotReady {
     pub hint: Option<String>,
     /// Whether a pod cannot get its image.
     pub cannot_pull: bool,
+    /// Whether that is for want of credentials.
+    pub is_denied: bool,
 }
 
 /// How often a write is tried again that someone else's write came before.
@@ -405,20 +409,19 @@ impl Cluster {
         server::lacking(self, rights, namespace).await
     }
 
-    /// Admission policies that look at images and do not name this registry host.
-    pub async fn image_policies(&self, host: &str) -> Result<Policies, Error> {
-        policies::about_images(self, host).await
-    }
-
-    /// Has a node pull an image, by a pod that lives as long as that takes, at most `patience`.
-    ///
-    /// # Errors
-    /// When the pod cannot be made, watched or deleted.
-    pub async fn trial(&self, trial: &Trial<'_>, patience: Duration) -> Result<Tried, Error> {
-        trial::run(self, trial, patience).await
+    /// Admission policies that look at images and do not name this registry host, in a namespace or in all.
+    pub async fn image_policies(
+        &self,
+        host: &str,
+        namespace: Option<&str>,
+    ) -> Result<Policies, Error> {
+        policies::about_images(self, host, namespace).await
     }
 
     /// Tries a pull with a pod of this name that never runs its image, for so long at most, and deletes it.
+    ///
+    /// # Errors
+    /// When the pod cannot be made, watched or deleted.
     pub async fn try_pull(
         &self,
         namespace: &str,

@@ -48,13 +48,32 @@ impl Collection {
         }
     }
 
-    /// The objects of a resource of any group, in every namespace.
-    pub(super) fn at(root: &str, plural: &str) -> Self {
+    /// The objects of a kind that is no workload; in every namespace when none is given.
+    pub(super) fn of_kind(version: &str, kind: &str, namespace: Option<&str>) -> Self {
+        let lower = kind.to_lowercase();
+        let plural = match lower.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None => format!("{lower}s"),
+        };
+        let (root, group) = match version.split_once('/') {
+            Some((group, _)) => (format!("/apis/{version}"), format!(".{group}")),
+            None => (format!("/api/{version}"), String::new()),
+        };
         Self {
-            url: Self::url(root, None, plural),
+            url: Self::url(&root, namespace, &plural),
+            singular: format!("{lower}{group}"),
+            plural: format!("{plural}{group}"),
+            namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    /// The objects of a resource of any group; in every namespace when none is given.
+    pub(super) fn at(root: &str, plural: &str, namespace: Option<&str>) -> Self {
+        Self {
+            url: Self::url(root, namespace, plural),
             singular: plural.to_owned(),
             plural: plural.to_owned(),
-            namespace: None,
+            namespace: namespace.map(str::to_owned),
         }
     }
 
@@ -223,6 +242,24 @@ impl Cluster {
         self.send(&doing, built(&doing, request)?).await
     }
 
+    /// Applies an object as ours, whoever else owns one of its fields.
+    pub(super) async fn apply_one(
+        &self,
+        to: &Collection,
+        name: &str,
+        object: &Value,
+    ) -> Result<Value, Error> {
+        let doing = to.one("applying", name);
+        let params = PatchParams {
+            dry_run: self.is_dry_run(),
+            force: true,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = to.builder().patch(name, &params, &Patch::Apply(object));
+        self.send(&doing, built(&doing, request)?).await
+    }
+
     pub(super) async fn create(
         &self,
         to: &Collection,
@@ -300,7 +337,11 @@ impl Cluster {
         self.shared.mode == WriteMode::ServerDryRun
     }
 
-    async fn send(&self, doing: &str, request: Request<Vec<u8>>) -> Result<Value, Error> {
+    pub(super) async fn send(
+        &self,
+        doing: &str,
+        request: Request<Vec<u8>>,
+    ) -> Result<Value, Error> {
         let answer = self.send_once(doing, request).await;
         answer.map_err(|failure| failure.into_error(doing))
     }

@@ -39,6 +39,7 @@ pub(super) async fn of(
         why,
         hint: None,
         cannot_pull: false,
+        is_denied: false,
     };
     match all(cluster, id, object).await.into_iter().min() {
         Some(trouble) => return told(cluster, &id.namespace, trouble).await,
@@ -98,6 +99,7 @@ pub(super) async fn told(cluster: &Cluster, namespace: &str, trouble: Trouble) -
             why: format!("{pod}: {text}"),
             hint: None,
             cannot_pull: false,
+            is_denied: false,
         },
         Trouble::Pull {
             pod,
@@ -121,6 +123,7 @@ pub(super) async fn told(cluster: &Cluster, namespace: &str, trouble: Trouble) -
                 why: format!("{pod}{place}: {}", cause(&detail)),
                 hint: hint(&detail, &node, &image),
                 cannot_pull: true,
+                is_denied: is_denied(&detail),
             }
         }
     }
@@ -162,9 +165,14 @@ fn hint(text: &str, node: &str, image: &str) -> Option<String> {
     if text.contains("no such host") || text.contains("connection refused") {
         return Some(format!("{node} does not reach {registry}"));
     }
-    let denied = ["401 Unauthorized", "403 Forbidden", "authorization failed"];
-    let denied = denied.iter().any(|word| text.contains(word));
-    denied.then(|| format!("{node} has no credentials that {registry} takes for this image"))
+    is_denied(text)
+        .then(|| format!("{node} has no credentials that {registry} takes for this image"))
+}
+
+/// Whether a runtime says that a registry did not let it have the image.
+fn is_denied(text: &str) -> bool {
+    let words = ["401 Unauthorized", "403 Forbidden", "authorization failed"];
+    words.iter().any(|word| text.contains(word))
 }
 
 /// The newest warning about an object for this reason.

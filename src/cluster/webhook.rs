@@ -47,6 +47,7 @@ impl Cluster {
         let configurations = Collection::at(
             "/apis/admissionregistration.k8s.io/v1",
             "mutatingwebhookconfigurations",
+            None,
         );
         let object = self.get_one(&configurations, configuration).await?;
         let operations = vouching(&object, &STANDARD.encode(authorities));

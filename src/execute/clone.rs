@@ -254,9 +254,7 @@ impl Cloning<'_> {
             self.images_there(id, plan.copies.iter()).await?;
             if self.terms.policy.images.pins.is_some() {
                 // only now are the digests known
-                let mut policy = self.terms.policy.clone();
-                policy.images.pins = Some(self.images.digests(&plan.copies));
-                plan = replan(&policy)?;
+                plan = replan(&self.images.pinning(&self.terms.policy, &plan.copies))?;
             }
             let planned = only(plan, &observed.workload);
             if let (Decision::Repoint(repoint), Some(secret)) =

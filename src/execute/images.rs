@@ -6,7 +6,7 @@ use super::settle::{Settled, Sources};
 use super::{Event, Observer, Options};
 use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::{DryRun, Failure, ImageOutcome, ImageState};
-use crate::plan::Copy;
+use crate::plan::{Copy, Policy};
 use crate::reference::{Digest, Reference};
 use crate::registry::{Copied, Copier, Progress, Prover, Registries};
 use crate::workload::WorkloadId;
@@ -193,8 +193,17 @@ impl Images {
         }
     }
 
+    /// The policy that names copies with the digests that have arrived, where that is what it wants.
+    pub fn pinning(&self, policy: &Policy, copies: &[Copy]) -> Policy {
+        let mut policy = policy.clone();
+        if policy.images.pins.is_some() {
+            policy.images.pins = Some(self.digests(copies));
+        }
+        policy
+    }
+
     /// The digests of those of these images that arrived, by target.
-    pub(super) fn digests(&self, copies: &[Copy]) -> BTreeMap<Reference, Digest> {
+    fn digests(&self, copies: &[Copy]) -> BTreeMap<Reference, Digest> {
         let arriving = lock(&self.inner.arriving);
         let digest = |copy: &Copy| arriving.get(&copy.target)?.peek()?.outcome.digest.clone();
         copies

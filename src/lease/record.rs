@@ -4,7 +4,7 @@
 //! whoever pauses the agent.
 
 use super::election::Claim;
-use super::{LEASE_DURATION, NAME, PAUSED};
+use super::{LEASE_DURATION, MANAGED_BY, NAME, PAUSED};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) fn first(namespace: &str, identity: &str, now: Timestamp) -> Value {
         "metadata": {
             "name": NAME,
             "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "image-cloner"},
+            "labels": {MANAGED_BY.0: MANAGED_BY.1},
         },
         "spec": {"leaseTransitions": 0},
     });

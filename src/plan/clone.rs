@@ -313,7 +313,8 @@ fn note_way(workload: &Workload, policy: &Policy, notes: &mut Vec<String>) {
         && reverting_owner(workload).is_some();
     if copied_for_its_owner {
         notes.push(
-            "change its manifests with clone -f, or repoint it live with --owned live".to_owned(),
+            "change its manifests (-o kustomize, -o patch, -f), or repoint it live (--owned live)"
+                .to_owned(),
         );
     }
 }

@@ -5,6 +5,7 @@
 
 mod clone;
 mod copies;
+mod edits;
 mod files;
 mod pull_secrets;
 mod restore;
@@ -17,6 +18,7 @@ mod undo;
 mod upkeep;
 
 pub use clone::{clone, left, outlook, skipped};
+pub use edits::{InManifest, edits};
 pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};

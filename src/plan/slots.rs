@@ -162,9 +162,8 @@ fn parse(image: &str) -> Result<Reference, String> {
     Reference::parse(image).map_err(|error| format!("not an image reference: {}", error.reason))
 }
 
-/// What a slot was before an earlier repoint to another target registry, where it is still as that one
-/// left it.
-fn recorded_original<'a>(record: Option<&'a Record>, slot: &Slot) -> Option<&'a str> {
+/// What a slot was before an earlier repoint, where it is still as that one left it.
+pub(super) fn recorded_original<'a>(record: Option<&'a Record>, slot: &Slot) -> Option<&'a str> {
     let recorded = record?.slots.get(&slot.key.to_string())?;
     (recorded.target == slot.image).then_some(recorded.original.as_str())
 }

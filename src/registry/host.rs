@@ -100,13 +100,23 @@ impl Shared {
 }
 
 impl Host {
-    pub(super) fn new(name: &str, config: Option<&HostConfig>, shared: &Shared) -> Result<Self> {
+    /// `is_target` where this host is pushed to: its endpoints are then no mirrors but the registry itself.
+    pub(super) fn new(
+        name: &str,
+        config: Option<&HostConfig>,
+        is_target: bool,
+        shared: &Shared,
+    ) -> Result<Self> {
         let given = config.map(|c| c.endpoint.as_slice()).unwrap_or_default();
         let default = [api_host(name).to_owned()];
         let places = if given.is_empty() { &default } else { given };
         let endpoints = places
             .iter()
-            .map(|place| Endpoint::new(name, place, config, shared).map(Arc::new))
+            .map(|place| {
+                let mut endpoint = Endpoint::new(name, place, config, shared)?;
+                endpoint.shares_credentials |= is_target;
+                Ok(Arc::new(endpoint))
+            })
             .collect::<Result<_>>()?;
         Ok(Self { endpoints })
     }
@@ -300,7 +310,7 @@ mod tests {
                 username: username.map(str::to_owned),
                 ..HostConfig::default()
             };
-            let host = Host::new(host, Some(&config), &Shared::new()).unwrap();
+            let host = Host::new(host, Some(&config), false, &Shared::new()).unwrap();
             let shared = host.endpoints.iter().map(|e| e.shares_credentials);
             assert_eq!(shared.collect::<Vec<_>>(), expected, "{endpoint:?}");
         };

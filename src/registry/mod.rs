@@ -62,7 +62,7 @@ use manifest::Manifest;
 
 use refusal::Refusal;
 use reqwest::Method;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use transport::{Access, Repository};
@@ -71,6 +71,8 @@ use transport::{Access, Repository};
 #[derive(Debug)]
 pub struct Registries {
     settings: BTreeMap<String, HostConfig>,
+    /// Hosts that are pushed to.
+    targets: BTreeSet<String>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
     shared: Shared,
 }
@@ -147,8 +149,18 @@ impl Error {
 impl Registries {
     /// Registries with these settings per host (key: `host[:port]` as in references).
     pub fn new(hosts: &BTreeMap<String, HostConfig>) -> Result<Self, Error> {
+        Self::with_targets(hosts, BTreeSet::new())
+    }
+
+    /// The same, of which these are target registries: where they are pushed to is no mirror of theirs but
+    /// themselves, so that it gets their credentials, for whatever is read there too.
+    pub fn with_targets(
+        hosts: &BTreeMap<String, HostConfig>,
+        targets: BTreeSet<String>,
+    ) -> Result<Self, Error> {
         let registries = Self {
             settings: hosts.clone(),
+            targets,
             hosts: Mutex::default(),
             shared: Shared::new(),
         };
@@ -295,7 +307,9 @@ impl Registries {
         if let Some(host) = hosts.get(name) {
             return Ok(Arc::clone(host));
         }
-        let host = Arc::new(Host::new(name, self.settings.get(name), &self.shared)?);
+        let settings = self.settings.get(name);
+        let is_target = self.targets.contains(name);
+        let host = Arc::new(Host::new(name, settings, is_target, &self.shared)?);
         hosts.insert(name.to_owned(), Arc::clone(&host));
         Ok(host)
     }

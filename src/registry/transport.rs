@@ -71,10 +71,11 @@ impl Repository {
         credentials: &Credentials,
         access: Access,
     ) -> Self {
-        // who pushes names the place to push to; a mirror is somebody else than the registry it stands for
-        let credentials = match access {
-            Access::Pull if !endpoint.shares_credentials => &Credentials::Anonymous,
-            Access::Pull | Access::Push => credentials,
+        // a mirror is somebody else than the registry it stands for
+        let credentials = if endpoint.shares_credentials {
+            credentials
+        } else {
+            &Credentials::Anonymous
         };
         Self {
             name: endpoint.repository(name),

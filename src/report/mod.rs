@@ -3,6 +3,7 @@
 //! Decides words and columns. Never prints and never knows whether it is read on a terminal: callers pass
 //! a width.
 
+mod agent;
 mod checks;
 mod file;
 mod lines;
@@ -16,6 +17,7 @@ mod tests;
 mod text;
 mod verify;
 
+pub use agent::{AgentView, agent};
 pub use checks::{checks, checks_file};
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, secret_line, workload_line};

@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub struct Terms {
     /// What becomes of images.
     pub policy: Policy,
-    /// The kinds that are worked on, besides Pods that nothing controls.
+    /// The kinds that are worked on, besides Pods and Jobs: those can be changed before they are made alone.
     pub kinds: BTreeSet<Kind>,
     /// The namespaces that are worked in; none is all.
     pub namespaces: Option<BTreeSet<String>>,
@@ -25,7 +25,8 @@ impl Terms {
     /// Why a workload is none of those that are worked on.
     pub fn leave_out(&self, workload: &Workload) -> Option<String> {
         let id = &workload.id;
-        if !id.kind.is_pod() && !self.kinds.contains(&id.kind) {
+        let is_made_once = id.kind.is_pod() || id.kind.kind == "Job";
+        if !is_made_once && !self.kinds.contains(&id.kind) {
             return Some(format!("{} is not among the kinds", id.kind));
         }
         let namespaces = self.namespaces.as_ref();
@@ -139,6 +140,13 @@ impl Known {
             let key = (namespace.clone(), names.iter().cloned().collect());
             facts.pulls.insert(key, observed.pull_credentials);
         }
+    }
+
+    /// A ServiceAccount was seen, with the pull secrets that it gives.
+    pub fn account(&self, namespace: &str, account: &str, pull_secrets: &[&str]) {
+        let key = (namespace.to_owned(), account.to_owned());
+        let names = pull_secrets.iter().map(|name| (*name).to_owned());
+        self.write().accounts.insert(key, names.collect());
     }
 
     /// A namespace was seen, with or without an opt-out.

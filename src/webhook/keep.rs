@@ -5,6 +5,7 @@
 
 use super::certificate::{Kept, Pair};
 use crate::cluster::{Cluster, Error};
+use crate::install::MANAGED_BY;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
@@ -182,6 +183,7 @@ const AUTHORITIES: &str = "ca.crt";
 
 /// The Secret with these contents.
 fn filled(object: Option<Value>, place: &Place, kept: &Kept) -> Value {
+    let (label, value) = MANAGED_BY;
     let mut object = object.unwrap_or_else(|| {
         json!({
             "apiVersion": "v1",
@@ -189,7 +191,7 @@ fn filled(object: Option<Value>, place: &Place, kept: &Kept) -> Value {
             "metadata": {
                 "name": place.secret,
                 "namespace": place.namespace,
-                "labels": {"app.kubernetes.io/managed-by": "image-cloner"},
+                "labels": {label: value},
             },
             "type": "kubernetes.io/tls",
         })

@@ -13,16 +13,13 @@ mod serve;
 mod tests;
 
 pub use keep::{Keeper, Place};
-pub use serve::PATH;
 
 use crate::cluster::{Cluster, Error};
+use crate::install::LEADER;
 use crate::watch::{Known, Metrics};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-/// The label of the pod whose webhook is asked, and its value: only who leads knows of any copy.
-pub const LEADER: (&str, &str) = ("image-cloner.io/leader", "true");
 
 /// How often the certificate is looked at.
 const ROUND: Duration = Duration::from_secs(10 * 60);
@@ -46,17 +43,23 @@ impl Webhook {
     /// Answers admission reviews and keeps its certificate until it is told to stop.
     pub async fn run(self, cluster: Cluster, place: Place, stop: &CancellationToken) {
         let keeper = Keeper::new(cluster.clone(), place);
-        let keeping = keep(&keeper, &cluster, self.pod.as_ref(), stop);
+        let pod = self.pod.clone();
         tokio::join!(
-            serve::serve(
-                self.listener,
-                keeper.shown(),
-                self.known,
-                self.metrics,
-                stop
-            ),
-            keeping
+            self.serve(&keeper, stop),
+            keep(&keeper, &cluster, pod.as_ref(), stop)
         );
+    }
+
+    /// Answers admission reviews, as whoever the keeper's certificate says, until it is told to stop.
+    pub async fn serve(self, keeper: &Keeper, stop: &CancellationToken) {
+        serve::serve(
+            self.listener,
+            keeper.shown(),
+            self.known,
+            self.metrics,
+            stop,
+        )
+        .await;
     }
 }
 

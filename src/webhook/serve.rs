@@ -6,6 +6,7 @@
 use super::decide::{Change, decide};
 use super::keep::Shown;
 use super::review::{self, Review, VERSION};
+use crate::install::WEBHOOK_PATH;
 use crate::watch::{Known, Metrics};
 use axum::Router;
 use axum::body::Bytes;
@@ -24,9 +25,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-
-/// The path of the one thing it does.
-pub const PATH: &str = "/mutate";
 
 /// The API server takes no bigger object, and sends at most the old and the new one.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -71,7 +69,7 @@ pub(super) async fn serve(
         places: Arc::new(Semaphore::new(REVIEWS)),
     };
     let router = Router::new()
-        .route(PATH, post(admit))
+        .route(WEBHOOK_PATH, post(admit))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(desk);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));

@@ -9,6 +9,7 @@
     reason = "values that a test does not care about"
 )]
 
+mod admission;
 mod agent;
 mod architecture;
 mod bed;
@@ -23,11 +24,14 @@ mod dependencies;
 mod doctor;
 mod dry_run;
 mod files;
+mod gitops;
 mod krew;
+mod lease;
 mod login;
 mod moving;
 mod names;
 mod platforms;
+mod push_address;
 mod reach;
 mod refusals;
 mod restore;

@@ -240,7 +240,7 @@ fn what_another_tool_would_revert_is_copied_only() {
     let argo = json!({"labels": {"argocd.argoproj.io/instance": "shop"}});
     insta::assert_snapshot!(sketch_clone(deployment(&argo, "nginx"), &policy()), @r#"
     copy only: would be reverted by Argo CD (shop)
-      note: change its manifests with clone -f, or repoint it live with --owned live
+      note: change its manifests (-o kustomize, -o patch, -f), or repoint it live (--owned live)
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let live = Policy {

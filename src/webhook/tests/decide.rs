@@ -27,7 +27,7 @@ fn terms(pull: PullAccess) -> Terms {
             owned_live: false,
             pull,
         },
-        kinds: ["deploy", "cj", "job", "sts"]
+        kinds: ["deploy", "cj", "sts"]
             .iter()
             .map(|word| Kind::from_word(word).unwrap())
             .collect(),
