@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod agent;
 mod architecture;
 mod bed;
 mod canary;
