@@ -481,10 +481,11 @@ impl RestoreArgs {
             run: None,
             last: false,
             force: false,
+            batch: BatchArgs::default(),
             running: Running {
                 dry_run: DryRun::None,
                 yes: true,
-                wait: None,
+                wait: Some(false),
                 timeout: Duration::from_secs(300),
                 output: None,
                 report: None,

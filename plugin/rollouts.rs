@@ -10,7 +10,7 @@ use image_cloner::outcome::Failure;
 const BATCH: u16 = 10;
 
 /// For every verb that changes workloads.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct BatchArgs {
     /// Change so many workloads, wait for them, then the next so many [default: 10 of a broad selection]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

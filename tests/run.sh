@@ -114,6 +114,14 @@ cargo clippy --all-targets --locked -- -D warnings
 say "building the tests"
 cargo test --locked --no-run
 
+# The agent's image has nothing but the agent: it must need no library. Built for
+# a target that is named, so that nothing else is built again.
+say "building the agent that its image is made of"
+triple=$(rustc -vV | sed -n 's/^host: //p')
+RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_STRIP=true \
+	cargo build --locked --target "$triple" --bin image-cloner-agent
+agent=$(realpath "${CARGO_TARGET_DIR:-target}/$triple/debug/image-cloner-agent")
+
 if [ -n "$cluster" ]; then
 	# One run at a time in one checkout: they would share a cluster.
 	exec 8<"$root/tests"
@@ -126,6 +134,7 @@ if [ -n "$cluster" ]; then
 	bash "$testbed/up.sh" --dir "$bed" --offset "$(bed_offset "$bed")" 8<&-
 	# shellcheck source=/dev/null
 	. "$bed/env"
+	export TESTBED_AGENT=$agent
 	[ -z "$keep" ] || say "the cluster stays up: . $bed/env; to end it: tests/testbed/down.sh --dir $bed"
 else
 	unset "${!TESTBED_@}" KUBECONFIG

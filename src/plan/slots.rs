@@ -117,7 +117,8 @@ fn pin(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Option<Wish>
             origin: origin.with(copy.tag(), copy.digest()),
             source: copy.clone(),
             target: copy,
-            running: BTreeSet::new(),
+            runs: BTreeSet::new(),
+            means_running: false,
         },
     }))))
 }

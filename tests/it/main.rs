@@ -11,6 +11,7 @@
 
 mod admission;
 mod agent;
+mod agent_objects;
 mod architecture;
 mod bed;
 mod canary;
@@ -26,6 +27,7 @@ mod dry_run;
 mod examples;
 mod files;
 mod gitops;
+mod install;
 mod krew;
 mod lease;
 mod login;
