@@ -10,7 +10,7 @@ use crate::doctor::DoctorArgs;
 use crate::install_agent::InstallArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
-use crate::rollouts::RolloutArgs;
+use crate::rollouts::{BatchArgs, RolloutArgs};
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
 use crate::uninstall_agent::UninstallArgs;
@@ -459,6 +459,8 @@ pub(crate) struct RestoreArgs {
     /// Restore images also where their registry does not have them now
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) batch: BatchArgs,
     #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]

@@ -86,6 +86,7 @@ take_down() {
 cd "$root"
 need_cargo
 command -v cc >/dev/null || install_packages gcc libc6-dev
+command -v make >/dev/null || install_packages make
 say "formatting"
 cargo fmt --check
 command -v python3 >/dev/null || install_packages python3
@@ -98,7 +99,7 @@ END
 python3 -I -B tests/bench/delay_test.py
 if command -v shellcheck >/dev/null; then
 	say "shell scripts"
-	shellcheck .ci/run krew/*.sh tests/run.sh tests/readme/*.sh examples/*.sh
+	shellcheck .ci/run krew/*.sh tests/run.sh tests/readme/*.sh examples/*.sh examples/*/*.sh
 else
 	say "no shellcheck here: the scripts are looked at in CI alone"
 fi

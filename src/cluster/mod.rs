@@ -26,7 +26,9 @@ mod selection;
 mod server;
 mod sites;
 mod surroundings;
+mod telling;
 mod trouble;
+mod watching;
 mod webhook;
 
 pub use agent::Log;
@@ -39,8 +41,11 @@ pub use local_registry::LocalRegistry;
 pub use nodes::Node;
 pub use policies::Policies;
 pub use pull_secret::{PULL_SECRET, SecretWrite};
+pub use rollout::Standing;
 pub use selection::{Selection, SelectionError};
 pub use server::{Right, Server};
+pub use telling::Telling;
+pub use watching::Watched;
 
 use crate::credentials::{Credentials, Keyring};
 use crate::plan::{Observed, Site, SlotChange};
@@ -251,6 +256,26 @@ impl Cluster {
         surroundings::of_one(self, found, opted_out, target).await
     }
 
+    /// Observes the surroundings of workloads whose objects are at hand: what [`Self::observe`] gives of
+    /// workloads that nobody named. Each thing around them is read once.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn surround_all(
+        &self,
+        workloads: Vec<Workload>,
+        target: &TargetRegistry,
+    ) -> Result<Observation, Error> {
+        let found = observe::found(self, workloads).await?;
+        surroundings::observe(self, found, target).await
+    }
+
+    /// Why pods of this workload as it is now cannot get their images; none where they can, or where that
+    /// cannot be told.
+    pub async fn pull_trouble(&self, workload: &Workload) -> Option<NotReady> {
+        trouble::of_pulls(self, workload).await
+    }
+
     /// The records that were lost with a rollback (`kubectl rollout undo` of a Deployment replaces its
     /// annotations with those of an earlier ReplicaSet), as later ReplicaSets still have them; and what could
     /// not be read.
@@ -435,8 +460,13 @@ impl Cluster {
 
     /// Follows a workload whose images were put back, as [`Self::wait`] does; pods of the failed revision
     /// that a StatefulSet would wait for without end are deleted.
-    pub async fn recover(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
-        rollout::recover(self, id, timeout).await
+    pub async fn recover(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+        timeout: Duration,
+    ) -> Result<Rollout, Error> {
+        rollout::recover(self, id, write, timeout).await
     }
 
     /// The cluster's own registry, if it publishes one.

@@ -116,7 +116,7 @@ impl Collection {
         }
     }
 
-    fn all(&self, verb: &str) -> String {
+    pub(super) fn all(&self, verb: &str) -> String {
         match &self.namespace {
             Some(namespace) => format!("{verb} {} in {namespace}", self.plural),
             None => format!("{verb} {}", self.plural),
@@ -138,11 +138,21 @@ impl Cluster {
         kind: &Kind,
         namespace: Option<&str>,
     ) -> Result<Collection, Error> {
-        if kind.group == "batch" && kind.plural == "cronjobs" {
-            let version = self.cron_job_version().await?;
-            return Ok(Collection::of(kind, version, namespace));
-        }
-        Ok(Collection::of(kind, &kind.version, namespace))
+        Ok(self.versioned(kind, namespace).await?.1)
+    }
+
+    /// The same, with that version.
+    pub(super) async fn versioned<'a>(
+        &self,
+        kind: &'a Kind,
+        namespace: Option<&str>,
+    ) -> Result<(&'a str, Collection), Error> {
+        let version = if kind.group == "batch" && kind.plural == "cronjobs" {
+            self.cron_job_version().await?
+        } else {
+            &kind.version
+        };
+        Ok((version, Collection::of(kind, version, namespace)))
     }
 
     /// CronJob is in `batch/v1` since Kubernetes 1.21 and in `batch/v1beta1` until 1.24.

@@ -55,24 +55,39 @@ pub(super) async fn of(
     plain(created.unwrap_or_else(|| state.to_owned()))
 }
 
+/// Why pods of this workload cannot get their images, in their words; none where they can.
+pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload) -> Option<NotReady> {
+    match of_pods(cluster, workload).await.into_iter().min() {
+        Some(trouble @ Trouble::Pull { .. }) => {
+            Some(told(cluster, &workload.id.namespace, trouble).await)
+        }
+        _ => None,
+    }
+}
+
 /// What keeps the pods of the revision that rolls out.
 pub(super) async fn all(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Vec<Trouble> {
     if id.kind.is_pod() {
         return trouble(object).into_iter().collect();
     }
-    let Ok(workload) = workload_of(id, object) else {
-        return Vec::new();
-    };
+    match workload_of(id, object) {
+        Ok(workload) => of_pods(cluster, &workload).await,
+        Err(_) => Vec::new(),
+    }
+}
+
+async fn of_pods(cluster: &Cluster, workload: &Workload) -> Vec<Trouble> {
     let Some(selector) = workload.pod_selector.as_deref() else {
         return Vec::new();
     };
-    let collection = Collection::core("pods", "pod", Some(&id.namespace));
+    let namespace = Some(workload.id.namespace.as_str());
+    let collection = Collection::core("pods", "pod", namespace);
     let only = Only {
         labels: Some(selector),
         ..Only::default()
     };
     let found = cluster.list(&collection, only, |pod| {
-        is_current(&workload, &pod).then(|| trouble(&pod)).flatten()
+        is_current(workload, &pod).then(|| trouble(&pod)).flatten()
     });
     found.await.unwrap_or_default()
 }

@@ -11,6 +11,7 @@ mod pull_secrets;
 mod restore;
 mod scope;
 mod slots;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -22,6 +23,7 @@ pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
+pub use standing::{kept, reclaimed, reclaims};
 pub use undo::undo;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
@@ -131,16 +133,17 @@ pub enum PullAccess {
 /// One image to copy; no two of a plan have the same target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Where it comes from.
+    /// Where it comes from; where that is its own name in the target, it is only looked at, to be named by
+    /// its digest.
     pub source: Reference,
     /// Where it goes.
     pub target: Reference,
     /// Digests that pods run under this source; copied when they agree. Empty for a source that is pinned
     /// to a digest, which settles it.
     pub running: BTreeSet<Digest>,
-    /// The workloads that asked for it; its source must be readable with the credentials of each one's
-    /// namespace.
-    pub users: Vec<WorkloadId>,
+    /// The workloads that asked for it, and what their pods run of it; its source must be readable with the
+    /// credentials of each one's namespace.
+    pub users: BTreeMap<WorkloadId, BTreeSet<Digest>>,
 }
 
 /// One slot's change.

@@ -16,7 +16,7 @@ pub use kind::Kind;
 pub use mutability::Mutability;
 pub use owner::{Controller, Owner};
 pub use read::opted_out;
-pub use record::{ORIGINALS, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord};
+pub use record::{ORIGINALS, PullSecretRecord, RECLAIMED, RESTORED, Record, SKIP, SlotRecord};
 
 use std::fmt;
 
@@ -114,6 +114,8 @@ pub struct Workload {
     pub record_text: Option<String>,
     /// The text of the `image-cloner.io/restored` annotation.
     pub restored: Option<String>,
+    /// The text of the `image-cloner.io/reclaimed` annotation.
+    pub reclaimed: Option<String>,
     /// Whether the object has a map of annotations at all (a patch must know).
     pub has_annotations: bool,
     /// `image-cloner.io/skip: "true"`, as annotation or label.

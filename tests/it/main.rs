@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod agent;
 mod architecture;
 mod bed;
 mod canary;
@@ -22,6 +23,7 @@ mod custom_kinds;
 mod dependencies;
 mod doctor;
 mod dry_run;
+mod examples;
 mod files;
 mod gitops;
 mod krew;
@@ -29,10 +31,13 @@ mod lease;
 mod login;
 mod moving;
 mod names;
+mod owners;
 mod platforms;
 mod push_address;
 mod reach;
+mod readme;
 mod refusals;
+mod resolving;
 mod restore;
 mod rollouts;
 mod round_trip;

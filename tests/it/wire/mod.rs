@@ -23,6 +23,7 @@ mod referrers;
 mod secrets;
 mod secure;
 pub(crate) mod server;
+mod standing_in;
 mod targets;
 pub(crate) mod tls;
 mod tokens;
