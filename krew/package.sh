@@ -135,7 +135,7 @@ for file in "${plugins[@]}"; do
 		cd "$staging/archive"
 		LC_ALL=C "$tar" --create --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
 			--mode=u=rwX,go=rX -- *
-	) | gzip -9n >"$out/$archive"
+	) | gzip -n >"$out/$archive"
 	sum=$(sha256 "$out/$archive")
 	sums+="$sum  $archive"$'\n'
 	entry=${block//@OS@/${platform%/*}}

@@ -16,10 +16,20 @@ use image_cloner::report::{self, AgentView};
 use serde_json::{Value, json};
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct AgentArgs {
     #[command(subcommand)]
     verb: AgentVerb,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # what it does, and since when it does not
+  kubectl image-cloner agent status
+  kubectl image-cloner agent logs -f
+  # hold it, webhook included; what is under way ends
+  kubectl image-cloner agent pause
+  kubectl image-cloner agent resume";
 
 #[derive(Debug, Subcommand)]
 enum AgentVerb {
@@ -151,9 +161,12 @@ async fn trouble(cluster: &Cluster, pods: &[String]) -> Option<String> {
         let asked = cluster
             .ask_pod(install::NAMESPACE, pod, 8081, "/readyz")
             .await;
-        match asked {
-            Err(Error::Failed(why)) => return Some(format!("{pod}: {why}")),
-            Ok(_) | Err(_) => {}
+        if let Err(Error::Failed(why)) = asked {
+            // its own words, without what was asked
+            let own = why
+                .split_once("/readyz: ")
+                .map_or(why.as_str(), |(_, own)| own);
+            return Some(format!("{pod}: {own}"));
         }
     }
     None

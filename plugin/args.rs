@@ -10,7 +10,7 @@ use crate::doctor::DoctorArgs;
 use crate::install_agent::InstallArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
-use crate::rollouts::RolloutArgs;
+use crate::rollouts::{BatchArgs, RolloutArgs};
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
 use crate::uninstall_agent::UninstallArgs;
@@ -460,6 +460,8 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
+    pub(crate) batch: BatchArgs,
+    #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -479,10 +481,11 @@ impl RestoreArgs {
             run: None,
             last: false,
             force: false,
+            batch: BatchArgs::default(),
             running: Running {
                 dry_run: DryRun::None,
                 yes: true,
-                wait: None,
+                wait: Some(false),
                 timeout: Duration::from_secs(300),
                 output: None,
                 report: None,

@@ -263,7 +263,7 @@ impl Job<'_> {
         review: bool,
     ) -> Result<Ready, Stopped> {
         let id = run_id()?;
-        let rollouts = self.args.rollouts.settle(&self.args.running, review)?;
+        let (rollouts, put_back) = self.args.rollouts.settle(&self.args.running, review)?;
         let mut policy = self.policy(&id);
         let mut plan = plan::clone(&observed, &policy)?;
         self.tell_of_old_credentials(&plan, &observed, &keyrings)
@@ -305,6 +305,7 @@ impl Job<'_> {
                 policy,
                 pull_secret,
                 rollouts,
+                put_back,
                 canary: self
                     .args
                     .rollouts

@@ -121,7 +121,7 @@ fn copies(
                 source,
                 target,
                 running: BTreeSet::new(),
-                users: Vec::new(),
+                users: BTreeMap::new(),
             })
         })
         .collect()

@@ -353,8 +353,28 @@ impl Installing {
                     not_ready.why
                 ));
                 failure.hints.extend(not_ready.hint);
+                self.say_last(terminal).await;
                 let failure = failure.hint("kubectl image-cloner agent logs tells more");
                 Err(Stopped::failed(failure).after_changes())
+            }
+        }
+    }
+}
+
+impl Installing {
+    /// The last words of the agent's pods, as far as there are some.
+    async fn say_last(&self, terminal: &Terminal) {
+        let labels = format!("app={}", install::NAME);
+        let pods = self.cluster.pods(install::NAMESPACE, &labels).await;
+        let pods = pods.unwrap_or_default();
+        let names = pods
+            .iter()
+            .filter_map(|pod| pod["metadata"]["name"].as_str());
+        for name in names {
+            let log = self.cluster.log(install::NAMESPACE, name, false, 5).await;
+            let Ok(mut log) = log else { continue };
+            while let Ok(Some(line)) = log.next().await {
+                terminal.say(&format!("{name}: {line}"));
             }
         }
     }

@@ -86,6 +86,12 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
         .await
         .map_err(Stopped::after_changes)?;
     remove(&cluster, &rest, terminal).await?;
+    let namespace = rest.iter().find(|object| object["kind"] == "Namespace");
+    if let Some(namespace) = namespace {
+        let gone =
+            terminal.unless_interrupted(async { wait_until_gone(&cluster, namespace).await });
+        gone.await.map_err(Stopped::after_changes)?;
+    }
     Ok(0)
 }
 
@@ -121,6 +127,23 @@ async fn wait_for_end(cluster: &Cluster) -> Result<(), Stopped> {
             "the agent's pods have not ended within {} s",
             ENDING.as_secs()
         )))),
+    }
+}
+
+/// Waits until the namespace is gone, so that the agent can be installed again.
+async fn wait_until_gone(cluster: &Cluster, namespace: &Value) -> Result<(), Stopped> {
+    let gone = async {
+        while cluster.live(namespace).await?.is_some() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(ENDING, gone).await {
+        Ok(gone) => gone,
+        Err(_) => Err(Stopped::failed(
+            Failure::new(format!("{} is not gone yet", install::name_of(namespace)))
+                .hint("kubectl describe namespace shows what holds it"),
+        )),
     }
 }
 

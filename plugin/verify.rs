@@ -103,6 +103,11 @@ pub(crate) async fn run(args: VerifyArgs, terminal: &Terminal) -> Result<u8, Sto
             terminal.hint(&hint);
         }
     }
+    let failures = verified.values().filter_map(|proven| proven.as_ref().err());
+    let untold: BTreeSet<&String> = failures.flat_map(|failure| &failure.hints).collect();
+    for hint in untold {
+        terminal.hint(hint);
+    }
     let untold = verified.values().any(Result::is_err);
     Ok(u8::from(scene.missed > 0 || untold || !broken.is_empty()))
 }
@@ -155,9 +160,11 @@ async fn repair(
             target: target.clone(),
             // the tag may have moved since: a repair is not an upgrade
             running: found.digest.iter().cloned().collect(),
-            users: Vec::new(),
+            users: BTreeMap::new(),
         });
-        copy.users.extend(usage.workloads.iter().cloned());
+        let users = usage.workloads.iter().cloned();
+        copy.users
+            .extend(users.map(|user| (user, usage.running.clone())));
     }
     let copies: Vec<Copy> = copies.into_values().collect();
     let progress = Progress::draw(terminal, copies.len(), true);

@@ -79,8 +79,6 @@ pub struct Standing {
     pub term: Option<Term>,
     /// The identity of whoever leads, where anybody does.
     pub holder: Option<String>,
-    /// Whether all work is held.
-    pub paused: bool,
     /// Why the last look came to nothing.
     pub trouble: Option<String>,
 }
@@ -89,6 +87,7 @@ pub struct Standing {
 #[derive(Debug, Clone)]
 pub struct Leadership {
     standing: watch::Receiver<Standing>,
+    paused: watch::Receiver<bool>,
 }
 
 impl Leadership {
@@ -102,8 +101,8 @@ impl Leadership {
             term: Some(term),
             ..Standing::default()
         };
-        let (_, standing) = watch::channel(standing);
-        Self { standing }
+        let ((_, standing), (_, paused)) = (watch::channel(standing), watch::channel(false));
+        Self { standing, paused }
     }
 
     /// Waits until this process leads. A process that stands no more never leads again.
@@ -117,21 +116,9 @@ impl Leadership {
         }
     }
 
-    /// Whether all work is held. Before the first look at the Lease it is.
-    pub fn paused(&self) -> bool {
-        self.standing.borrow().paused
-    }
-
-    /// Waits until no work is held.
-    pub async fn resumed(&self) {
-        let mut standing = self.standing.clone();
-        if standing
-            .wait_for(|standing| !standing.paused)
-            .await
-            .is_err()
-        {
-            std::future::pending::<()>().await;
-        }
+    /// Whether all work is held. Until the Lease was seen for the first time, it is.
+    pub fn paused(&self) -> watch::Receiver<bool> {
+        self.paused.clone()
     }
 
     /// How it stands now.

@@ -106,9 +106,7 @@ impl Composed {
             Scope::Namespaces(names) => words(&names),
         };
         let secrets = match &self.settings.secrets {
-            Secrets::None => {
-                "none: private sources only where the target has them, no pull secrets".to_owned()
-            }
+            Secrets::None => "none: it reads no private source and makes no pull secret".to_owned(),
             Secrets::All => "read, and image-cloner-pull written, wherever it works".to_owned(),
             Secrets::Namespaces(names) => {
                 format!("read, and image-cloner-pull written, in {}", words(names))

@@ -460,8 +460,13 @@ impl Cluster {
 
     /// Follows a workload whose images were put back, as [`Self::wait`] does; pods of the failed revision
     /// that a StatefulSet would wait for without end are deleted.
-    pub async fn recover(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
-        rollout::recover(self, id, timeout).await
+    pub async fn recover(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+        timeout: Duration,
+    ) -> Result<Rollout, Error> {
+        rollout::recover(self, id, write, timeout).await
     }
 
     /// The cluster's own registry, if it publishes one.

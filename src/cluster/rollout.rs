@@ -122,12 +122,13 @@ pub(super) async fn wait(
     }
 }
 
-/// Follows a workload that was put back. A StatefulSet replaces its pods in order and waits for each:
+/// Follows a workload that was given back what it had. A StatefulSet replaces its pods in order and waits for each:
 /// one that never gets ready holds up even its own replacement (kubernetes/kubernetes#67250), and is
 /// deleted here.
 pub(super) async fn recover(
     cluster: &Cluster,
     id: &WorkloadId,
+    write: Option<Write<'_>>,
     timeout: Duration,
 ) -> Result<Rollout, Error> {
     if id.kind.group == "apps" && id.kind.kind == "StatefulSet" {
@@ -142,10 +143,10 @@ pub(super) async fn recover(
         };
         match tokio::time::timeout(timeout, seen).await {
             Ok(object) => delete_stuck(cluster, id, &object?).await?,
-            Err(_) => return wait(cluster, id, None, Duration::ZERO).await,
+            Err(_) => return wait(cluster, id, write, Duration::ZERO).await,
         }
     }
-    wait(cluster, id, None, timeout).await
+    wait(cluster, id, write, timeout).await
 }
 
 /// Deletes the pods of other revisions than the one that rolls out, where they are not ready.

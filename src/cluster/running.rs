@@ -81,20 +81,34 @@ pub(super) fn in_pods(observed: &[Observed], pods: &[Pod]) -> BTreeMap<WorkloadI
 }
 
 /// Notes the digests on the workloads whose pods run them under the very image text that the slot has:
-/// pods of an older revision may still be there.
+/// pods of an older revision may still be there. What pods had that are over counts where no other says
+/// anything: jobs that are done, or none at the moment.
 pub(super) fn note(observed: &mut [Observed], pods: &[Pod]) {
     let by_owner = by_owner(pods);
     for one in observed {
-        for found in theirs(&by_owner, one).flat_map(|pod| &pod.images) {
-            let slot = one.workload.slot(&found.slot);
-            if let Some(digest) = &found.digest
-                && slot.is_some_and(|slot| slot.image == found.image)
-            {
-                let digests = one.running.entry(found.slot.clone()).or_default();
-                digests.insert(digest.clone());
-            }
+        let (over, alive): (Vec<&Pod>, Vec<&Pod>) =
+            theirs(&by_owner, one).partition(|pod| pod.over);
+        let of_past = digests(one, &over);
+        one.running = digests(one, &alive);
+        for (slot, digests) in of_past {
+            one.running.entry(slot).or_insert(digests);
         }
     }
+}
+
+/// What these pods of a workload run under the images that its slots have.
+fn digests(one: &Observed, pods: &[&Pod]) -> BTreeMap<SlotKey, BTreeSet<Digest>> {
+    let mut running: BTreeMap<SlotKey, BTreeSet<Digest>> = BTreeMap::new();
+    for found in pods.iter().flat_map(|pod| &pod.images) {
+        let slot = one.workload.slot(&found.slot);
+        if let Some(digest) = &found.digest
+            && slot.is_some_and(|slot| slot.image == found.image)
+        {
+            let digests = running.entry(found.slot.clone()).or_default();
+            digests.insert(digest.clone());
+        }
+    }
+    running
 }
 
 fn by_owner(pods: &[Pod]) -> HashMap<&Owner, Vec<&Pod>> {
@@ -294,6 +308,40 @@ mod tests {
         let digests = all[0].running.values().flatten();
         let digests: Vec<String> = digests.map(ToString::to_string).collect();
         assert_eq!(digests, [hex('b'), hex('c')]);
+    }
+
+    #[test]
+    fn pods_that_are_over_count_only_where_there_are_no_others() {
+        let of = |letter: char, phase: &str| {
+            let mut pod = json!({
+                "metadata": {
+                    "namespace": "prod", "name": "x",
+                    "ownerReferences": [{"kind": "Job", "name": "web-1", "controller": true}],
+                },
+                "spec": {"containers": [{"name": "nginx", "image": "nginx:1"}]},
+                "status": {"phase": phase},
+            });
+            let image_id = format!("nginx@{}", hex(letter));
+            pod["status"]["containerStatuses"] = json!([{"name": "nginx", "imageID": image_id}]);
+            Pod::read(&pod).unwrap()
+        };
+        let check = |pods: &[Pod], expected: &[String]| {
+            let mut all = [observed("cj", "web")];
+            note(&mut all, pods);
+            let digests = all[0].running.values().flatten();
+            let digests: Vec<String> = digests.map(ToString::to_string).collect();
+            assert_eq!(digests, expected);
+        };
+        check(&[of('a', "Succeeded"), of('b', "Running")], &[hex('b')]);
+        // a job that is done is the last word on what its workload runs
+        check(
+            &[of('a', "Succeeded"), of('b', "Failed")],
+            &[hex('a'), hex('b')],
+        );
+        // one that has not started says nothing yet
+        let mut pending = of('c', "Pending");
+        pending.images[0].digest = None;
+        check(&[of('a', "Succeeded"), pending], &[hex('a')]);
     }
 
     #[test]

@@ -232,7 +232,7 @@ impl Inner {
                 foreign_left: 0,
                 notes: Vec::new(),
             },
-            users: copy.users.clone(),
+            users: copy.users.keys().cloned().collect(),
             denied: BTreeMap::new(),
         };
         let brought = tokio::select! {

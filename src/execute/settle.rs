@@ -61,10 +61,16 @@ struct Read {
 /// Readers that were refused, and why.
 type Refused = Vec<(Vec<WorkloadId>, Error)>;
 
+/// Those of them who may not have the image from elsewhere either.
+type Denied = Vec<(Vec<WorkloadId>, Failure)>;
+
 impl Sources {
     /// Decides which digest is meant: the one that runs, where the pods agree and it can be had, else the
     /// tag's. One HEAD on each side where nothing is out of the ordinary.
     pub(super) async fn settle(&self, copy: &Copy) -> Result<Settled, Failure> {
+        if copy.source == copy.target {
+            return self.settle_own(copy).await;
+        }
         let readers = self.readers(copy).await?;
         let ((mut read, mut refused), target) = tokio::join!(
             self.read(copy, readers),
@@ -88,26 +94,59 @@ impl Sources {
                 target,
                 moved: read.moved,
                 notes: read.notes,
-                denied: failures(refused),
+                denied: denied_users(
+                    refused
+                        .into_iter()
+                        .map(|(users, error)| (users, described(error)))
+                        .collect(),
+                ),
             });
         }
-        // the copy must not be a way around the source's permissions
-        let (denied, unreadable): (Refused, Refused) = refused
-            .into_iter()
-            .partition(|(_, error)| matches!(error, Error::Denied { .. }));
-        let Some((_, error)) = unreadable.into_iter().next() else {
+        self.stand_in(copy, refused, target).await
+    }
+
+    /// The target's copy in place of a source that cannot be read: one that is gone, limited or unreachable
+    /// stops nobody. It must not be a way around the source's permissions.
+    async fn stand_in(
+        &self,
+        copy: &Copy,
+        refused: Refused,
+        target: Target,
+    ) -> Result<Settled, Failure> {
+        let own = target.as_source();
+        let content = match &own {
+            Some(own) => self.content(own).await,
+            None => Vec::new(),
+        };
+        let mut denied = Denied::new();
+        let mut unreadable = None;
+        for (users, error) in refused {
+            let may_be_hidden = matches!(error, Error::NotFound { to_stranger, .. } if to_stranger);
+            let is_denied = matches!(error, Error::Denied { .. });
+            let mut failure = described(error);
+            if may_be_hidden && own.is_some() {
+                let registry = copy.source.registry();
+                failure = failure.hint(format!(
+                    "{registry} may hide it from strangers: its copy is for those who can read it there"
+                ));
+            }
+            // whoever runs it was let in once
+            let (strangers, others): (Vec<_>, Vec<_>) = users.iter().cloned().partition(|user| {
+                let runs = copy.users.get(user).into_iter().flatten();
+                is_denied || may_be_hidden && !runs.into_iter().any(|one| content.contains(one))
+            });
+            if is_denied || !strangers.is_empty() {
+                denied.push((strangers, failure.clone()));
+            }
+            if !is_denied && (users.is_empty() || !others.is_empty()) {
+                unreadable.get_or_insert(failure);
+            }
+        }
+        let Some(error) = unreadable else {
             return Err(first(denied));
         };
-        let is_gone = matches!(error, Error::NotFound { .. });
-        let mut error = Failure::from(error);
-        if is_gone {
-            error = error.context("not in its registry");
-        }
-        // a source that is gone, limited or unreachable while its copy is there stops nobody
-        if let Some(source) = target.as_source()
-            && self.stands_in(copy, &source).await
-        {
-            return Ok(Settled {
+        match own {
+            Some(source) if stands_for(copy, source.digest(), &content) => Ok(Settled {
                 source,
                 target,
                 moved: None,
@@ -115,25 +154,59 @@ impl Sources {
                     "{} cannot be read now, its copy in the target is used: {error}",
                     copy.source.familiar()
                 )],
-                denied: failures(denied),
-            });
+                denied: denied_users(denied),
+            }),
+            _ => Err(error),
         }
-        Err(error)
     }
 
-    /// Whether the target's copy may be used in place of a source that cannot be read: not when something
-    /// else is known to run.
-    async fn stands_in(&self, copy: &Copy, target: &Source) -> bool {
-        let digest = target.digest();
-        if copy.source.digest().is_some_and(|pinned| pinned != digest) {
-            return false;
-        }
-        if copy.running.is_empty() || copy.running.contains(digest) {
-            return true;
-        }
-        // some runtimes report the platform's manifest
-        let children = self.registries.children(target).await;
-        children.is_ok_and(|children| copy.running.iter().all(|one| children.contains(one)))
+    /// A digest and what is below it: some runtimes report the platform's manifest.
+    async fn content(&self, image: &Source) -> Vec<Digest> {
+        let children = self.registries.children(image).await;
+        let mut content = children.unwrap_or_default();
+        content.push(image.digest().clone());
+        content
+    }
+
+    /// A copy that is to be named by its digest: the one that runs, else its tag's. The tag stays where it is.
+    async fn settle_own(&self, copy: &Copy) -> Result<Settled, Failure> {
+        let credentials = std::slice::from_ref(&self.target_credentials);
+        let tagged = copy.target.with(copy.target.tag(), None);
+        let tag = self.registries.source(&tagged, credentials).await;
+        let mut notes = Vec::new();
+        let own = match (copy.target.digest(), tag) {
+            (Some(running), Ok(tag)) if tag.digest() != running => {
+                // some runtimes report the platform's manifest, not the index that the tag names
+                if self.registries.children(&tag).await?.contains(running) {
+                    tag
+                } else {
+                    match self.registries.source(&copy.target, credentials).await {
+                        Err(Error::NotFound { .. }) => {
+                            notes.push(format!(
+                                "{tagged}: what runs ({}) is not in the target; pinned to the tag's {}",
+                                running.short(),
+                                tag.digest().short()
+                            ));
+                            tag
+                        }
+                        found => found?,
+                    }
+                }
+            }
+            (Some(_), Err(Error::NotFound { .. })) => {
+                self.registries.source(&copy.target, credentials).await?
+            }
+            (_, tag) => tag?,
+        };
+        let pinned = tagged.with(tagged.tag(), Some(own.digest()));
+        let target = self.registries.target(&pinned, &self.target_credentials);
+        Ok(Settled {
+            target: target.await?,
+            source: own,
+            moved: None,
+            notes,
+            denied: BTreeMap::new(),
+        })
     }
 
     /// What becomes of a digest that runs and that the source does not have. A runtime that knows one image
@@ -201,7 +274,7 @@ impl Sources {
             .await
             .map_err(|error| Failure::new(error.to_string()))?;
         let mut readers: Vec<Reader> = Vec::new();
-        for user in &copy.users {
+        for user in copy.users.keys() {
             let mut credentials = match self.keyrings.get(user) {
                 Some(keyring) => keyring.find(registry, repository),
                 None => Vec::new(),
@@ -252,10 +325,14 @@ impl Sources {
     /// The image that one reader means: the running one, where the pods agree and it can be had.
     async fn identify(&self, copy: &Copy, credentials: &[Credentials]) -> Result<Read, Error> {
         let tag = self.registries.source(&copy.source, credentials).await;
-        let mut running = copy.running.iter();
-        let (None, Some(running), None) = (copy.source.digest(), running.next(), running.next())
-        else {
+        if copy.source.digest().is_some() {
             return tag.map(Read::of);
+        }
+        let mut all = copy.running.iter();
+        let running = match (all.next(), all.next()) {
+            (None, _) => return tag.map(Read::of),
+            (Some(running), None) => running,
+            (Some(_), Some(_)) => return self.choose(copy, tag?).await,
         };
         let pinned = copy.source.with(None, Some(running));
         let tag = match tag {
@@ -291,6 +368,27 @@ impl Sources {
             Err(error) => Err(error),
         }
     }
+
+    /// The tag's image where pods run several digests: said, unless all of them are of it.
+    async fn choose(&self, copy: &Copy, tag: Source) -> Result<Read, Error> {
+        let upstream = tag.digest().clone();
+        let children = self.registries.children(&tag).await?;
+        let is_of_tag = |one: &Digest| *one == upstream || children.contains(one);
+        if copy.running.iter().all(is_of_tag) {
+            return Ok(Read::of(tag));
+        }
+        let running: Vec<&str> = copy.running.iter().map(Digest::short).collect();
+        Ok(Read {
+            notes: vec![format!(
+                "{}: pods run several digests ({}); the tag's {} is copied",
+                copy.source.familiar(),
+                running.join(", "),
+                upstream.short()
+            )],
+            moved: Some(upstream),
+            ..Read::of(tag)
+        })
+    }
 }
 
 impl Read {
@@ -304,20 +402,36 @@ impl Read {
     }
 }
 
-/// Why each of these may not have the image.
-fn failures(refused: Refused) -> BTreeMap<WorkloadId, Failure> {
-    let mut denied = BTreeMap::new();
-    for (users, error) in refused {
-        let why = Failure::from(error);
-        denied.extend(users.into_iter().map(|user| (user, why.clone())));
+/// Whether the target's copy may be used in place of a source that cannot be read: not when something else
+/// is known to run. `content` is the copy's digest and what is below it.
+fn stands_for(copy: &Copy, digest: &Digest, content: &[Digest]) -> bool {
+    if copy.source.digest().is_some_and(|pinned| pinned != digest) {
+        return false;
     }
-    denied
+    copy.running.contains(digest) || copy.running.iter().all(|one| content.contains(one))
+}
+
+fn described(error: Error) -> Failure {
+    let is_gone = matches!(error, Error::NotFound { .. });
+    let failure = Failure::from(error);
+    if is_gone {
+        failure.context("not in its registry")
+    } else {
+        failure
+    }
+}
+
+/// Why each of these may not have the image.
+fn denied_users(denied: Denied) -> BTreeMap<WorkloadId, Failure> {
+    let mut all = BTreeMap::new();
+    for (users, why) in denied {
+        all.extend(users.into_iter().map(|user| (user, why.clone())));
+    }
+    all
 }
 
 /// The first refusal; there is one where nobody could read.
-fn first(refused: Refused) -> Failure {
-    refused.into_iter().next().map_or_else(
-        || Failure::new("nobody asked for it"),
-        |(_, error)| error.into(),
-    )
+fn first(denied: Denied) -> Failure {
+    let first = denied.into_iter().next();
+    first.map_or_else(|| Failure::new("nobody asked for it"), |(_, why)| why)
 }

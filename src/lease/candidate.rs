@@ -35,20 +35,19 @@ pub fn stand(
     retired: CancellationToken,
 ) -> (Leadership, impl Future<Output = ()> + Send + use<>) {
     let identity = format!("{name}_{:08x}", random());
-    let unknown = Standing {
-        paused: true,
-        ..Standing::default()
-    };
-    let (told, standing) = watch::channel(unknown);
+    let (told, standing) = watch::channel(Standing::default());
+    let (pause, paused) = watch::channel(true);
     let candidate = Candidate {
         cluster,
         election: Election::new(namespace.clone(), identity.clone()),
         namespace,
         identity,
         known: None,
+        holder: None,
         told,
+        pause,
     };
-    (Leadership { standing }, candidate.stand(retired))
+    (Leadership { standing, paused }, candidate.stand(retired))
 }
 
 struct Candidate {
@@ -59,7 +58,9 @@ struct Candidate {
     identity: String,
     /// The Lease as this process wrote it last: it is renewed without being read.
     known: Option<Value>,
+    holder: Option<String>,
     told: watch::Sender<Standing>,
+    pause: watch::Sender<bool>,
 }
 
 impl Candidate {
@@ -155,16 +156,18 @@ impl Candidate {
         }
     }
 
-    fn saw(&self, lease: &Value) {
-        let paused = record::is_paused(lease);
+    fn saw(&mut self, lease: &Value) {
         let holder = Some(record::claim(lease).holder).filter(|holder| !holder.is_empty());
-        self.told.send_modify(|standing| {
-            if standing.holder != holder {
-                let holder = holder.as_deref().unwrap_or("nobody");
-                tracing::info!(holder, "the lease has a new holder");
-            }
-            standing.holder = holder;
-            standing.paused = paused;
+        if self.holder != holder {
+            let holder = holder.as_deref().unwrap_or("nobody");
+            tracing::info!(holder, "the lease has a new holder");
+        }
+        self.holder = holder;
+        let paused = record::is_paused(lease);
+        self.pause.send_if_modified(|held| {
+            let changed = *held != paused;
+            *held = paused;
+            changed
         });
     }
 
@@ -184,6 +187,7 @@ impl Candidate {
                 _ => {}
             }
             standing.trouble = trouble;
+            standing.holder.clone_from(&self.holder);
             let Some(deadline) = deadline else { return };
             let term = standing.term.get_or_insert_with(|| {
                 tracing::info!(identity = self.identity, "leading");

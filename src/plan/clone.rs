@@ -63,7 +63,11 @@ fn plan(
         notes,
     };
     if let Some(reason) = skipped(observed, policy) {
-        return (planned(Decision::Skip(reason), vec![], &[]), vec![]);
+        let controller = workload.controller.as_ref();
+        let operator = controller.filter(|one| observed.named && one.is_operator());
+        let way = operator.map(|one| format!("change its images in {one}, which makes it"));
+        let notes = way.into_iter().collect();
+        return (planned(Decision::Skip(reason), notes, &[]), vec![]);
     }
     let Wishes {
         changes,
@@ -94,7 +98,10 @@ fn plan(
             Decision::Repoint(repoint)
         }
         Err(reason) => {
-            note_way(workload, policy, &mut notes);
+            // a broad selection's plan and summary have a line for all
+            if observed.named {
+                note_way(workload, policy, &mut notes);
+            }
             Decision::CopyOnly(reason)
         }
     };

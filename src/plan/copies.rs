@@ -15,7 +15,9 @@ pub(super) struct Wanted {
     /// Where they go.
     pub(super) target: Reference,
     /// Digests that the slot's pods run.
-    pub(super) running: BTreeSet<Digest>,
+    pub(super) runs: BTreeSet<Digest>,
+    /// Whether one of those is meant, where they agree.
+    pub(super) means_running: bool,
 }
 
 /// Gathers copies by target, with the origin that each target stands for.
@@ -32,7 +34,7 @@ impl Copies {
                     source: wanted.source.clone(),
                     target: wanted.target,
                     running: BTreeSet::new(),
-                    users: Vec::new(),
+                    users: BTreeMap::new(),
                 },
             )),
             Entry::Occupied(entry) => entry.into_mut(),
@@ -49,10 +51,11 @@ impl Copies {
         if wanted.source == *origin {
             copy.source = wanted.source;
         }
-        copy.running.extend(wanted.running);
-        if !copy.users.contains(user) {
-            copy.users.push(user.clone());
+        if wanted.means_running {
+            copy.running.extend(wanted.runs.iter().cloned());
         }
+        let runs = copy.users.entry(user.clone()).or_default();
+        runs.extend(wanted.runs);
         Ok(())
     }
 
@@ -87,7 +90,8 @@ mod tests {
             origin: reference(origin),
             source: reference(source),
             target: reference(target),
-            running: BTreeSet::new(),
+            runs: BTreeSet::new(),
+            means_running: true,
         }
     }
 
@@ -126,7 +130,9 @@ mod tests {
                     source: reference("nginx"),
                     target: reference("reg.corp/nginx:latest"),
                     running: BTreeSet::new(),
-                    users: vec![user("one"), user("two")],
+                    users: ["one", "two"]
+                        .map(|name| (user(name), BTreeSet::new()))
+                        .into(),
                 }]
             );
         }

@@ -137,7 +137,8 @@ fn wish(
         origin,
         source,
         target: copy,
-        running: BTreeSet::new(),
+        runs: BTreeSet::new(),
+        means_running: false,
     }))
 }
 

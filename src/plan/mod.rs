@@ -133,16 +133,17 @@ pub enum PullAccess {
 /// One image to copy; no two of a plan have the same target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Where it comes from.
+    /// Where it comes from; where that is its own name in the target, it is only looked at, to be named by
+    /// its digest.
     pub source: Reference,
     /// Where it goes.
     pub target: Reference,
     /// Digests that pods run under this source; copied when they agree. Empty for a source that is pinned
     /// to a digest, which settles it.
     pub running: BTreeSet<Digest>,
-    /// The workloads that asked for it; its source must be readable with the credentials of each one's
-    /// namespace.
-    pub users: Vec<WorkloadId>,
+    /// The workloads that asked for it, and what their pods run of it; its source must be readable with the
+    /// credentials of each one's namespace.
+    pub users: BTreeMap<WorkloadId, BTreeSet<Digest>>,
 }
 
 /// One slot's change.

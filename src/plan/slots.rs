@@ -5,6 +5,7 @@ use super::{Observed, Policy, Resolve, SlotChange};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use crate::workload::{Record, Slot, SlotList};
+use std::collections::BTreeSet;
 
 /// The text that injectors put in place of an image and replace when the pod is made.
 const INJECTED: &str = "auto";
@@ -48,7 +49,7 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
         return Err("the image is injected when the pod is made".to_owned());
     }
     let Some(source) = outside(slot, &policy.target)? else {
-        return Ok(Wish::Keep);
+        return Ok(pin(observed, slot, policy)?.unwrap_or(Wish::Keep));
     };
     let (record, from) = (workload.record.as_ref(), images.from.as_ref());
     let origin = origin(&source, recorded_original(record, slot), from)?;
@@ -68,10 +69,8 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
         return Err("volumes of a pod cannot be changed".to_owned());
     }
     let named = name(source, slot, record, from, &policy.target)?;
-    let running = match (named.source.digest(), images.resolve) {
-        (Some(_), _) | (None, Resolve::Tag) => None,
-        (None, Resolve::Running) => observed.running.get(&slot.key).cloned(),
-    };
+    let runs = observed.running.get(&slot.key).cloned();
+    let means_running = named.source.digest().is_none() && images.resolve == Resolve::Running;
     Ok(Wish::Change(Box::new(Change {
         slot: SlotChange {
             slot: slot.key.clone(),
@@ -83,9 +82,45 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
             origin: named.origin,
             source: named.source,
             target: named.copy,
-            running: running.unwrap_or_default(),
+            runs: runs.unwrap_or_default(),
+            means_running,
         },
     })))
+}
+
+/// The change of a slot that was cloned to the digest that its pods run, where pins are wanted; none where
+/// it has one, and for images that are in the target for reasons of their own.
+fn pin(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Option<Wish>, String> {
+    let images = &policy.images;
+    let original = recorded_original(observed.workload.record.as_ref(), slot);
+    let (Some(original), Some(_)) = (original, &images.pins) else {
+        return Ok(None);
+    };
+    let (copy, origin) = (parse(&slot.image)?, parse(original)?);
+    if copy.digest().is_some() || !images.asks_for(&copy, &origin) {
+        return Ok(None);
+    }
+    let mut running = observed.running.get(&slot.key).into_iter().flatten();
+    // a name of its own: others may be about to move the tag
+    let copy = match (running.next(), running.next()) {
+        (Some(only), None) => copy.with(copy.tag(), Some(only)),
+        _ => copy,
+    };
+    Ok(Some(Wish::Change(Box::new(Change {
+        slot: SlotChange {
+            slot: slot.key.clone(),
+            from: slot.image.clone(),
+            to: images.name_in_workload(&copy).to_string(),
+        },
+        original: original.to_owned(),
+        wanted: Wanted {
+            origin: origin.with(copy.tag(), copy.digest()),
+            source: copy.clone(),
+            target: copy,
+            runs: BTreeSet::new(),
+            means_running: false,
+        },
+    }))))
 }
 
 /// The image of a slot; none where it is in the target already.

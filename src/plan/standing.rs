@@ -2,12 +2,12 @@
 //!
 //! Decides how often images were put back. Never what follows from it.
 
-use super::Copy;
-use super::Observed;
-use crate::reference::Reference;
+use super::{Copy, Observed};
+use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
-use crate::workload::Workload;
+use crate::workload::{Slot, Workload};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the annotation [`RECLAIMED`] holds.
 ///
@@ -33,11 +33,17 @@ pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
         (slot.image == recorded.target && target.holds(&copy)).then(|| Copy {
             source,
             target: copy,
-            running: observed.running.get(&slot.key).cloned().unwrap_or_default(),
-            users: vec![workload.id.clone()],
+            running: runs(observed, slot),
+            users: BTreeMap::from([(workload.id.clone(), runs(observed, slot))]),
         })
     };
     record.slots.iter().filter_map(of_slot).collect()
+}
+
+/// The digests that the pods of a workload run in a slot.
+fn runs(observed: &Observed, slot: &Slot) -> BTreeSet<Digest> {
+    let runs = observed.running.get(&slot.key);
+    runs.cloned().unwrap_or_default()
 }
 
 /// How often somebody has put back the images that this workload has now, after they were cloned; 0 where

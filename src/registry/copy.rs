@@ -14,7 +14,6 @@ use crate::reference::Digest;
 use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What the images of a run share.
@@ -22,13 +21,12 @@ use tokio::sync::mpsc::UnboundedSender;
 pub(super) struct Engine {
     blobs: Blobs,
     manifests: Flights<Place>,
+    /// Host, repository, tag: images of a run may share one.
+    tags: Flights<(String, String, String)>,
     /// Manifests that are known to be in the target with everything below them.
     proven: Mutex<HashSet<Place>>,
     pub(super) extras: Extras,
 }
-
-/// What was seen of a tag so long ago may have changed.
-const FRESH: Duration = Duration::from_secs(2);
 
 /// A digest in a repository of a host.
 pub(super) type Place = (String, String, Digest);
@@ -74,6 +72,7 @@ impl Engine {
         Self {
             blobs: Blobs::new(Limits::new(concurrency)),
             manifests: Flights::default(),
+            tags: Flights::default(),
             proven: Mutex::default(),
             extras: Extras::default(),
         }
@@ -93,9 +92,13 @@ impl Engine {
         if target.seen.is(digest) && !verify {
             return Ok(Copied::present(digest));
         }
-        let landing = ends::land(target, digest).await?;
+        let mut landing = ends::land(target, digest).await?;
         if landing.seen.is(digest) && !verify {
             return Ok(Copied::present(digest));
+        }
+        // a plan may be read for long before it is agreed to
+        if landing.seen.is(digest) && target.is_stale() {
+            landing = ends::land_again(target, digest, landing).await?;
         }
         if landing.seen.is(digest)
             && let Some(manifest) = job.to.find_manifest(digest.as_str()).await?
@@ -149,9 +152,13 @@ impl Engine {
 impl Job<'_> {
     async fn run(&self, manifest: &Manifest, target: &Target, landing: Landing) -> Result<Copied> {
         let mut bytes = self.below(manifest, 0).await?;
-        // a question and a transfer take their time, and somebody may have pushed meanwhile; what was
-        // hidden can be seen now that blobs are in it, or must not be moved
-        let stale = bytes > CHEAP || landing.seen == Seen::Hidden || target.found.elapsed() > FRESH;
+        let (host, name) = (self.to.endpoint.host.clone(), self.to.name.clone());
+        let place = (host, name, landing.tag.clone());
+        let flight = self.engine.tags.alone(place).await;
+        // a question, a transfer and a turn take their time, and somebody may have pushed meanwhile; what
+        // was hidden can be seen now that blobs are in it, or must not be moved
+        let stale =
+            bytes > CHEAP || landing.seen == Seen::Hidden || target.is_stale() || !flight.is_first;
         let landing = if stale {
             ends::land_again(target, &manifest.digest, landing).await?
         } else {

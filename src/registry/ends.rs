@@ -10,7 +10,7 @@ use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
 use crate::target::keeping_tag;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -98,6 +98,9 @@ impl Source {
     }
 }
 
+/// What was seen of a tag so long ago may have changed.
+const FRESH: Duration = Duration::from_secs(2);
+
 /// The place of a copy in the target registry, and what is there now.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -115,6 +118,11 @@ impl Target {
             repository: self.repository.telling(told),
             ..self.clone()
         }
+    }
+
+    /// Whether what was seen of it may have changed since.
+    pub(super) fn is_stale(&self) -> bool {
+        self.found.elapsed() > FRESH
     }
 
     /// The digest that is there now, if any can be seen.

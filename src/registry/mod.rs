@@ -100,6 +100,8 @@ pub enum Error {
         what: String,
         /// The registry's own words, with a leading `: `.
         detail: String,
+        /// Whether only strangers asked: some registries tell them so of what they hide.
+        to_stranger: bool,
     },
     /// 401 or 403 after all credentials were tried.
     #[error("{what}: {detail} ({who})")]

@@ -32,6 +32,8 @@ pub(super) struct Refusal {
     pub(super) by_token_server: bool,
     /// Whether it was the answer to somebody who may write.
     pub(super) refused_push: bool,
+    /// Whether nobody in particular had asked.
+    pub(super) to_stranger: bool,
     /// Whether it was answered with as many further tries as there are.
     pub(super) exhausted: bool,
     /// The registry's own word for it, such as `MANIFEST_UNKNOWN`.
@@ -68,6 +70,7 @@ impl Refusal {
             hint: None,
             by_token_server: false,
             refused_push: false,
+            to_stranger: false,
             exhausted: false,
             code: String::new(),
         })
@@ -146,6 +149,7 @@ impl From<Box<Refusal>> for Error {
             who,
             hint,
             refused_push,
+            to_stranger,
             ..
         } = *refusal;
         if denied {
@@ -161,6 +165,7 @@ impl From<Box<Refusal>> for Error {
             return Self::NotFound {
                 what,
                 detail: format!(": {detail}"),
+                to_stranger,
             };
         }
         match kind {

@@ -263,6 +263,7 @@ impl Repository {
         let base = self.endpoint.base().await;
         let own = base.is_ok_and(|base| same_origin(response.url(), base));
         let mut refusal = refusal::read(method, response, &self.who()).await;
+        refusal.to_stranger = self.is_anonymous();
         if let Some(asked) = refusal.pause_asked().filter(|_| own) {
             self.endpoint.hold(asked);
         }

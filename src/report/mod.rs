@@ -24,7 +24,7 @@ pub use lines::{copy_line, foreign_line, image_line, secret_line, workload_line}
 pub use plan::{Scene, plan, question};
 pub use quota::shortages;
 pub use restore::{past_run, restore, restore_question};
-pub use status::{Layout, status, status_document, status_refs, status_sum};
+pub use status::{Layout, status, status_document, status_refs, status_sum, status_trouble};
 pub use summary::summary;
 pub use text::{bytes, duration};
 pub use verify::{verify_document, verify_line, verify_sum};

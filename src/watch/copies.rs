@@ -42,7 +42,7 @@ impl Copies {
                 |digest: &Digest| *digest == complete.digest || complete.made_for.contains(digest);
             let may_have =
                 |user: &WorkloadId| self.known.copy_for(&user.namespace, &copy.target).is_some();
-            copy.running.iter().all(is_meant) && copy.users.iter().all(may_have)
+            copy.running.iter().all(is_meant) && copy.users.keys().all(may_have)
         })
     }
 

@@ -78,7 +78,7 @@ impl Hands {
     }
 
     async fn bring(&self, copy: Copy, keyrings: BTreeMap<WorkloadId, Keyring>) -> Done {
-        let kind = copy.users.first().map(|user| word(&user.kind));
+        let kind = copy.users.keys().next().map(|user| word(&user.kind));
         let kind = kind.unwrap_or_else(|| "workload".to_owned());
         let (from, to) = (copy.source.familiar(), copy.target.to_string());
         tracing::info!(from, to, "cloning {kind} image");

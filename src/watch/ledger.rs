@@ -387,7 +387,7 @@ impl Ledger {
                 return;
             }
             (_, Some(digest)) => {
-                let readers = copy.users.iter().filter(|user| !denied.contains_key(user));
+                let readers = copy.users.keys().filter(|user| !denied.contains_key(user));
                 let readers = readers.map(|user| match with_own.contains(user) {
                     true => Reader::Namespace(user.namespace.clone()),
                     false => Reader::Anyone,
@@ -403,7 +403,7 @@ impl Ledger {
                 self.fails(&user, failure, now);
                 continue;
             }
-            if copied && copy.users.contains(&user) {
+            if copied && copy.users.contains_key(&user) {
                 let message = format!("{} is {}", copy.source.familiar(), copy.target);
                 self.tell(&user, "ImageCloned", message, false);
             }
@@ -417,7 +417,7 @@ impl Ledger {
             Checked::Sound(digest) => {
                 let users = self.book.done(&copy.target);
                 // they were given it before
-                let readers = copy.users.iter();
+                let readers = copy.users.keys();
                 let readers = readers.map(|user| Reader::Namespace(user.namespace.clone()));
                 self.copies.complete(copy, digest, readers);
                 for user in users {

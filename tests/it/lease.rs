@@ -212,9 +212,10 @@ async fn a_pause_reaches_leader_and_follower_and_outlives_renewals() {
         return;
     };
     let one = Agent::start(&bed, "one", None).await;
-    assert!(one.leadership.paused(), "before anything is known");
+    let is_paused = |agent: &Agent| *agent.leadership.paused().borrow();
+    assert!(is_paused(&one), "before anything is known");
     one.leads().await;
-    assert!(!one.leadership.paused());
+    assert!(!is_paused(&one));
     let other = Agent::start(&bed, "other", None).await;
     let annotate = |text: &str| {
         bed.kubectl(&["annotate", "lease/image-cloner", "--overwrite", text]);
@@ -224,7 +225,7 @@ async fn a_pause_reaches_leader_and_follower_and_outlives_renewals() {
     for agent in [&one, &other] {
         agent
             .knows("the pause", |standing| {
-                standing.paused && standing.holder.is_some()
+                is_paused(agent) && standing.holder.is_some()
             })
             .await;
     }
@@ -244,7 +245,7 @@ async fn a_pause_reaches_leader_and_follower_and_outlives_renewals() {
     );
     annotate("image-cloner.io/paused-");
     for agent in [&one, &other] {
-        within("the resumption", agent.leadership.resumed()).await;
+        agent.knows("the resumption", |_| !is_paused(agent)).await;
     }
     assert!(one.is_leading());
     one.stop().await;

@@ -57,13 +57,12 @@ fn workflows_call_scripts_that_exist() {
                 continue;
             }
             called += 1;
-            let (folder, pattern) = word.rsplit_once('/').unwrap();
-            let exists = match pattern.strip_prefix('*') {
-                None => root().join(word).is_file(),
-                Some(end) => fs::read_dir(root().join(folder))
-                    .unwrap()
-                    .any(|entry| entry.unwrap().path().to_string_lossy().ends_with(end)),
-            };
+            let exists = Command::new("bash")
+                .args(["-c", "compgen -G \"$1\" >/dev/null", "-", word])
+                .current_dir(root())
+                .status()
+                .unwrap()
+                .success();
             assert!(exists, "{}: there is no {word}", path.display());
         }
     }

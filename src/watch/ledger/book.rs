@@ -72,7 +72,7 @@ impl Book {
 
     /// A copy is brought as its source is now, whatever is known of it.
     pub(super) fn renew(&mut self, copy: Copy, keyring: &Keyring) {
-        let users = copy.users.iter().filter(|_| !keyring.is_empty());
+        let users = copy.users.keys().filter(|_| !keyring.is_empty());
         let keyrings = users.map(|user| (user.clone(), keyring.clone())).collect();
         self.add(copy, keyrings, false);
     }
@@ -98,18 +98,16 @@ impl Book {
             self.next.push_back(target);
             return;
         };
-        let mut namespaces = image.copy.users.iter().map(|user| &user.namespace);
-        let news = copy.users.iter().any(|user| {
+        let mut namespaces = image.copy.users.keys().map(|user| &user.namespace);
+        let news = copy.users.keys().any(|user| {
             let mut before = namespaces.clone();
             !before.any(|namespace| *namespace == user.namespace)
         });
         let is_new = news || (image.check && !check) || namespaces.next().is_none();
         image.check &= check;
         image.copy.running.extend(copy.running);
-        for user in copy.users {
-            if !image.copy.users.contains(&user) {
-                image.copy.users.push(user);
-            }
+        for (user, runs) in copy.users {
+            image.copy.users.entry(user).or_default().extend(runs);
         }
         image.keyrings.extend(keyrings);
         match image.state {
@@ -150,7 +148,7 @@ impl Book {
     pub(super) fn done(&mut self, target: &Reference) -> Vec<WorkloadId> {
         self.under_way = self.under_way.saturating_sub(1);
         let image = self.images.remove(target);
-        image.map_or_else(Vec::new, |image| image.copy.users)
+        image.map_or_else(Vec::new, |image| image.copy.users.into_keys().collect())
     }
 
     /// An image could not be brought or looked at: it is tried again later. Who waits for it, and until when.
@@ -171,7 +169,7 @@ impl Book {
         } else {
             image.state = State::Failed(until);
         }
-        (image.copy.users.clone(), until)
+        (image.copy.users.keys().cloned().collect(), until)
     }
 
     /// A workload no longer wants what it wanted. What nobody wants is dropped, unless it is under way.
@@ -180,7 +178,7 @@ impl Book {
             let Some(image) = self.images.get_mut(target) else {
                 continue;
             };
-            image.copy.users.retain(|other| other != user);
+            image.copy.users.remove(user);
             image.keyrings.remove(user);
             let is_idle = !matches!(image.state, State::UnderWay | State::Again);
             if image.copy.users.is_empty() && is_idle {

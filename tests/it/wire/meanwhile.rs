@@ -84,6 +84,69 @@ async fn a_tag_that_moves_before_an_old_answer_is_acted_on_is_kept() {
 }
 
 #[tokio::test]
+async fn a_copy_that_is_proven_has_its_tag_still() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let ours = simple(&from);
+    let engine = copier();
+    let request = request(&from, &to, "a/b:1");
+    copy(&engine, &request).await.unwrap();
+    let anonymous = [Credentials::Anonymous];
+    let source = engine.registries.source(&request.source, &anonymous);
+    let source = source.await.unwrap();
+    let target = engine.registries.target(&request.target, &anonymous[0]);
+    let target = target.await.unwrap();
+    // while somebody reads the plan
+    let theirs = image(&to, "a/b", &[b"theirs"]);
+    to.put_manifest("a/b", "1", MANIFEST, &theirs);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+
+    let told = Told::default();
+    let copied = engine.copier.copy(&source, &target, true, &told).await;
+
+    let kept = copied.unwrap().kept.unwrap();
+    assert_eq!(to.manifest("a/b", "1").unwrap().1, ours);
+    assert_eq!(to.manifest("a/b", &kept).unwrap().1, theirs);
+}
+
+#[tokio::test]
+async fn images_of_a_run_that_share_a_tag_do_not_take_it_from_each_other() {
+    let from = Registry::start().await;
+    let pinned = image(&from, "a/b", &[b"pinned"]);
+    from.put_manifest("a/b", &digest(&pinned), MANIFEST, &pinned);
+    let tagged = image(&from, "a/b", &[b"tagged"]);
+    from.put_manifest("a/b", "1", MANIFEST, &tagged);
+    let names = ["a/b:1".to_owned(), format!("a/b:1@{}", digest(&pinned))];
+    let anonymous = Credentials::Anonymous;
+    for order in [[0, 1], [1, 0]] {
+        let to = Registry::start().await;
+        let engine = copier();
+        let mut ends = Vec::new();
+        // both are looked at before either is there
+        for at in order {
+            let request = request(&from, &to, &names[at]);
+            let asked = std::slice::from_ref(&anonymous);
+            let source = engine.registries.source(&request.source, asked);
+            let target = engine.registries.target(&request.target, &anonymous);
+            ends.push((source.await.unwrap(), target.await.unwrap()));
+        }
+        for (source, target) in &ends {
+            let told = Told::default();
+            let copied = engine.copier.copy(source, target, false, &told);
+            copied.await.unwrap();
+        }
+        assert_eq!(to.manifest("a/b", "1").unwrap().1, tagged, "{order:?}");
+        // a clean-up would take what has no tag
+        let short = &digest(&pinned)[7..];
+        let kept = [
+            format!("digest-{}", &short[..16]),
+            format!("1-replaced-{}", &short[..12]),
+        ];
+        let kept = kept.iter().find_map(|tag| to.manifest("a/b", tag));
+        assert_eq!(kept.expect("a tag").1, pinned, "{order:?}");
+    }
+}
+
+#[tokio::test]
 async fn old_content_of_any_form_is_kept() {
     let (from, to) = (Registry::start().await, Registry::start().await);
     let ours = simple(&from);

@@ -91,7 +91,7 @@ fn images(text: &str) -> Images {
     )
 }
 
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Observer for Nobody {
     fn notice(&self, _: &Event<'_>) {}
@@ -102,7 +102,7 @@ fn wanted(from: &Registry, to: &Registry, name: &str) -> plan::Copy {
         source: reference(&format!("{}/{name}", from.host)),
         target: reference(&format!("{}/{name}", to.host)),
         running: BTreeSet::new(),
-        users: Vec::new(),
+        users: BTreeMap::new(),
     }
 }
 
@@ -114,7 +114,7 @@ async fn bring(copy: &plan::Copy, text: &str) -> ImageOutcome {
 }
 
 #[track_caller]
-fn failure(outcome: &ImageOutcome) -> String {
+pub(super) fn failure(outcome: &ImageOutcome) -> String {
     match &outcome.state {
         ImageState::Failed(failure) => failure.message.clone(),
         state => panic!("{state:?}"),
@@ -384,7 +384,7 @@ async fn a_narrowed_copy_that_lost_a_child_is_repaired_when_verified() {
         namespace: "shop".to_owned(),
         name: "web".to_owned(),
     };
-    copy.users.push(user);
+    copy.users.insert(user, BTreeSet::new());
 
     let outcome = bring(&copy, "linux/amd64,linux/arm64").await;
 

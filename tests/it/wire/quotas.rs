@@ -35,7 +35,7 @@ fn copies(from: &Registry, to: &Registry) -> Vec<Copy> {
         source: reference(&format!("{}/a/b:1", from.host)),
         target: reference(&format!("{}/a/b:1", to.host)),
         running: BTreeSet::new(),
-        users: Vec::new(),
+        users: BTreeMap::new(),
     }]
 }
 
