@@ -3,6 +3,7 @@
 //!
 //! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
 
+mod agent;
 mod cable;
 mod gate;
 mod tally;
