@@ -1,17 +1,21 @@
 //! The command line: what may be typed, and what it means before anything is asked of a cluster.
 
+use crate::agent::AgentArgs;
 use crate::candidates;
 use crate::clone_files::FileArgs;
 use crate::completion::CompletionArgs;
 use crate::config::ConfigArgs;
 pub(crate) use crate::connection::Connection;
 use crate::doctor::DoctorArgs;
+use crate::install_agent::InstallArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
-use crate::rollouts::RolloutArgs;
+use crate::rollouts::{BatchArgs, RolloutArgs};
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
+use crate::uninstall_agent::UninstallArgs;
 use crate::verify::VerifyArgs;
+use crate::version::VersionArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -116,8 +120,14 @@ pub(crate) enum Verb {
     /// Write manual pages
     #[command(hide = true)]
     Man(ManArgs),
-    /// Show the version
-    Version,
+    /// Install the agent, which does all this by itself, or bring it up to date
+    InstallAgent(Box<InstallArgs>),
+    /// Remove the agent
+    UninstallAgent(UninstallArgs),
+    /// See and steer the agent in the cluster
+    Agent(AgentArgs),
+    /// Show the versions of this program and of the agent
+    Version(VersionArgs),
 }
 
 impl Verb {
@@ -131,12 +141,15 @@ impl Verb {
             Self::SyncCredentials(args) => Some(&mut args.connection),
             Self::Doctor(args) => Some(&mut args.connection),
             Self::Config(args) => args.connection(),
+            Self::InstallAgent(args) => Some(&mut args.connection),
+            Self::UninstallAgent(args) => Some(&mut args.connection),
+            Self::Agent(args) => Some(args.connection()),
+            Self::Version(args) => Some(&mut args.connection),
             Self::Copy(_)
             | Self::Login(_)
             | Self::Logout(_)
             | Self::Completion(_)
-            | Self::Man(_)
-            | Self::Version => None,
+            | Self::Man(_) => None,
         }
     }
 }
@@ -258,9 +271,10 @@ impl From<ForeignLayers> for registry::ForeignLayers {
 #[command(
     after_help = CLONE_EXAMPLES,
     mut_arg("output", |output| output
-        .value_name("wide|json|yaml|name")
-        .help("Print the changed objects or their names; wide shows all of the plan. With -f: \
-               refs, kustomize or patch"))
+        .value_name("wide|json|yaml|name|kustomize|patch")
+        .help("Print the changed objects or their names; wide shows all of the plan; kustomize and \
+               patch copy, change nothing live, and print what the manifests need. With -f: \
+               these two, or refs"))
 )]
 #[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
 pub(crate) struct CloneArgs {
@@ -339,7 +353,8 @@ Examples:
   # manifests, as they are written but for their images
   kubectl kustomize prod | kubectl image-cloner clone -f - | kubectl apply -f -
   kubectl image-cloner clone -f manifests/ -R -w --to registry.corp/mirror
-  # what a kustomization.yaml needs
+  # what a kustomization.yaml needs: copied, and nothing repointed live
+  kubectl image-cloner clone ns/prod -o kustomize
   kubectl kustomize prod | kubectl image-cloner clone -f - -o kustomize";
 
 const COPY_EXAMPLES: &str = "\
@@ -445,9 +460,39 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
+    pub(crate) batch: BatchArgs,
+    #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+impl RestoreArgs {
+    /// Everything everywhere, asking nothing and waiting for nothing.
+    pub(crate) fn of_everything(connection: Connection) -> Self {
+        Self {
+            selecting: Selecting {
+                words: Vec::new(),
+                all_namespaces: true,
+                selector: None,
+                all: false,
+                kinds: Vec::new(),
+            },
+            run: None,
+            last: false,
+            force: false,
+            batch: BatchArgs::default(),
+            running: Running {
+                dry_run: DryRun::None,
+                yes: true,
+                wait: Some(false),
+                timeout: Duration::from_secs(300),
+                output: None,
+                report: None,
+            },
+            connection,
+        }
+    }
 }
 
 /// What happens to workloads that somebody else's tool would revert.

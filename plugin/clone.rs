@@ -1,27 +1,28 @@
 //! `clone`: copy the images of workloads and repoint them.
 
+mod pull_access;
+
 use crate::args::{CloneArgs, DryRun, Output, Owned};
-use crate::clone_files::only_with_files;
+use crate::edits::{self, Edited, Form};
 use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive::{self, Choice};
 use crate::policy::{image_policy, skip_namespaces};
 use crate::progress::Progress;
-use crate::settings::{Settings, Target, log_in};
+use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use crate::waits::Waits;
 use image_cloner::cluster::{Cluster, PULL_SECRET};
-use image_cloner::credentials::{Credentials, Keyring};
+use image_cloner::credentials::Keyring;
 use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
 use image_cloner::outcome::{Failure, Survey};
 use image_cloner::plan::{
-    self, Decision, ImagePolicy, Observed, Patterns, Plan, Planned, Policy, PullAccess,
-    PullCredentials,
+    self, Decision, ImagePolicy, InManifest, Observed, Patterns, Plan, Planned, Policy, PullAccess,
 };
 use image_cloner::platform::Platforms;
 use image_cloner::report::{self, Scene};
 use image_cloner::workload::WorkloadId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
@@ -110,7 +111,7 @@ async fn named(
 
 /// What can be told to be wrong before anything is asked of a cluster.
 fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
-    only_with_files(args.running.output)?;
+    check_output(args)?;
     if args.interactive && !terminal.can_ask {
         return Err(Stopped::wrong(Failure::new(
             "-i needs a terminal to ask on",
@@ -121,6 +122,37 @@ fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stop
             Failure::new("nothing is selected")
                 .hint("name a workload: kubectl image-cloner clone deploy/nginx")
                 .hint("or a namespace: kubectl image-cloner clone ns/prod --yes"),
+        ));
+    }
+    Ok(())
+}
+
+/// What is asked for in one breath and cannot be had together.
+fn check_output(args: &CloneArgs) -> Result<(), Stopped> {
+    if args.running.output == Some(Output::Refs) {
+        return Err(Stopped::wrong(
+            Failure::new("-o refs is of manifests, and -f names none")
+                .hint("kubectl image-cloner status -o refs lists what workloads use"),
+        ));
+    }
+    let Some(form) = Form::of(args.running.output) else {
+        return Ok(());
+    };
+    let repoints = [
+        (args.owned == Owned::Live, "--owned live"),
+        (args.running.wait == Some(true), "--wait"),
+        (args.rollouts.canary, "--canary"),
+        (args.pull_secret.is_some(), "--pull-secret"),
+        (args.share_credentials, "--share-credentials"),
+    ];
+    if let Some((_, flag)) = repoints.iter().find(|(given, _)| *given) {
+        let message = format!("{form} repoints nothing live: it has no {flag}");
+        return Err(Stopped::wrong(Failure::new(message)));
+    }
+    if args.pin && form == Form::Kustomize {
+        let message = "an entry of kustomize is for all tags of an image: it has no --pin";
+        return Err(Stopped::wrong(
+            Failure::new(message).hint("-o patch names each image by tag and digest"),
         ));
     }
     Ok(())
@@ -180,8 +212,47 @@ impl Ready {
             missed: self.missed,
             one_object: !self.reviewed && self.plan.workloads.len() == 1,
         };
-        ending.show(&outcome, terminal)
+        let code = ending.show(&outcome, terminal)?;
+        match Form::of(args.running.output) {
+            Some(form) if matches!(code, 0 | 3) => {
+                let policy = self.images.pinning(&self.terms.policy, &self.plan.copies);
+                let printed = print(form, plan::edits(&self.observed, &policy), terminal)?;
+                Ok(code.max(printed))
+            }
+            Some(_) => {
+                terminal.say("nothing was printed");
+                Ok(code)
+            }
+            None => Ok(code),
+        }
     }
+}
+
+/// Prints what the manifests of workloads need.
+fn print(form: Form, all: Vec<InManifest>, terminal: &Terminal) -> Result<u8, Stopped> {
+    let untold: usize = all.iter().map(|one| one.untold).sum();
+    if untold > 0 {
+        terminal.note(&format!(
+            "images in the target already, by their manifests or by earlier edits: {untold}"
+        ));
+    }
+    let edited = all.into_iter().map(|one| {
+        let InManifest {
+            workload, edits, ..
+        } = one;
+        let place = format!("{workload} in {}", workload.namespace);
+        Edited {
+            place: workload.namespace.clone(),
+            left: one
+                .left
+                .into_iter()
+                .map(|image| (place.clone(), image))
+                .collect(),
+            workload,
+            edits,
+        }
+    });
+    edits::print(form, &edited.collect::<Vec<_>>(), terminal)
 }
 
 impl Job<'_> {
@@ -192,11 +263,14 @@ impl Job<'_> {
         review: bool,
     ) -> Result<Ready, Stopped> {
         let id = run_id()?;
-        let rollouts = self.args.rollouts.settle(&self.args.running, review)?;
+        let (rollouts, put_back) = self.args.rollouts.settle(&self.args.running, review)?;
         let mut policy = self.policy(&id);
         let mut plan = plan::clone(&observed, &policy)?;
         self.tell_of_old_credentials(&plan, &observed, &keyrings)
             .await;
+        if Form::of(self.args.running.output).is_some() {
+            self.tell_of_missing_credentials(&plan, &observed).await?;
+        }
         let pull_secret = self.settle_pull_access(&plan, &mut policy, review).await?;
         if policy.pull != PullAccess::Open {
             plan = plan::clone(&observed, &policy)?;
@@ -231,6 +305,7 @@ impl Job<'_> {
                 policy,
                 pull_secret,
                 rollouts,
+                put_back,
                 canary: self
                     .args
                     .rollouts
@@ -258,7 +333,8 @@ impl Job<'_> {
             images: self.images.clone(),
             skip_namespaces: self.skip_namespaces.clone(),
             protect: self.settings.config.protect.iter().cloned().collect(),
-            copy_only: self.args.copy_only,
+            // edits are for manifests: nothing is done live
+            copy_only: self.args.copy_only || Form::of(self.args.running.output).is_some(),
             owned_live: self.args.owned == Owned::Live,
             pull: PullAccess::Open,
         }
@@ -274,127 +350,6 @@ impl Job<'_> {
         }
     }
 
-    /// Settles how the nodes will get at the copies, and what is put into pull secrets for it.
-    async fn settle_pull_access(
-        &self,
-        plan: &Plan,
-        policy: &mut Policy,
-        ask: bool,
-    ) -> Result<Option<PullSecret>, Stopped> {
-        let mut repointed = plan
-            .workloads
-            .iter()
-            .filter(|planned| is_repointed(planned));
-        let Some(copy) = repointed.find_map(|planned| planned.targets.first()) else {
-            return Ok(None);
-        };
-        match self.args.pull_secret.as_deref() {
-            Some("none") => return Ok(None),
-            Some(name) => {
-                self.check_pull_secret(plan, name).await?;
-                policy.pull = PullAccess::Secret(name.to_owned());
-                return Ok(None);
-            }
-            None => {}
-        }
-        let registry = &self.target.registry;
-        if !self.target.registries.needs_credentials(copy).await? {
-            return Ok(None);
-        }
-        match self.pull_credentials(ask).await? {
-            Some(credentials) => {
-                // a wrong one would break every pod that gets it
-                log_in(&self.target.registries, registry, &credentials, "pull").await?;
-                policy.pull = PullAccess::Secret(PULL_SECRET.to_owned());
-                Ok(Some(PullSecret {
-                    key: registry.to_string(),
-                    credentials,
-                }))
-            }
-            None => {
-                let host = registry.host();
-                policy.pull = PullAccess::Missing(format!("no credentials to pull from {host}"));
-                self.terminal
-                    .hint("pods need them: IMAGE_CLONER_PULL_USER and _PASS,");
-                self.terminal
-                    .hint("or --share-credentials, or --pull-secret NAME for one of yours");
-                Ok(None)
-            }
-        }
-    }
-
-    /// Says so where workloads that stay as they are pull with other credentials than are given now. What
-    /// they pull with was read anyway.
-    async fn tell_of_old_credentials(
-        &self,
-        plan: &Plan,
-        observed: &[Observed],
-        keyrings: &BTreeMap<WorkloadId, Keyring>,
-    ) {
-        let registry = &self.target.registry;
-        let path = registry.prefix().unwrap_or_default();
-        let held: Vec<Vec<Credentials>> = plan
-            .workloads
-            .iter()
-            .zip(observed)
-            .filter(|(planned, _)| planned.decision == Decision::Unchanged)
-            .filter(|(_, observed)| observed.pull_credentials == PullCredentials::Ours)
-            .filter_map(|(planned, _)| keyrings.get(&planned.workload.id))
-            .map(|keyring| keyring.find(registry.host(), path))
-            .collect();
-        if held.is_empty() {
-            return;
-        }
-        // a helper that fails is told of where its credentials are needed
-        let Ok(Some(given)) = self.settings.chain.for_pull(registry.host()).await else {
-            return;
-        };
-        if held.iter().any(|held| !held.contains(&given)) {
-            self.terminal.hint(
-                "pods pull with other credentials than are given now: kubectl image-cloner sync-credentials",
-            );
-        }
-    }
-
-    /// A secret of the user's own must be good in every namespace where a workload would get it.
-    async fn check_pull_secret(&self, plan: &Plan, name: &str) -> Result<(), Stopped> {
-        let repointed = plan
-            .workloads
-            .iter()
-            .filter(|planned| is_repointed(planned));
-        let namespaces: BTreeSet<&str> = repointed
-            .map(|planned| planned.workload.id.namespace.as_str())
-            .collect();
-        for namespace in namespaces {
-            let target = &self.target.registry;
-            self.cluster
-                .check_pull_secret(namespace, name, target)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Credentials that may be put into pull secrets: those for pulling, else those for pushing where that
-    /// was asked for.
-    async fn pull_credentials(&self, ask: bool) -> Result<Option<Credentials>, Stopped> {
-        let registry = &self.target.registry;
-        if let Some(credentials) = self.settings.chain.for_pull(registry.host()).await? {
-            return Ok(Some(credentials));
-        }
-        let push = &self.target.credentials;
-        if matches!(push, Credentials::Anonymous) {
-            return Ok(None);
-        }
-        let shared = self.args.share_credentials
-            || self.settings.environment.is_on("SHARE_CREDENTIALS")
-            || (ask
-                && self.terminal.can_ask
-                && !self.args.running.yes
-                && self.args.running.dry_run == DryRun::None
-                && interactive::share(self.terminal, registry, push)?);
-        Ok(shared.then(|| push.clone()))
-    }
-
     fn show(&self, plan: &Plan, survey: &Survey, pull_secret: Option<&PullSecret>) {
         let user = pull_secret.and_then(|secret| secret.credentials.user());
         self.terminal.say(&report::plan(
@@ -403,6 +358,7 @@ impl Job<'_> {
             &Scene {
                 context: self.cluster.context(),
                 target: &self.target.registry,
+                to: self.args.copying.to.as_deref(),
                 push_as: self.target.user(),
                 pull_secret: user.map(|user| (PULL_SECRET, user)),
                 platforms: &self.platforms,

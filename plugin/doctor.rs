@@ -1,7 +1,7 @@
 //! `doctor`: look for what keeps images from being cloned and pulled.
 
 use crate::args::{Connection, Copying};
-use crate::ending::{json_text, yaml_text};
+use crate::ending::{json_text, run_id, yaml_text};
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
@@ -49,8 +49,8 @@ enum Format {
 }
 
 const EXAMPLES: &str = "\
-Nothing is left behind: uploads are given up, pods are deleted. Exit code 1 when a
-check failed.
+Nothing is left behind: uploads are given up, pods are deleted, also on Ctrl-C.
+Exit code 1 when a check failed.
 
 Examples:
   # before the first clone
@@ -59,9 +59,9 @@ Examples:
   kubectl image-cloner doctor -A --nodes";
 
 pub(crate) async fn run(args: DoctorArgs, terminal: &Terminal) -> Result<u8, Stopped> {
-    let settings = Settings::load()?;
-    let work = async { Ok(doctor(&args, &settings).await.examine().await) };
-    let checks = terminal.unless_interrupted(work).await?;
+    let setting_up = async { doctor(&args).await };
+    let doctor = terminal.unless_interrupted(setting_up).await?;
+    let checks = doctor.examine(&terminal.stop).await;
     match args.output {
         Some(Format::Json) => terminal.data(&json_text(&report::checks_file(&checks))),
         Some(Format::Yaml) => terminal.data(yaml_text(&report::checks_file(&checks))?.trim_end()),
@@ -70,42 +70,66 @@ pub(crate) async fn run(args: DoctorArgs, terminal: &Terminal) -> Result<u8, Sto
             terminal.data(list.trim_end());
         }
     }
+    if terminal.stop.is_cancelled() {
+        return Err(Stopped::cancelled());
+    }
     let failed = |check: &Check| check.verdict == Verdict::Fail;
     Ok(u8::from(checks.iter().any(failed)))
 }
 
-async fn doctor(args: &DoctorArgs, settings: &Settings) -> Doctor {
+async fn doctor(args: &DoctorArgs) -> Result<Doctor, Stopped> {
+    let run = run_id()?;
     let cluster = Cluster::connect(&args.connection.flags(), WriteMode::Apply).await;
     let cluster = cluster.map_err(Failure::from);
-    let copying = Copying {
-        to: args.to.clone(),
-        ..Copying::default()
-    };
-    let resolved = settings.resolve(&copying, cluster.as_ref().ok());
-    let target = match timeout(LIMIT, resolved).await {
-        Ok(Ok(Some(resolved))) => Ok(Target {
-            registry: resolved.registry,
-            named_by: resolved.named_by,
-            registries: resolved.registries,
-        }),
-        Ok(Ok(None)) => Err(Settings::no_target().failure),
-        Ok(Err(stopped)) => Err(stopped.failure),
-        Err(_) => Err(Failure::new(
-            "none is named, and the cluster does not say whether it has one",
-        )),
+    let settings = Settings::load();
+    let share_credentials = settings
+        .as_ref()
+        .is_ok_and(|settings| settings.environment.is_on("SHARE_CREDENTIALS"));
+    let (config, target) = match settings {
+        Ok(settings) => {
+            let target = target(args, &settings, cluster.as_ref().ok()).await;
+            (Ok(settings.origin()), target)
+        }
+        Err(stopped) => (Err(stopped.failure.clone()), Err(stopped.failure)),
     };
     let namespace = match &cluster {
         _ if args.all_namespaces => None,
         Ok(cluster) => Some(cluster.namespace().to_owned()),
         Err(_) => args.connection.namespace.clone(),
     };
-    Doctor {
+    Ok(Doctor {
+        run,
+        config,
         cluster,
         namespace,
         target,
-        chain: settings.chain.clone(),
-        share_credentials: settings.environment.is_on("SHARE_CREDENTIALS"),
+        share_credentials,
         nodes: args.nodes,
+    })
+}
+
+/// The target registry that a clone would have.
+async fn target(
+    args: &DoctorArgs,
+    settings: &Settings,
+    cluster: Option<&Cluster>,
+) -> Result<Target, Failure> {
+    let copying = Copying {
+        to: args.to.clone(),
+        ..Copying::default()
+    };
+    match timeout(LIMIT, settings.resolve(&copying, cluster)).await {
+        Ok(Ok(Some(resolved))) => Ok(Target {
+            registry: resolved.registry,
+            named_by: resolved.named_by,
+            registries: resolved.registries,
+            chain: settings.chain.clone(),
+        }),
+        Ok(Ok(None)) => Err(Settings::no_target().failure),
+        Ok(Err(stopped)) => Err(stopped.failure),
+        Err(_) => Err(Failure::new(
+            "none is named, and the cluster does not say whether it has one",
+        )),
     }
 }
 

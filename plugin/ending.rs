@@ -111,7 +111,9 @@ pub(crate) fn json_text(value: &Value) -> String {
 
 /// A value as YAML, which ends its last line.
 pub(crate) fn yaml_text(value: &Value) -> Result<String, Stopped> {
-    serde_saphyr::to_string(value).map_err(|error| {
+    // an image is one word however long: folded, neither eyes nor grep would find it
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    serde_saphyr::to_string_with_options(value, options).map_err(|error| {
         Stopped::failed(Failure::new(format!("writing YAML: {error}"))).after_changes()
     })
 }

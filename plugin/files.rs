@@ -1,7 +1,8 @@
 //! Manifest files: which ones are meant, reading them, and writing one over without harm.
 
 use crate::stop::Stopped;
-use image_cloner::manifest::Manifest;
+use crate::terminal::Terminal;
+use image_cloner::manifest::{Manifest, ReadError};
 use image_cloner::outcome::Failure;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -62,13 +63,13 @@ impl Origin {
     }
 
     /// Whether it is what a Helm chart has beside its templates.
-    pub(crate) fn is_of_chart(&self) -> bool {
+    fn is_of_chart(&self) -> bool {
         let name = self.path().and_then(|path| path.file_name()?.to_str());
         name.is_some_and(|name| name.starts_with("values") || name == "Chart.yaml")
     }
 
     /// The text that is there.
-    pub(crate) fn read(&self) -> Result<String, Stopped> {
+    fn read(&self) -> Result<String, Stopped> {
         let mut bytes = Vec::new();
         let read = match self.path() {
             None => io::stdin().lock().read_to_end(&mut bytes),
@@ -85,8 +86,81 @@ impl Origin {
     }
 }
 
+/// The manifests that are meant. What cannot be read is named, all of it.
+pub(crate) fn read(
+    names: &[String],
+    recursive: bool,
+    terminal: &Terminal,
+) -> Result<Vec<Input>, Stopped> {
+    let mut inputs = Vec::new();
+    let mut refused = Vec::new();
+    for origin in find(names, recursive)? {
+        let text = origin.read()?;
+        let manifest = match Manifest::read(&text) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                refused.push(not_yaml(&origin, &text, &error));
+                continue;
+            }
+        };
+        match (&origin, manifest.others.first()) {
+            (Origin::InFolder(_), Some(line)) if manifest.objects.is_empty() => {
+                if origin.kustomized().is_none() {
+                    terminal.note(&format!("{origin}:{line}: passed over: {NO_OBJECT}"));
+                }
+                inputs.push(Input { origin, manifest });
+            }
+            (_, Some(line)) if manifest.objects.is_empty() => {
+                refused.push(no_object(&origin, *line));
+            }
+            _ => inputs.push(Input { origin, manifest }),
+        }
+    }
+    let Some(last) = refused.pop() else {
+        return Ok(inputs);
+    };
+    for failure in refused {
+        terminal.failure(&failure);
+        terminal.hints(&failure);
+    }
+    Err(Stopped::wrong(last))
+}
+
+const RENDER: &str = "helm template ... | kubectl image-cloner clone -f -";
+const NO_OBJECT: &str = "no Kubernetes object: it has no apiVersion or no kind";
+
+/// What to do about a text that is not YAML, or not yet.
+fn not_yaml(origin: &Origin, text: &str, error: &ReadError) -> Failure {
+    let ReadError { line, reason } = error;
+    let written = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    if !written.contains("{{") {
+        return Failure::new(format!("{origin}:{line}: not YAML: {reason}"));
+    }
+    let written = written.trim();
+    Failure::new(format!("{origin}:{line}: a template, not YAML: {written}")).hint(RENDER)
+}
+
+/// What to do instead with a file that people take for a manifest.
+fn no_object(origin: &Origin, line: usize) -> Failure {
+    if let Some(folder) = origin.kustomized() {
+        return Failure::new(format!(
+            "{origin}: a kustomization, which has no images of its own"
+        ))
+        .hint(format!(
+            "kubectl kustomize {folder} | kubectl image-cloner clone -f -"
+        ))
+        .hint("with -o kustomize behind it: the images: that it needs");
+    }
+    let failure = Failure::new(format!("{origin}:{line}: {NO_OBJECT}"));
+    if origin.is_of_chart() {
+        failure.hint(RENDER)
+    } else {
+        failure
+    }
+}
+
 /// What is meant by these names, in their order; the files of a folder by name, as kubectl takes them.
-pub(crate) fn find(names: &[String], recursive: bool) -> Result<Vec<Origin>, Stopped> {
+fn find(names: &[String], recursive: bool) -> Result<Vec<Origin>, Stopped> {
     let mut origins = Vec::new();
     for name in names {
         if name == "-" {

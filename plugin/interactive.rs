@@ -254,7 +254,7 @@ async fn ask_target(
 
 /// The address that the cluster says a typed registry is pushed to, where that is another. Whoever may write
 /// what a cluster publishes would otherwise be sent the credentials of any registry that they name.
-fn push_address<'a>(
+pub(crate) fn push_address<'a>(
     typed: &str,
     published: Option<(&str, &'a str)>,
     terminal: &Terminal,
@@ -265,6 +265,9 @@ fn push_address<'a>(
     };
     if means_this_machine(push) {
         return Ok(Some(push));
+    }
+    if !terminal.can_ask {
+        return Ok(None);
     }
     terminal.say(&format!(
         "The cluster says that {pull} is pushed to at {push}."

@@ -2,6 +2,7 @@
 //!
 //! Everything that is decided about images and workloads is decided in the library.
 
+mod agent;
 mod args;
 mod candidates;
 mod clone;
@@ -11,12 +12,15 @@ mod config;
 mod connection;
 mod copy;
 mod doctor;
+mod edits;
 mod ending;
 mod files;
+mod install_agent;
 mod interactive;
 mod line;
 mod login;
 mod man;
+mod manifests;
 mod policy;
 mod progress;
 mod restore;
@@ -26,7 +30,9 @@ mod status;
 mod stop;
 mod sync_credentials;
 mod terminal;
+mod uninstall_agent;
 mod verify;
+mod version;
 mod waits;
 
 use args::{Cli, Verb};
@@ -65,10 +71,10 @@ fn main() -> ExitCode {
             Verb::Config(args) => config::run(args, &terminal),
             Verb::Completion(args) => completion::run(&args, &terminal),
             Verb::Man(args) => man::run(&args, &terminal),
-            Verb::Version => {
-                terminal.data(&format!("client  v{}", env!("CARGO_PKG_VERSION")));
-                Ok(0)
-            }
+            Verb::InstallAgent(args) => install_agent::run(*args, &terminal).await,
+            Verb::UninstallAgent(args) => uninstall_agent::run(args, &terminal).await,
+            Verb::Agent(args) => agent::run(args, &terminal).await,
+            Verb::Version(args) => version::run(args, &terminal).await,
         }
     });
     // a name lookup that hangs must not hold up the end

@@ -5,7 +5,7 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{ImagePolicy, Patterns};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which images are cloned, and how workloads name them.
 pub(crate) fn image_policy(
@@ -27,6 +27,8 @@ pub(crate) fn image_policy(
         from,
         resolve: args.resolve.into(),
         pins: args.pin.then(BTreeMap::new),
+        // the plugin's machine is the user's: what its loopback means is up to them
+        out_of_reach: BTreeSet::new(),
     })
 }
 

@@ -158,6 +158,13 @@ impl Progress {
                 Some(Output::Name) if outcome.object.is_some() => {
                     terminal.data(&outcome.workload.to_string());
                 }
+                // standard output is for edits of manifests
+                Some(Output::Kustomize | Output::Patch) if outcome.left => {
+                    let line = report::workload_line(outcome, self.name_namespaces, self.dry_run);
+                    if let Some(line) = line {
+                        terminal.say(&line);
+                    }
+                }
                 Some(_) => {}
             }
             for note in &outcome.notes {

@@ -1,7 +1,6 @@
 //! `restore`: give workloads back the images they had before.
 
-use crate::args::{DryRun, RestoreArgs};
-use crate::clone_files::only_with_files;
+use crate::args::{DryRun, Output, RestoreArgs};
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
@@ -10,16 +9,20 @@ use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use dialoguer::Select;
 use image_cloner::cluster::{Cluster, Selection};
-use image_cloner::execute::{self, Options, Run};
+use image_cloner::execute::{self, Options, RestoreTerms, Run};
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{self, Decision, PastRun, Plan, Planned};
 use image_cloner::registry::Registries;
 use image_cloner::report;
-use image_cloner::workload::{Workload, WorkloadId};
+use image_cloner::workload::Workload;
 use std::collections::BTreeMap;
 
 pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
-    only_with_files(args.running.output)?;
+    if let Some(Output::Refs | Output::Kustomize | Output::Patch) = args.running.output {
+        return Err(Stopped::wrong(Failure::new(
+            "-o refs, kustomize and patch are of clone: restore has wide, json, yaml and name",
+        )));
+    }
     let choose = args.selecting.words.is_empty()
         && args.selecting.selector.is_none()
         && args.run.is_none()
@@ -37,7 +40,7 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
     };
     let prepared = terminal.unless_interrupted(prepared.prepare()).await?;
     if prepared.plan.workloads.is_empty() {
-        return match &prepared.of_run {
+        return match &prepared.terms.of_run {
             Some(run) if prepared.missed == 0 => Err(Stopped::failed(
                 Failure::new(format!("no workload here was changed by run {run}"))
                     .hint("-n NAMESPACE or -A looks elsewhere"),
@@ -56,16 +59,13 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         cluster: prepared.cluster,
         id: run_id()?,
         options: Options {
-            wait: args.running.awaited(),
             dry_run: args.running.dry_run.into(),
             stop: terminal.stop.clone(),
             ..Options::default()
         },
         observer: progress.clone(),
     };
-    let of_run = prepared.of_run.as_deref();
-    let restored = run.restore(&prepared.plan, of_run, &prepared.refused);
-    let outcome = restored.await;
+    let outcome = run.restore(&prepared.plan, &prepared.terms).await;
     progress.finish();
     let ending = Ending {
         output: args.running.output,
@@ -81,10 +81,7 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
 struct Prepared {
     cluster: Cluster,
     plan: Plan,
-    /// The one run that is undone, where it is not all.
-    of_run: Option<String>,
-    /// Workloads whose originals cannot be had.
-    refused: BTreeMap<WorkloadId, Failure>,
+    terms: RestoreTerms,
     /// How many named things could not be had.
     missed: usize,
 }
@@ -101,13 +98,15 @@ impl Preparing<'_> {
     /// Everything up to the confirmation.
     async fn prepare(&self) -> Result<Prepared, Stopped> {
         let args = self.args;
+        let broad = self.selection.is_broad();
+        let rollouts = args.batch.settle(&args.running, broad)?;
         let mode = args.running.dry_run.write_mode();
         let cluster = Cluster::connect(&args.connection.flags(), mode).await?;
         let (workloads, missing) = cluster.workloads(self.selection).await?;
         let missed = self.terminal.missing(missing);
         let of_run = self.of_run(&workloads)?;
         let mut plan = plan::restore(&workloads, of_run.as_deref());
-        if self.selection.is_broad() {
+        if broad {
             // those that were never cloned are no news
             let is_news = |planned: &Planned| {
                 planned.workload.record_text.is_some() || planned.decision != Decision::Unchanged
@@ -140,8 +139,11 @@ impl Preparing<'_> {
         Ok(Prepared {
             cluster,
             plan,
-            of_run,
-            refused,
+            terms: RestoreTerms {
+                of_run,
+                refused,
+                rollouts,
+            },
             missed,
         })
     }

@@ -1,4 +1,4 @@
-//! How a clone goes about rollouts, as typed and as meant.
+//! How a verb goes about rollouts, as typed and as meant.
 
 use crate::args::Running;
 use crate::stop::Stopped;
@@ -9,12 +9,40 @@ use image_cloner::outcome::Failure;
 /// Workloads of a broad selection that are rolled out at a time where nothing is said.
 const BATCH: u16 = 10;
 
-#[derive(Debug, Args)]
-pub(crate) struct RolloutArgs {
-    /// Repoint so many workloads, wait for them, then the next so many [default: 10 of a broad selection]
+/// For every verb that changes workloads.
+#[derive(Debug, Default, Args)]
+pub(crate) struct BatchArgs {
+    /// Change so many workloads, wait for them, then the next so many [default: 10 of a broad selection]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
-    /// Give workloads that do not become ready their images back [default: true for a broad selection]
+}
+
+impl BatchArgs {
+    /// What was said, and kubectl's habits where nothing was: what is named is patched and that is all.
+    pub(crate) fn settle(
+        &self,
+        running: &Running,
+        broad: bool,
+    ) -> Result<Option<Rollouts>, Stopped> {
+        if self.batch.is_some() {
+            must_follow("--batch", running)?;
+        }
+        let followed = running.wait.unwrap_or(broad || self.batch.is_some());
+        let batch = self.batch.or(broad.then_some(BATCH));
+        Ok(followed.then(|| Rollouts {
+            timeout: running.timeout,
+            batch: batch.map(usize::from),
+        }))
+    }
+}
+
+/// For a clone.
+#[derive(Debug, Args)]
+pub(crate) struct RolloutArgs {
+    #[command(flatten)]
+    batch: BatchArgs,
+    /// Give workloads that do not become ready their images back, and wait for them as long again
+    /// [default: true for a broad selection]
     #[arg(
         long,
         num_args = 0..=1,
@@ -31,36 +59,37 @@ pub(crate) struct RolloutArgs {
 }
 
 impl RolloutArgs {
-    /// What was said, and kubectl's habits where nothing was: what is named is patched and that is all.
+    /// How rollouts are followed, and whether what comes to nothing is put back.
     pub(crate) fn settle(
         &self,
         running: &Running,
         broad: bool,
-    ) -> Result<Option<Rollouts>, Stopped> {
-        let needs_following = match self {
-            Self { batch: Some(_), .. } => Some("--batch"),
-            Self {
-                restore_on_failure: Some(true),
-                ..
-            } => Some("--restore-on-failure"),
-            _ => None,
-        };
-        if let (Some(flag), Some(false)) = (needs_following, running.wait) {
-            return Err(Stopped::wrong(
-                Failure::new(format!(
-                    "{flag} follows rollouts, and --wait=false does not"
-                ))
-                .hint("leave one of them out"),
-            ));
+    ) -> Result<(Option<Rollouts>, bool), Stopped> {
+        let rollouts = self.batch.settle(running, broad)?;
+        let put_back = self.restore_on_failure.unwrap_or(broad);
+        if self.restore_on_failure != Some(true) {
+            return Ok((rollouts, put_back));
         }
-        let followed = running.wait.unwrap_or(broad || needs_following.is_some());
-        let batch = self.batch.or(broad.then_some(BATCH));
-        Ok(followed.then(|| Rollouts {
+        must_follow("--restore-on-failure", running)?;
+        let alone = Rollouts {
             timeout: running.timeout,
-            batch: batch.map(usize::from),
-            put_back: self.restore_on_failure.unwrap_or(broad),
-        }))
+            batch: None,
+        };
+        Ok((rollouts.or(Some(alone)), put_back))
     }
+}
+
+/// Refuses a flag that follows rollouts beside one that does not.
+fn must_follow(flag: &str, running: &Running) -> Result<(), Stopped> {
+    if running.wait == Some(false) {
+        return Err(Stopped::wrong(
+            Failure::new(format!(
+                "{flag} follows rollouts, and --wait=false does not"
+            ))
+            .hint("leave one of them out"),
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -82,7 +111,7 @@ mod tests {
             let typed = Typed::parse_from(std::iter::once("x").chain(words.split_whitespace()));
             let settled = typed.rollouts.settle(&typed.running, broad);
             settled
-                .map(|rollouts| rollouts.map(|it| (it.batch, it.put_back)))
+                .map(|(rollouts, put_back)| rollouts.map(|it| (it.batch, put_back)))
                 .map_err(|stopped| stopped.failure.message)
         };
         let check = |words, named, broad| {

@@ -61,6 +61,15 @@ impl Settings {
         Ok(self)
     }
 
+    /// What it was read from, for people.
+    pub(crate) fn origin(&self) -> String {
+        match ConfigFile::open(&self.environment) {
+            Ok(file) if file.exists() => file.path().display().to_string(),
+            Ok(file) => format!("no {}, and none is needed", file.path().display()),
+            Err(_) => "no config.yaml, and none is needed".to_owned(),
+        }
+    }
+
     /// The target registry by name and by whom it is named, without asking a cluster: flag, environment, the
     /// context's.
     fn named_target<'a>(
@@ -125,9 +134,21 @@ impl Settings {
         self.at(&name, named_by, copying, hosts).map(Some)
     }
 
-    /// The way to a target registry that a person typed, who may have agreed to another address that this
-    /// machine pushes to.
+    /// The way to a target registry that a person typed, logged in to.
     pub(crate) async fn reach(
+        &self,
+        name: &str,
+        copying: &Copying,
+        push: Option<&str>,
+    ) -> Result<Target, Stopped> {
+        let target = self.way_to(name, copying, push).await?;
+        target.log_in().await?;
+        Ok(target)
+    }
+
+    /// The way to a target registry by its name; `push` is another address that this machine pushes to, which
+    /// somebody agreed to.
+    pub(crate) async fn way_to(
         &self,
         name: &str,
         copying: &Copying,
@@ -139,9 +160,7 @@ impl Settings {
             hosts.entry(host).or_default().endpoint = vec![push.to_owned()];
         }
         let resolved = self.at(name, "you".to_owned(), copying, hosts)?;
-        let target = self.with_credentials(resolved, copying).await?;
-        target.log_in().await?;
-        Ok(target)
+        self.with_credentials(resolved, copying).await
     }
 
     fn at(

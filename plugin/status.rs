@@ -130,6 +130,10 @@ pub(crate) async fn run(args: StatusArgs, terminal: &Terminal) -> Result<u8, Sto
                 terminal.say("");
             }
             terminal.say(&report::status_sum(&status, terminal.width));
+            for trouble in &status.troubles {
+                terminal.note(&report::status_trouble(trouble));
+                terminal.hints(&trouble.failure);
+            }
         }
         Output::Json | Output::Yaml => {
             let document = report::status_document(&status, shown, &scene.target.registry);

@@ -103,6 +103,11 @@ pub(crate) async fn run(args: VerifyArgs, terminal: &Terminal) -> Result<u8, Sto
             terminal.hint(&hint);
         }
     }
+    let failures = verified.values().filter_map(|proven| proven.as_ref().err());
+    let untold: BTreeSet<&String> = failures.flat_map(|failure| &failure.hints).collect();
+    for hint in untold {
+        terminal.hint(hint);
+    }
     let untold = verified.values().any(Result::is_err);
     Ok(u8::from(scene.missed > 0 || untold || !broken.is_empty()))
 }

@@ -3,6 +3,8 @@
 //! Decides which value wins (flags, then environment, then file) and what a value may be. Never decides
 //! which credentials go where (that is [`crate::credentials`]).
 
+mod agent;
+mod agent_file;
 pub(crate) mod document;
 mod endpoint;
 mod environment;
@@ -15,6 +17,8 @@ pub(crate) mod private;
 mod tests;
 mod view;
 
+pub use agent::{AgentSettings, Mode, SettingsError};
+pub use agent_file::AgentFile;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use keys::{KeyError, Place};

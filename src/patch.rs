@@ -18,13 +18,29 @@ const ANNOTATIONS: &str = "/metadata/annotations";
 /// # Panics
 /// When the repoint was not planned for this workload.
 pub fn body(workload: &Workload, repoint: &Repoint) -> Value {
+    let (mut tests, writes) = operations(workload, repoint);
+    tests.extend(writes);
+    Value::Array(tests)
+}
+
+/// The same for an object that nobody else can have changed since, as it is in admission: without tests. One
+/// that fails there refuses the whole request, whatever the webhook's failure policy.
+///
+/// # Panics
+/// As [`body`].
+pub fn writes(workload: &Workload, repoint: &Repoint) -> Value {
+    let (_, writes) = operations(workload, repoint);
+    Value::Array(writes)
+}
+
+/// What must be as it was observed, and what is written then.
+fn operations(workload: &Workload, repoint: &Repoint) -> (Vec<Value>, Vec<Value>) {
     let mut tests = vec![];
     let mut writes = vec![];
     slots(workload, repoint, &mut tests, &mut writes);
     pull_secrets(workload, repoint, &mut tests, &mut writes);
     annotations(workload, repoint, &mut tests, &mut writes);
-    tests.extend(writes);
-    Value::Array(tests)
+    (tests, writes)
 }
 
 fn slots(workload: &Workload, repoint: &Repoint, tests: &mut Vec<Value>, writes: &mut Vec<Value>) {

@@ -86,6 +86,7 @@ take_down() {
 cd "$root"
 need_cargo
 command -v cc >/dev/null || install_packages gcc libc6-dev
+command -v make >/dev/null || install_packages make
 say "formatting"
 cargo fmt --check
 command -v python3 >/dev/null || install_packages python3
@@ -96,10 +97,30 @@ for name in sys.argv[1:]:
     compile(open(name, encoding="utf-8").read(), name, "exec")
 END
 python3 -I -B tests/bench/delay_test.py
+if command -v shellcheck >/dev/null; then
+	say "shell scripts"
+	shellcheck .ci/run krew/*.sh tests/run.sh tests/readme/*.sh examples/*.sh examples/*/*.sh
+else
+	say "no shellcheck here: the scripts are looked at in CI alone"
+fi
+if cargo deny --version >/dev/null 2>&1; then
+	say "dependencies"
+	cargo deny --offline check bans licenses sources
+else
+	say "no cargo-deny here: tests/it/dependencies.rs holds what can be told without it"
+fi
 say "lints"
 cargo clippy --all-targets --locked -- -D warnings
 say "building the tests"
 cargo test --locked --no-run
+
+# The agent's image has nothing but the agent: it must need no library. Built for
+# a target that is named, so that nothing else is built again.
+say "building the agent that its image is made of"
+triple=$(rustc -vV | sed -n 's/^host: //p')
+RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_STRIP=true \
+	cargo build --locked --target "$triple" --bin image-cloner-agent
+agent=$(realpath "${CARGO_TARGET_DIR:-target}/$triple/debug/image-cloner-agent")
 
 if [ -n "$cluster" ]; then
 	# One run at a time in one checkout: they would share a cluster.
@@ -113,6 +134,7 @@ if [ -n "$cluster" ]; then
 	bash "$testbed/up.sh" --dir "$bed" --offset "$(bed_offset "$bed")" 8<&-
 	# shellcheck source=/dev/null
 	. "$bed/env"
+	export TESTBED_AGENT=$agent
 	[ -z "$keep" ] || say "the cluster stays up: . $bed/env; to end it: tests/testbed/down.sh --dir $bed"
 else
 	unset "${!TESTBED_@}" KUBECONFIG

@@ -32,8 +32,11 @@ pub struct Pull {
 /// What trying a pull came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulled {
-    /// The image is on a node.
-    Yes,
+    /// The image is on this node.
+    Yes {
+        /// Its name.
+        node: String,
+    },
     /// A node could not have it.
     No(NotReady),
     /// No node tried, for this reason.
@@ -82,7 +85,10 @@ async fn follow(
     loop {
         let pod = cluster.get_one(pods, name).await?;
         if is_pulled(&pod) {
-            return Ok(Pulled::Yes);
+            let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+            return Ok(Pulled::Yes {
+                node: node.to_owned(),
+            });
         }
         let trouble = trouble::of_containers(&pod);
         let is_kept = match &trouble {
@@ -131,6 +137,7 @@ async fn given_up(
             why: "its pull did not end in time".to_owned(),
             hint: None,
             cannot_pull: true,
+            is_denied: false,
         }),
     }
 }

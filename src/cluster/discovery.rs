@@ -27,8 +27,9 @@ async fn kind(cluster: &Cluster, word: &str) -> Result<Kind, Error> {
         Some((name, rest)) => (name, versions_of(cluster, rest).await?),
         None => (word, all_versions(cluster).await?),
     };
-    let lists: Vec<Option<Value>> = stream::iter(&versions)
-        .map(|version| async move { cluster.discover(&version.path()).await })
+    let paths: Vec<String> = versions.iter().map(Version::path).collect();
+    let lists: Vec<Option<Value>> = stream::iter(paths)
+        .map(|path| async move { cluster.discover(&path).await })
         .buffered(PARALLEL)
         .try_collect()
         .await?;

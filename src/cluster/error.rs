@@ -51,6 +51,9 @@ pub enum Error {
         /// What helps.
         hint: String,
     },
+    /// The [`Fence`](super::Fence) is closed: the request was not begun, and none will be.
+    #[error("{0}")]
+    Fenced(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -130,6 +133,11 @@ impl Doing {
             ),
             hint: Some("--request-timeout allows for more".to_owned()),
         }
+    }
+
+    /// Another process may be the one that writes, by now.
+    pub(super) fn fenced(&self) -> Error {
+        Error::Fenced(format!("{}: not begun: leadership is over", self.what))
     }
 
     fn transport(&self, error: &(dyn StdError + 'static)) -> Error {

@@ -3,12 +3,16 @@
 //! Decides how a selection becomes objects and how writes are sent (`Apply` or `ServerDryRun`). Never
 //! decides what is written (that is [`crate::plan`] and [`crate::patch`]).
 
+mod agent;
+mod apply;
 mod canary;
 mod connect;
 mod discovery;
 mod error;
+mod fence;
 mod former;
 mod kubeconfig;
+mod lease;
 mod local_registry;
 mod nodes;
 mod observe;
@@ -22,19 +26,26 @@ mod selection;
 mod server;
 mod sites;
 mod surroundings;
-mod trial;
+mod telling;
 mod trouble;
+mod watching;
+mod webhook;
 
+pub use agent::Log;
+pub use apply::Applied;
 pub use canary::{Pull, Pulled};
 pub use error::Error;
+pub use fence::{Fence, Moment};
 pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
 pub use nodes::Node;
 pub use policies::Policies;
 pub use pull_secret::{PULL_SECRET, SecretWrite};
+pub use rollout::Standing;
 pub use selection::{Selection, SelectionError};
 pub use server::{Right, Server};
-pub use trial::{Trial, Tried};
+pub use telling::Telling;
+pub use watching::Watched;
 
 use crate::credentials::{Credentials, Keyring};
 use crate::plan::{Observed, Site, SlotChange};
@@ -89,6 +100,7 @@ pub enum WriteMode {
 pub struct Cluster {
     shared: Arc<Shared>,
     namespace: String,
+    fence: Option<Fence>,
 }
 
 /// What every clone of a connection shares.
@@ -145,6 +157,8 @@ pub struct NotReady {
     pub hint: Option<String>,
     /// Whether a pod cannot get its image.
     pub cannot_pull: bool,
+    /// Whether that is for want of credentials.
+    pub is_denied: bool,
 }
 
 /// How often a write is tried again that someone else's write came before.
@@ -168,7 +182,17 @@ impl Cluster {
                 cron_job_version: OnceCell::new(),
             }),
             namespace: connection.namespace,
+            fence: None,
         })
+    }
+
+    /// The same connection, on which no request begins that this fence does not let pass.
+    #[must_use]
+    pub fn behind(&self, fence: &Fence) -> Self {
+        Self {
+            fence: Some(fence.clone()),
+            ..self.clone()
+        }
     }
 
     /// The kube context in use, for people.
@@ -230,6 +254,26 @@ impl Cluster {
         let opted_out = observe::namespace_opted_out(self, &workload.id.namespace).await?;
         let found = observe::FoundWorkload { workload, named };
         surroundings::of_one(self, found, opted_out, target).await
+    }
+
+    /// Observes the surroundings of workloads whose objects are at hand: what [`Self::observe`] gives of
+    /// workloads that nobody named. Each thing around them is read once.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn surround_all(
+        &self,
+        workloads: Vec<Workload>,
+        target: &TargetRegistry,
+    ) -> Result<Observation, Error> {
+        let found = observe::found(self, workloads).await?;
+        surroundings::observe(self, found, target).await
+    }
+
+    /// Why pods of this workload as it is now cannot get their images; none where they can, or where that
+    /// cannot be told.
+    pub async fn pull_trouble(&self, workload: &Workload) -> Option<NotReady> {
+        trouble::of_pulls(self, workload).await
     }
 
     /// The records that were lost with a rollback (`kubectl rollout undo` of a Deployment replaces its
@@ -365,20 +409,19 @@ impl Cluster {
         server::lacking(self, rights, namespace).await
     }
 
-    /// Admission policies that look at images and do not name this registry host.
-    pub async fn image_policies(&self, host: &str) -> Result<Policies, Error> {
-        policies::about_images(self, host).await
-    }
-
-    /// Has a node pull an image, by a pod that lives as long as that takes, at most `patience`.
-    ///
-    /// # Errors
-    /// When the pod cannot be made, watched or deleted.
-    pub async fn trial(&self, trial: &Trial<'_>, patience: Duration) -> Result<Tried, Error> {
-        trial::run(self, trial, patience).await
+    /// Admission policies that look at images and do not name this registry host, in a namespace or in all.
+    pub async fn image_policies(
+        &self,
+        host: &str,
+        namespace: Option<&str>,
+    ) -> Result<Policies, Error> {
+        policies::about_images(self, host, namespace).await
     }
 
     /// Tries a pull with a pod of this name that never runs its image, for so long at most, and deletes it.
+    ///
+    /// # Errors
+    /// When the pod cannot be made, watched or deleted.
     pub async fn try_pull(
         &self,
         namespace: &str,
@@ -417,8 +460,13 @@ impl Cluster {
 
     /// Follows a workload whose images were put back, as [`Self::wait`] does; pods of the failed revision
     /// that a StatefulSet would wait for without end are deleted.
-    pub async fn recover(&self, id: &WorkloadId, timeout: Duration) -> Result<Rollout, Error> {
-        rollout::recover(self, id, timeout).await
+    pub async fn recover(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+        timeout: Duration,
+    ) -> Result<Rollout, Error> {
+        rollout::recover(self, id, write, timeout).await
     }
 
     /// The cluster's own registry, if it publishes one.

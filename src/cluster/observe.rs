@@ -81,6 +81,26 @@ pub(super) async fn find(cluster: &Cluster, selection: &Selection) -> Result<Fou
     Ok(assemble(answers, selection.all_namespaces()))
 }
 
+/// Workloads that are at hand, as if an unnamed selection had found them, with what their namespaces say.
+pub(super) async fn found(cluster: &Cluster, workloads: Vec<Workload>) -> Result<Found, Error> {
+    let namespaces: BTreeSet<String> = workloads
+        .iter()
+        .map(|workload| workload.id.namespace.clone())
+        .collect();
+    let answers: Vec<Answer> = stream::iter(namespaces)
+        .map(|name| run(cluster, None, Task::Namespace(name)))
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    let mut found = assemble(answers, false);
+    let unnamed = |workload| FoundWorkload {
+        workload,
+        named: false,
+    };
+    found.workloads = workloads.into_iter().map(unnamed).collect();
+    Ok(found)
+}
+
 /// Whether a namespace opted out, as far as it can be read.
 pub(super) async fn namespace_opted_out(cluster: &Cluster, name: &str) -> Result<bool, Error> {
     let namespaces = Collection::core("namespaces", "namespace", None);

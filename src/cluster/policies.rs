@@ -7,6 +7,9 @@ use super::request::{Collection, Only};
 use super::{Cluster, Error};
 use serde_json::Value;
 
+/// Where a kind of policy is: root, plural, singular.
+type Place<'a> = (&'a str, &'a str, &'a str);
+
 /// The policies that look at images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policies {
@@ -16,10 +19,12 @@ pub struct Policies {
     pub unread: Vec<String>,
 }
 
-/// Kinds of policies that have one place: root, plural, singular.
-const KINDS: [(&str, &str, &str); 3] = [
+/// Kyverno's kind that holds in its own namespace.
+const OF_NAMESPACE: Place<'_> = ("/apis/kyverno.io/v1", "policies", "policy");
+
+/// Kinds that hold in every namespace.
+const OF_CLUSTER: [Place<'_>; 2] = [
     ("/apis/kyverno.io/v1", "clusterpolicies", "clusterpolicy"),
-    ("/apis/kyverno.io/v1", "policies", "policy"),
     (
         "/apis/admissionregistration.k8s.io/v1",
         "validatingadmissionpolicies",
@@ -30,12 +35,18 @@ const KINDS: [(&str, &str, &str); 3] = [
 /// Where Gatekeeper serves a kind of its own for each template.
 const CONSTRAINTS: &str = "/apis/constraints.gatekeeper.sh/v1beta1";
 
-/// Those that look at images and do not name this host.
-pub(super) async fn about_images(cluster: &Cluster, host: &str) -> Result<Policies, Error> {
+/// Those that look at images and do not name this host, as far as they hold in a namespace or, without one,
+/// in any.
+pub(super) async fn about_images(
+    cluster: &Cluster,
+    host: &str,
+    namespace: Option<&str>,
+) -> Result<Policies, Error> {
     let mut policies = Policies::default();
-    for (root, plural, singular) in KINDS {
-        add(cluster, (root, plural, singular), host, &mut policies).await?;
+    for place in OF_CLUSTER {
+        add(cluster, place, None, host, &mut policies).await?;
     }
+    add(cluster, OF_NAMESPACE, namespace, host, &mut policies).await?;
     let kinds = match cluster.read("discovering constraints", CONSTRAINTS).await {
         Ok(kinds) => kinds,
         Err(error) if error.is_local() => return Ok(policies),
@@ -44,14 +55,16 @@ pub(super) async fn about_images(cluster: &Cluster, host: &str) -> Result<Polici
     let names = kinds["resources"].as_array().into_iter().flatten();
     let names = names.filter_map(|resource| resource["name"].as_str());
     for name in names.filter(|name| !name.contains('/')) {
-        add(cluster, (CONSTRAINTS, name, name), host, &mut policies).await?;
+        let place = (CONSTRAINTS, name, name);
+        add(cluster, place, None, host, &mut policies).await?;
     }
     Ok(policies)
 }
 
 async fn add(
     cluster: &Cluster,
-    (root, plural, singular): (&str, &str, &str),
+    (root, plural, singular): Place<'_>,
+    namespace: Option<&str>,
     host: &str,
     policies: &mut Policies,
 ) -> Result<(), Error> {
@@ -59,9 +72,8 @@ async fn add(
         let name = object["metadata"]["name"].as_str()?;
         looks_at_images(plural, &object, host).then(|| format!("{singular}/{name}"))
     };
-    let listed = cluster
-        .list(&Collection::at(root, plural), Only::default(), read)
-        .await;
+    let collection = Collection::at(root, plural, namespace);
+    let listed = cluster.list(&collection, Only::default(), read).await;
     match listed {
         Ok(found) => policies.found.extend(found),
         // such a kind is not served here

@@ -48,13 +48,32 @@ impl Collection {
         }
     }
 
-    /// The objects of a resource of any group, in every namespace.
-    pub(super) fn at(root: &str, plural: &str) -> Self {
+    /// The objects of a kind that is no workload; in every namespace when none is given.
+    pub(super) fn of_kind(version: &str, kind: &str, namespace: Option<&str>) -> Self {
+        let lower = kind.to_lowercase();
+        let plural = match lower.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None => format!("{lower}s"),
+        };
+        let (root, group) = match version.split_once('/') {
+            Some((group, _)) => (format!("/apis/{version}"), format!(".{group}")),
+            None => (format!("/api/{version}"), String::new()),
+        };
         Self {
-            url: Self::url(root, None, plural),
+            url: Self::url(&root, namespace, &plural),
+            singular: format!("{lower}{group}"),
+            plural: format!("{plural}{group}"),
+            namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    /// The objects of a resource of any group; in every namespace when none is given.
+    pub(super) fn at(root: &str, plural: &str, namespace: Option<&str>) -> Self {
+        Self {
+            url: Self::url(root, namespace, plural),
             singular: plural.to_owned(),
             plural: plural.to_owned(),
-            namespace: None,
+            namespace: namespace.map(str::to_owned),
         }
     }
 
@@ -65,6 +84,16 @@ impl Collection {
             singular: singular.to_owned(),
             plural: plural.to_owned(),
             namespace: namespace.map(str::to_owned),
+        }
+    }
+
+    /// The objects of a resource of any group that is no workload, in a namespace.
+    pub(super) fn named(root: &str, plural: &str, singular: &str, namespace: &str) -> Self {
+        Self {
+            url: Self::url(root, Some(namespace), plural),
+            singular: singular.to_owned(),
+            plural: plural.to_owned(),
+            namespace: Some(namespace.to_owned()),
         }
     }
 
@@ -87,7 +116,7 @@ impl Collection {
         }
     }
 
-    fn all(&self, verb: &str) -> String {
+    pub(super) fn all(&self, verb: &str) -> String {
         match &self.namespace {
             Some(namespace) => format!("{verb} {} in {namespace}", self.plural),
             None => format!("{verb} {}", self.plural),
@@ -109,11 +138,21 @@ impl Cluster {
         kind: &Kind,
         namespace: Option<&str>,
     ) -> Result<Collection, Error> {
-        if kind.group == "batch" && kind.plural == "cronjobs" {
-            let version = self.cron_job_version().await?;
-            return Ok(Collection::of(kind, version, namespace));
-        }
-        Ok(Collection::of(kind, &kind.version, namespace))
+        Ok(self.versioned(kind, namespace).await?.1)
+    }
+
+    /// The same, with that version.
+    pub(super) async fn versioned<'a>(
+        &self,
+        kind: &'a Kind,
+        namespace: Option<&str>,
+    ) -> Result<(&'a str, Collection), Error> {
+        let version = if kind.group == "batch" && kind.plural == "cronjobs" {
+            self.cron_job_version().await?
+        } else {
+            &kind.version
+        };
+        Ok((version, Collection::of(kind, version, namespace)))
     }
 
     /// CronJob is in `batch/v1` since Kubernetes 1.21 and in `batch/v1beta1` until 1.24.
@@ -203,6 +242,24 @@ impl Cluster {
         self.send(&doing, built(&doing, request)?).await
     }
 
+    /// Applies an object as ours, whoever else owns one of its fields.
+    pub(super) async fn apply_one(
+        &self,
+        to: &Collection,
+        name: &str,
+        object: &Value,
+    ) -> Result<Value, Error> {
+        let doing = to.one("applying", name);
+        let params = PatchParams {
+            dry_run: self.is_dry_run(),
+            force: true,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let request = to.builder().patch(name, &params, &Patch::Apply(object));
+        self.send(&doing, built(&doing, request)?).await
+    }
+
     pub(super) async fn create(
         &self,
         to: &Collection,
@@ -280,7 +337,11 @@ impl Cluster {
         self.shared.mode == WriteMode::ServerDryRun
     }
 
-    async fn send(&self, doing: &str, request: Request<Vec<u8>>) -> Result<Value, Error> {
+    pub(super) async fn send(
+        &self,
+        doing: &str,
+        request: Request<Vec<u8>>,
+    ) -> Result<Value, Error> {
         let answer = self.send_once(doing, request).await;
         answer.map_err(|failure| failure.into_error(doing))
     }
@@ -293,6 +354,9 @@ impl Cluster {
         let mut attempt = 0;
         loop {
             attempt += 1;
+            if self.fence.as_ref().is_some_and(|fence| !fence.is_open()) {
+                return Err(Failure::Other(doing.fenced()));
+            }
             let started = Instant::now();
             let answer = self.shared.client.request::<Value>(request.clone());
             let answer = match self.shared.request_timeout {

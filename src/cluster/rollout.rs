@@ -32,6 +32,51 @@ pub(super) enum Progress {
     Stuck(String),
 }
 
+/// How a workload stands, by its object alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As it is meant to be: every replica is updated and available.
+    Settled,
+    /// No pod follows from a change now: it is scaled to zero, or its pods are made later.
+    Idle,
+    /// It is paused: a change would wait for whoever paused it.
+    Paused,
+    /// A change of it is being rolled out.
+    Rolling,
+    /// Nothing rolls out any more, and not every replica is available.
+    Ailing,
+}
+
+impl Standing {
+    /// Reads it from an object of this kind.
+    pub fn of(kind: &Kind, object: &Value) -> Self {
+        if object["spec"]["paused"] == true {
+            return Self::Paused;
+        }
+        match progress(kind, object, None) {
+            Progress::Ready(_) => Self::Settled,
+            Progress::Later(_) => Self::Idle,
+            Progress::Stuck(_) => Self::Ailing,
+            // once all of its replicas were available, and since then one is not
+            Progress::Waiting(_) if is_observed(object) && was_complete(kind, object) => {
+                Self::Ailing
+            }
+            Progress::Waiting(_) => Self::Rolling,
+        }
+    }
+}
+
+/// Whether the newest revision was rolled out completely once, as far as its status keeps that.
+fn was_complete(kind: &Kind, object: &Value) -> bool {
+    let status = &object["status"];
+    match kind.kind.as_str() {
+        "Deployment" => condition(status, "Progressing")
+            .is_some_and(|condition| condition["reason"] == "NewReplicaSetAvailable"),
+        "StatefulSet" => status["updateRevision"] == status["currentRevision"],
+        _ => false,
+    }
+}
+
 pub(super) async fn wait(
     cluster: &Cluster,
     id: &WorkloadId,
@@ -77,12 +122,13 @@ pub(super) async fn wait(
     }
 }
 
-/// Follows a workload that was put back. A StatefulSet replaces its pods in order and waits for each:
+/// Follows a workload that was given back what it had. A StatefulSet replaces its pods in order and waits for each:
 /// one that never gets ready holds up even its own replacement (kubernetes/kubernetes#67250), and is
 /// deleted here.
 pub(super) async fn recover(
     cluster: &Cluster,
     id: &WorkloadId,
+    write: Option<Write<'_>>,
     timeout: Duration,
 ) -> Result<Rollout, Error> {
     if id.kind.group == "apps" && id.kind.kind == "StatefulSet" {
@@ -97,10 +143,10 @@ pub(super) async fn recover(
         };
         match tokio::time::timeout(timeout, seen).await {
             Ok(object) => delete_stuck(cluster, id, &object?).await?,
-            Err(_) => return wait(cluster, id, None, Duration::ZERO).await,
+            Err(_) => return wait(cluster, id, write, Duration::ZERO).await,
         }
     }
-    wait(cluster, id, None, timeout).await
+    wait(cluster, id, write, timeout).await
 }
 
 /// Deletes the pods of other revisions than the one that rolls out, where they are not ready.

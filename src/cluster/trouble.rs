@@ -39,6 +39,7 @@ pub(super) async fn of(
         why,
         hint: None,
         cannot_pull: false,
+        is_denied: false,
     };
     match all(cluster, id, object).await.into_iter().min() {
         Some(trouble) => return told(cluster, &id.namespace, trouble).await,
@@ -54,24 +55,39 @@ pub(super) async fn of(
     plain(created.unwrap_or_else(|| state.to_owned()))
 }
 
+/// Why pods of this workload cannot get their images, in their words; none where they can.
+pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload) -> Option<NotReady> {
+    match of_pods(cluster, workload).await.into_iter().min() {
+        Some(trouble @ Trouble::Pull { .. }) => {
+            Some(told(cluster, &workload.id.namespace, trouble).await)
+        }
+        _ => None,
+    }
+}
+
 /// What keeps the pods of the revision that rolls out.
 pub(super) async fn all(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Vec<Trouble> {
     if id.kind.is_pod() {
         return trouble(object).into_iter().collect();
     }
-    let Ok(workload) = workload_of(id, object) else {
-        return Vec::new();
-    };
+    match workload_of(id, object) {
+        Ok(workload) => of_pods(cluster, &workload).await,
+        Err(_) => Vec::new(),
+    }
+}
+
+async fn of_pods(cluster: &Cluster, workload: &Workload) -> Vec<Trouble> {
     let Some(selector) = workload.pod_selector.as_deref() else {
         return Vec::new();
     };
-    let collection = Collection::core("pods", "pod", Some(&id.namespace));
+    let namespace = Some(workload.id.namespace.as_str());
+    let collection = Collection::core("pods", "pod", namespace);
     let only = Only {
         labels: Some(selector),
         ..Only::default()
     };
     let found = cluster.list(&collection, only, |pod| {
-        is_current(&workload, &pod).then(|| trouble(&pod)).flatten()
+        is_current(workload, &pod).then(|| trouble(&pod)).flatten()
     });
     found.await.unwrap_or_default()
 }
@@ -83,6 +99,7 @@ pub(super) async fn told(cluster: &Cluster, namespace: &str, trouble: Trouble) -
             why: format!("{pod}: {text}"),
             hint: None,
             cannot_pull: false,
+            is_denied: false,
         },
         Trouble::Pull {
             pod,
@@ -106,6 +123,7 @@ pub(super) async fn told(cluster: &Cluster, namespace: &str, trouble: Trouble) -
                 why: format!("{pod}{place}: {}", cause(&detail)),
                 hint: hint(&detail, &node, &image),
                 cannot_pull: true,
+                is_denied: is_denied(&detail),
             }
         }
     }
@@ -147,9 +165,14 @@ fn hint(text: &str, node: &str, image: &str) -> Option<String> {
     if text.contains("no such host") || text.contains("connection refused") {
         return Some(format!("{node} does not reach {registry}"));
     }
-    let denied = ["401 Unauthorized", "403 Forbidden", "authorization failed"];
-    let denied = denied.iter().any(|word| text.contains(word));
-    denied.then(|| format!("{node} has no credentials that {registry} takes for this image"))
+    is_denied(text)
+        .then(|| format!("{node} has no credentials that {registry} takes for this image"))
+}
+
+/// Whether a runtime says that a registry did not let it have the image.
+fn is_denied(text: &str) -> bool {
+    let words = ["401 Unauthorized", "403 Forbidden", "authorization failed"];
+    words.iter().any(|word| text.contains(word))
 }
 
 /// The newest warning about an object for this reason.

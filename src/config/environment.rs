@@ -26,6 +26,15 @@ impl Environment {
         self.vars.get(name).map(String::as_str)
     }
 
+    /// These variables over those: where both are set, these count.
+    #[must_use]
+    pub fn over(mut self, lower: Self) -> Self {
+        for (name, value) in lower.vars {
+            self.vars.entry(name).or_insert(value);
+        }
+        self
+    }
+
     /// A comma-separated list, spaces trimmed, empty items dropped.
     pub fn list(&self, name: &str) -> Vec<String> {
         self.get(name)

@@ -1,14 +1,12 @@
 //! Checks of the cluster: is it there, what does it allow, what is cloned, what does its admission watch.
 
-use super::{Doctor, Findings, Sample, failed, rights, sources, too_late, within};
+use super::{Doctor, Findings, Sample, failed, limited, rights, sources, too_late, within};
 use crate::cluster::{self, Cluster, LocalRegistry, Selection, Server};
 use crate::outcome::{Check, Verdict};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use crate::workload::Workload;
 use std::collections::BTreeSet;
-use std::future::Future;
-use tokio::time::timeout;
 
 impl Doctor {
     /// Whether the API server answers.
@@ -107,7 +105,8 @@ impl Doctor {
             return Check::skip(name, "no target registry is known");
         };
         within(name, Verdict::Warn, async {
-            match cluster.image_policies(target.registry.host()).await {
+            let (host, namespace) = (target.registry.host(), self.namespace.as_deref());
+            match cluster.image_policies(host, namespace).await {
                 Err(error) => Check::warn(name, error.to_string()),
                 Ok(policies) if !policies.found.is_empty() => {
                     let named = policies.found.join(", ");
@@ -119,7 +118,7 @@ impl Doctor {
                     let kinds = policies.unread.join(", ");
                     Check::skip(name, format!("these may not be listed: {kinds}"))
                 }
-                Ok(_) => Check::ok(name, "none that look at images"),
+                Ok(_) => Check::ok(name, format!("none looks at images without naming {host}")),
             }
         })
         .await
@@ -130,10 +129,6 @@ impl Doctor {
         let cluster = self.reachable(findings).ok()?;
         limited(cluster.local_registry()).await.ok()?.ok()?
     }
-}
-
-async fn limited<T>(work: impl Future<Output = T>) -> Result<T, ()> {
-    timeout(super::LIMIT, work).await.map_err(|_| ())
 }
 
 async fn survey(

@@ -1,7 +1,7 @@
 //! Checks whether what the verbs need is there: rights, a registry that takes pushes, nodes that can pull.
 //!
 //! Decides what is looked at, in which order it is told, and how it can be mended. Never changes anything
-//! that stays: uploads are given up, trial pods are deleted. Never prints.
+//! that stays: uploads are given up, pods are deleted. Never prints.
 //!
 //! A check that cannot be made says why and stops no other; each has its own limit.
 
@@ -20,20 +20,23 @@ use crate::target::TargetRegistry;
 use crate::workload::Workload;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long one check may take; an answer that takes longer is none that a verb could work with.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What is to be looked at.
 pub struct Doctor {
+    /// A short id, which goes into the names of pods.
+    pub run: String,
+    /// What the configuration was read from, or why it cannot be used.
+    pub config: Result<String, Failure>,
     /// The cluster, or why there is none.
     pub cluster: Result<Cluster, Failure>,
     /// The namespace to look at; none is all.
     pub namespace: Option<String>,
     /// The target registry, or why there is none.
     pub target: Result<Target, Failure>,
-    /// Where credentials come from.
-    pub chain: Chain,
     /// Whether the credentials for pushing may be put into pull secrets.
     pub share_credentials: bool,
     /// Whether pods may be made to see what nodes can pull.
@@ -48,6 +51,17 @@ pub struct Target {
     pub named_by: String,
     /// The way there.
     pub registries: Arc<Registries>,
+    /// Where credentials come from.
+    pub chain: Chain,
+}
+
+/// What the first contacts came to.
+struct Contacts {
+    server: Check,
+    workloads: Check,
+    registry: Vec<Check>,
+    login: Check,
+    clock: Check,
 }
 
 /// What every later check builds on.
@@ -69,11 +83,46 @@ struct Sample {
 }
 
 impl Doctor {
-    /// Makes all checks, several at a time; tells of them in a fixed order.
-    pub async fn examine(&self) -> Vec<Check> {
+    /// Makes all checks, several at a time; tells of them in a fixed order. When it is to end early, those
+    /// that were made.
+    pub async fn examine(&self, stop: &CancellationToken) -> Vec<Check> {
+        let mut checks = vec![self.configuration()];
+        let Some((contacts, findings)) = stop.run_until_cancelled(self.contact()).await else {
+            return checks;
+        };
+        let (others, nodes) = tokio::join!(
+            stop.run_until_cancelled(self.others(&findings)),
+            self.nodes(&findings, stop),
+        );
+        let [permissions, policies, on_registry] = others.unwrap_or_default();
+        checks.push(contacts.server);
+        checks.extend(permissions);
+        checks.push(contacts.workloads);
+        checks.extend(policies);
+        checks.extend(contacts.registry);
+        checks.push(contacts.login);
+        checks.extend(on_registry);
+        checks.extend(nodes);
+        checks.push(contacts.clock);
+        checks
+    }
+
+    fn configuration(&self) -> Check {
+        let name = "config";
+        match &self.config {
+            Ok(found) => Check::ok(name, found),
+            Err(failure) => failed(name, failure.clone()).mend(
+                "mend it in an editor; `kubectl image-cloner config set` writes only what is right",
+            ),
+        }
+    }
+
+    /// What every other check builds on.
+    async fn contact(&self) -> (Contacts, Findings) {
         let (server, reached) = tokio::join!(self.contact_cluster(), self.contact_registry());
         let (server_check, server) = server;
-        let (registry_checks, reached) = reached;
+        let (registry, reached) = reached;
+        let clock = clocks(server.as_ref(), reached.as_ref());
         let mut findings = Findings {
             server,
             reached,
@@ -87,15 +136,25 @@ impl Doctor {
             self.workloads(&findings),
             self.published(&findings)
         );
-        let (login_check, credentials) = login;
-        let (workloads_check, sample, from_hub) = workloads;
+        let (login, credentials) = login;
+        let (workloads, sample, from_hub) = workloads;
         findings.credentials = credentials;
         findings.sample = sample;
         findings.from_hub = from_hub;
         findings.published = published;
+        let contacts = Contacts {
+            server: server_check,
+            workloads,
+            registry,
+            login,
+            clock,
+        };
+        (contacts, findings)
+    }
 
-        let findings = &findings;
-        let (permissions, policies, pushes, mount, referrers, pull, quota, nodes) = tokio::join!(
+    /// The other checks that change nothing: permissions, policies, and those of registries.
+    async fn others(&self, findings: &Findings) -> [Vec<Check>; 3] {
+        let (permissions, policies, [push, nested], mount, referrers, pull, quota) = tokio::join!(
             self.permissions(findings),
             self.policies(findings),
             self.pushes(findings),
@@ -103,16 +162,12 @@ impl Doctor {
             self.referrers(findings),
             self.pull(findings),
             self.quota(findings),
-            self.nodes(findings),
         );
-        let mut checks = vec![server_check, permissions, workloads_check, policies];
-        checks.extend(registry_checks);
-        checks.push(login_check);
-        checks.extend(pushes);
-        checks.extend([mount, referrers, pull, quota]);
-        checks.extend(nodes);
-        checks.push(clocks(findings));
-        checks
+        [
+            vec![permissions],
+            vec![policies],
+            vec![push, nested, mount, referrers, pull, quota],
+        ]
     }
 
     /// The cluster, where it answered.
@@ -143,12 +198,15 @@ impl Doctor {
     }
 }
 
+/// Work within the limit.
+async fn limited<T>(work: impl Future<Output = T>) -> Result<T, ()> {
+    tokio::time::timeout(LIMIT, work).await.map_err(|_| ())
+}
+
 /// A check within its limit.
 async fn within(name: &'static str, late: Verdict, check: impl Future<Output = Check>) -> Check {
-    match tokio::time::timeout(LIMIT, check).await {
-        Ok(check) => check,
-        Err(_) => too_late(name, late),
-    }
+    let made = limited(check).await;
+    made.unwrap_or_else(|()| too_late(name, late))
 }
 
 fn too_late(name: &'static str, verdict: Verdict) -> Check {
@@ -165,18 +223,12 @@ fn failed(name: &'static str, failure: impl Into<Failure>) -> Check {
     Check::fail(name, failure.message).mend_all(failure.hints)
 }
 
-/// Whether the clocks agree: tokens and certificates are good for a time.
-fn clocks(findings: &Findings) -> Check {
+/// Whether the clocks agree, a moment after these answers: tokens and certificates are good for a time.
+fn clocks(server: Option<&Server>, reached: Option<&Reached>) -> Check {
     let now = jiff::Timestamp::now();
     let told = [
-        (
-            "API server",
-            findings.server.as_ref().and_then(|server| server.date),
-        ),
-        (
-            "registry",
-            findings.reached.as_ref().and_then(|reached| reached.date),
-        ),
+        ("API server", server.and_then(|server| server.date)),
+        ("registry", reached.and_then(|reached| reached.date)),
     ];
     let offsets: Vec<(&str, i64)> = told
         .into_iter()

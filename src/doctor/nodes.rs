@@ -1,21 +1,25 @@
 //! Checks of the nodes: would they find the target registry, and do they pull from it.
 
-use super::{Doctor, Findings, Sample, failed};
-use crate::cluster::{Cluster, LocalRegistry, Trial, Tried};
-use crate::outcome::Check;
+use super::{Doctor, Findings, Sample, failed, limited, too_late};
+use crate::cluster::{Error, LocalRegistry, Pull, Pulled};
+use crate::outcome::{Check, Verdict};
 use crate::platform::Platform;
 use crate::registry;
 use crate::target::TargetRegistry;
+use futures::future::join_all;
+use serde_json::json;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// How long a node may take to pull: longer than other checks, since it pulls a whole image.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a node may take to pull: longer than other checks, since it pulls a whole image and a kubelet
+/// that failed takes half a minute to fail again.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const NAME: &str = "nodes";
 
 impl Doctor {
-    /// One check where nodes are not tried; else one for each platform.
-    pub(super) async fn nodes(&self, findings: &Findings) -> Vec<Check> {
+    /// One check where nodes are not tried; else one for each platform. It leaves no pod when it is to end.
+    pub(super) async fn nodes(&self, findings: &Findings, stop: &CancellationToken) -> Vec<Check> {
         let cluster = match self.reachable(findings) {
             Ok(cluster) => cluster,
             Err(why) => return vec![Check::skip(NAME, why)],
@@ -30,57 +34,54 @@ impl Doctor {
             let why = "no workload here runs a copy that they could pull";
             return vec![Check::skip(NAME, why).mend("clone one, then look again")];
         };
-        match cluster.platforms().await {
-            Err(error) => vec![failed(NAME, error)],
-            Ok(platforms) => {
-                let trials = platforms
-                    .iter()
-                    .map(|platform| pull(cluster, &target.registry, sample, platform));
-                futures::future::join_all(trials).await
+        match limited(cluster.platforms()).await {
+            Err(()) => vec![too_late(NAME, Verdict::Fail)],
+            Ok(Err(error)) => vec![failed(NAME, error)],
+            Ok(Ok(platforms)) => {
+                let pulls = platforms.iter().enumerate().map(|(at, platform)| {
+                    let pod = format!("image-cloner-canary-{}-{at}", self.run);
+                    let image = target.registry.relative(&sample.copy);
+                    async move {
+                        let pull = pull_of(sample, platform);
+                        let namespace = &sample.workload.id.namespace;
+                        let tried = cluster.try_pull(namespace, &pod, &pull, PATIENCE, stop);
+                        told(tried.await, platform, image)
+                    }
+                });
+                join_all(pulls).await
             }
         }
     }
 }
 
-async fn pull(
-    cluster: &Cluster,
-    target: &TargetRegistry,
-    sample: &Sample,
-    platform: &Platform,
-) -> Check {
-    let image = target.relative(&sample.copy);
+/// The pull of a copy as its workload has it pulled, on any node of a platform: a taint keeps pods away, not
+/// images.
+fn pull_of(sample: &Sample, platform: &Platform) -> Pull {
     let workload = &sample.workload;
-    let trial = Trial {
-        namespace: &workload.id.namespace,
-        image: sample.copy.typed(),
-        pull_secrets: workload.pull_secrets.as_deref().unwrap_or_default(),
-        service_account: &workload.service_account,
-        platform,
-    };
-    match cluster.trial(&trial, PATIENCE).await {
-        Ok(Tried::Pulled(node)) => Check::ok(NAME, format!("{node} ({platform}) pulled {image}")),
-        Ok(Tried::Refused(node, reason)) => {
-            let check = Check::fail(NAME, format!("{node} ({platform}): {reason}"));
-            check.mend_all(advice(&reason).map(str::to_owned))
-        }
-        Ok(Tried::Unknown(reason)) => Check::warn(NAME, format!("{platform}: {reason}")),
-        Err(error) => failed(NAME, error),
+    Pull {
+        image: sample.copy.typed().to_owned(),
+        pull_secrets: workload.pull_secrets.clone().unwrap_or_default(),
+        service_account: workload.service_account.clone(),
+        platform: Some(platform.clone()),
+        like: json!({"tolerations": [{"operator": "Exists"}]}),
     }
 }
 
-/// What helps a node that cannot pull, by its own words.
-fn advice(reason: &str) -> Option<&'static str> {
-    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has(&["x509", "certificate"]) {
-        Some("the nodes need the registry's authority (containerd: certs.d/HOST/hosts.toml)")
-    } else if has(&["no such host", "lookup"]) {
-        Some("the nodes do not resolve the registry's name: give it to their DNS")
-    } else if has(&["server gave HTTP response"]) {
-        Some("the nodes expect TLS: tell them that it is plain HTTP (containerd: hosts.toml)")
-    } else if has(&["unauthorized", "authorization failed", "403 Forbidden"]) {
-        Some("kubectl image-cloner sync-credentials")
-    } else {
-        None
+fn told(tried: Result<Pulled, Error>, platform: &Platform, image: &str) -> Check {
+    match tried {
+        Ok(Pulled::Yes { node }) => Check::ok(NAME, format!("{node} ({platform}) pulled {image}")),
+        Ok(Pulled::No(why)) => {
+            let check = Check::fail(NAME, format!("{platform}: {}", why.why));
+            let check = check.mend_all(why.hint);
+            if why.is_denied {
+                check.mend("kubectl image-cloner sync-credentials")
+            } else {
+                check
+            }
+        }
+        Ok(Pulled::Untried(why)) => Check::warn(NAME, format!("{platform}: {why}")),
+        Ok(Pulled::Interrupted) => Check::skip(NAME, format!("{platform}: interrupted")),
+        Err(error) => failed(NAME, error),
     }
 }
 
@@ -126,7 +127,6 @@ fn is_service(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Verdict;
     use crate::target::Layout;
 
     #[test]

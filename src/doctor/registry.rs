@@ -1,12 +1,11 @@
 //! Checks of the target registry: is it there, whom does it let in, what may they do.
 
-use super::{Contact, Doctor, Findings, LIMIT, Target, failed, too_late, within};
+use super::{Contact, Doctor, Findings, Target, failed, limited, too_late, within};
 use crate::credentials::Credentials;
 use crate::outcome::{Check, Failure, Verdict};
 use crate::reference::Reference;
 use crate::registry::{Error, Reached, Security};
 use crate::target::{Layout, TargetRegistry};
-use tokio::time::timeout;
 
 /// A repository that nobody uses.
 const UNUSED: &str = "image-cloner-doctor";
@@ -19,13 +18,17 @@ impl Doctor {
     pub(super) async fn contact_registry(&self) -> (Vec<Check>, Option<Reached>) {
         let target = match &self.target {
             Ok(target) => target,
+            Err(_) if self.config.is_err() => {
+                let why = "the configuration cannot be used";
+                return (vec![Check::skip("target", why)], None);
+            }
             Err(failure) => return (vec![failed("target", failure.clone())], None),
         };
         let Target {
             registry, named_by, ..
         } = target;
         let known = Check::ok("target", format!("{registry}, from {named_by}"));
-        let contact = timeout(LIMIT, target.registries.reach(registry.host())).await;
+        let contact = limited(target.registries.reach(registry.host())).await;
         let Ok(contact) = contact else {
             return (vec![known, too_late("registry", Verdict::Fail)], None);
         };
@@ -41,42 +44,9 @@ impl Doctor {
             Ok(target) => target,
             Err(why) => return (Check::skip(name, why), None),
         };
-        match timeout(LIMIT, self.try_log_in(name, target)).await {
+        match limited(try_log_in(name, target)).await {
             Ok(done) => done,
-            Err(_) => (too_late(name, Verdict::Fail), None),
-        }
-    }
-
-    async fn try_log_in(
-        &self,
-        name: &'static str,
-        target: &Target,
-    ) -> (Check, Option<Credentials>) {
-        let host = target.registry.host();
-        let repository = target.registry.prefix().unwrap_or_default();
-        let found = match self.chain.locate(host, repository).await {
-            Ok(found) => found,
-            Err(error) => return (failed(name, Failure::new(error.to_string())), None),
-        };
-        let (credentials, found) = match found {
-            None => (Credentials::Anonymous, "none".to_owned()),
-            Some((credentials, origin)) => {
-                let who = credentials.user().unwrap_or("an identity token").to_owned();
-                (credentials, format!("{who}, from {origin}"))
-            }
-        };
-        match target.registries.ping(host, &credentials).await {
-            Ok(()) if credentials == Credentials::Anonymous => {
-                let found = "none, and the registry asks for none to be let in";
-                (Check::ok(name, found), Some(credentials))
-            }
-            Ok(()) => (Check::ok(name, found), Some(credentials)),
-            Err(error) => {
-                let check = Check::fail(name, format!("{found}: {error}"))
-                    .mend_all(error.hint().map(str::to_owned))
-                    .mend(login_advice(host, &found));
-                (check, None)
-            }
+            Err(()) => (too_late(name, Verdict::Fail), None),
         }
     }
 
@@ -179,7 +149,7 @@ impl Doctor {
         }
         let pushing = findings.credentials.as_ref();
         let shared = pushing.filter(|_| self.share_credentials);
-        let credentials = match self.chain.for_pull(host).await {
+        let credentials = match target.chain.for_pull(host).await {
             Ok(given) => given.or_else(|| shared.cloned()),
             Err(error) => return failed(name, Failure::new(error.to_string())),
         };
@@ -218,6 +188,36 @@ impl Doctor {
         let sample = findings.sample.as_ref();
         let sample = sample.ok_or("no workload here runs a copy to try it with")?;
         Ok((target, credentials, &sample.copy))
+    }
+}
+
+/// Tries the credentials that there are; gives them where they are taken.
+async fn try_log_in(name: &'static str, target: &Target) -> (Check, Option<Credentials>) {
+    let host = target.registry.host();
+    let repository = target.registry.prefix().unwrap_or_default();
+    let found = match target.chain.locate(host, repository).await {
+        Ok(found) => found,
+        Err(error) => return (failed(name, Failure::new(error.to_string())), None),
+    };
+    let (credentials, found) = match found {
+        None => (Credentials::Anonymous, "none".to_owned()),
+        Some((credentials, origin)) => {
+            let who = credentials.user().unwrap_or("an identity token").to_owned();
+            (credentials, format!("{who}, from {origin}"))
+        }
+    };
+    match target.registries.ping(host, &credentials).await {
+        Ok(()) if credentials == Credentials::Anonymous => {
+            let found = "none, and the registry asks for none to be let in";
+            (Check::ok(name, found), Some(credentials))
+        }
+        Ok(()) => (Check::ok(name, found), Some(credentials)),
+        Err(error) => {
+            let check = Check::fail(name, format!("{found}: {error}"))
+                .mend_all(error.hint().map(str::to_owned))
+                .mend(login_advice(host, &found));
+            (check, None)
+        }
     }
 }
 

@@ -20,7 +20,7 @@ impl Doctor {
             return Check::skip(name, "no target registry is known");
         };
         within(name, Verdict::Warn, async {
-            let credentials = match self.chain.find(DOCKER_HUB, image.repository()).await {
+            let credentials = match target.chain.find(DOCKER_HUB, image.repository()).await {
                 Ok(credentials) => credentials,
                 Err(error) => return Check::warn(name, error.to_string()),
             };

@@ -5,7 +5,7 @@
 
 mod binary;
 
-pub use binary::Binary;
+pub use binary::{Binary, own_architecture};
 
 use crate::credentials::Credentials;
 use crate::outcome::Failure;

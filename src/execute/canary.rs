@@ -118,7 +118,7 @@ impl<'a> Canaries<'a> {
             .try_pull(namespace, &name, pull, self.timeout, stop);
         let image = &pull.image;
         match tried.await {
-            Ok(Pulled::Yes) => Ok(()),
+            Ok(Pulled::Yes { .. }) => Ok(()),
             Ok(Pulled::Interrupted) => Err(Failure::new("interrupted")),
             Ok(Pulled::Untried(why)) => {
                 let note =

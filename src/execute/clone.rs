@@ -1,20 +1,19 @@
 //! A clone: each workload repointed when its own images are there, all at once or in batches.
 //!
-//! Decides in which order workloads are changed, what is put back, and when no further batch is begun.
+//! Decides when a workload may be changed, and what is put back.
 
+use super::Run;
+use super::batches::{self, Ended, Rollouts, Work};
 use super::canary::Canaries;
 use super::images::Images;
-use super::workloads::{Followed, TRIES, WRITERS, Written, begun, failure, only, way_back};
-use super::{Event, Run};
-use crate::cluster::{Error, NotReady, Rollout, Write};
+use super::workloads::{CHANGED, Followed, TRIES, WRITERS, Written, failure, only};
+use crate::cluster::{Cluster, Error, NotReady, Rollout, Write};
 use crate::credentials::Credentials;
 use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
 use crate::plan::{self, Copy, Decision, Observed, Plan, Policy, Repoint};
 use crate::workload::{Workload, WorkloadId};
-use futures::future::{FutureExt as _, join_all};
-use futures::stream::{FuturesUnordered, StreamExt as _};
-use std::collections::{BTreeMap, BTreeSet};
+use futures::future::join_all;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -27,6 +26,8 @@ pub struct CloneTerms {
     pub pull_secret: Option<PullSecret>,
     /// How rollouts are followed, where they are.
     pub rollouts: Option<Rollouts>,
+    /// Whether what is followed and does not become ready gets back what it had.
+    pub put_back: bool,
     /// Have each image pulled by a pod before workloads of its namespace are changed; so long at most.
     pub canary: Option<Duration>,
 }
@@ -40,17 +41,6 @@ pub struct PullSecret {
     pub credentials: Credentials,
 }
 
-/// How the rollouts of a clone are followed.
-#[derive(Debug, Clone)]
-pub struct Rollouts {
-    /// Each for so long.
-    pub timeout: Duration,
-    /// So many are changed and followed before the next; none: all at once.
-    pub batch: Option<usize>,
-    /// Whether what does not become ready gets back what it had.
-    pub put_back: bool,
-}
-
 /// A clone under way.
 struct Cloning<'a> {
     run: &'a Run,
@@ -60,13 +50,6 @@ struct Cloning<'a> {
     images: &'a Images,
     canaries: Option<Canaries<'a>>,
     writers: Semaphore,
-}
-
-/// A workload that was dealt with.
-struct Ended {
-    outcome: WorkloadOutcome,
-    /// Whether its pods got the copies; none where that is not known.
-    pulled: Option<bool>,
 }
 
 impl Run {
@@ -91,7 +74,11 @@ impl Run {
             canaries: canary.map(|timeout| Canaries::new(self, plan, terms, images, timeout)),
             writers: Semaphore::new(WRITERS),
         };
-        let (_, workloads) = tokio::join!(images.copy(&plan.copies, &self.observer), cloning.all());
+        let batch = terms.rollouts.as_ref().and_then(|it| it.batch);
+        let (_, workloads) = tokio::join!(
+            images.copy(&plan.copies, &self.observer),
+            batches::carry_out(&cloning, batch),
+        );
         if let Some(canaries) = &cloning.canaries {
             canaries.tidy(&workloads).await;
         }
@@ -99,85 +86,13 @@ impl Run {
     }
 }
 
-impl Cloning<'_> {
-    /// Every workload of the plan, in its order.
-    async fn all(&self) -> Vec<WorkloadOutcome> {
-        let changes = |at: &usize| {
-            let decision = &self.plan.workloads[*at].decision;
-            matches!(decision, Decision::Repoint(_))
-        };
-        let batch = self.terms.rollouts.as_ref().and_then(|it| it.batch);
-        let (repointed, others): (Vec<usize>, Vec<usize>) = match batch {
-            Some(_) => (0..self.plan.workloads.len()).partition(changes),
-            None => (Vec::new(), (0..self.plan.workloads.len()).collect()),
-        };
-        let others = others.into_iter().map(|at| async move {
-            let arrived = self.arrived(at).await;
-            (at, self.deal_with(at, arrived).await.outcome)
-        });
-        let (batches, others) = tokio::join!(
-            self.batches(repointed, batch.unwrap_or(usize::MAX)),
-            join_all(others)
-        );
-        let all: BTreeMap<usize, WorkloadOutcome> = batches.into_iter().chain(others).collect();
-        all.into_values().collect()
+impl Work for Cloning<'_> {
+    fn run(&self) -> &Run {
+        self.run
     }
 
-    /// Batches of so many whose images are there; those that arrive first come first, in the plan's order
-    /// among themselves. What cannot be pulled by the first will not be by the next: none is begun then.
-    async fn batches(&self, members: Vec<usize>, size: usize) -> Vec<(usize, WorkloadOutcome)> {
-        let mut arriving: FuturesUnordered<_> = members
-            .iter()
-            .map(|&at| async move { (at, self.arrived(at).await) })
-            .collect();
-        let mut rest: BTreeSet<usize> = members.into_iter().collect();
-        let mut waiting = BTreeSet::new();
-        let mut outcomes = Vec::new();
-        let mut proven = false;
-        loop {
-            while let Some((at, arrived)) = if waiting.len() < size {
-                arriving.next().await
-            } else {
-                arriving.next().now_or_never().flatten()
-            } {
-                if arrived.is_ok() {
-                    waiting.insert(at);
-                } else {
-                    rest.remove(&at);
-                    outcomes.push((at, self.deal_with(at, arrived).await.outcome));
-                }
-            }
-            let batch: Vec<usize> = waiting.iter().copied().take(size).collect();
-            if batch.is_empty() {
-                return outcomes;
-            }
-            let mut refused = None;
-            let mut pulled = false;
-            let dealt = batch.iter().map(|at| self.deal_with(*at, Ok(())));
-            for (at, ended) in batch.iter().zip(join_all(dealt).await) {
-                pulled |= ended.pulled == Some(true);
-                if ended.pulled == Some(false) && !proven {
-                    refused = Some(ended.outcome.workload.clone());
-                }
-                waiting.remove(at);
-                rest.remove(at);
-                outcomes.push((*at, ended.outcome));
-            }
-            if let Some(refused) = refused {
-                outcomes.extend(rest.iter().map(|at| (*at, self.not_begun(*at, &refused))));
-                return outcomes;
-            }
-            proven |= pulled;
-        }
-    }
-
-    /// A workload of a batch that is not begun.
-    fn not_begun(&self, at: usize, failed: &WorkloadId) -> WorkloadOutcome {
-        let mut outcome = begun(&self.observed[at].workload.id);
-        outcome.state = WorkloadState::Skipped(format!("not begun: {failed} cannot pull its copy"));
-        outcome.left = true;
-        self.run.observer.notice(&Event::WorkloadFinished(&outcome));
-        outcome
+    fn plan(&self) -> &Plan {
+        self.plan
     }
 
     /// Waits until a workload may be changed: its images are there, and were pulled where that is asked.
@@ -192,16 +107,6 @@ impl Cloning<'_> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Waits until these images are complete in the target and this workload may have them.
-    async fn images_there(
-        &self,
-        id: &WorkloadId,
-        copies: impl Iterator<Item = &Copy>,
-    ) -> Result<(), Failure> {
-        let there = copies.map(|copy| self.images.there_for(id, copy, &self.run.observer));
-        join_all(there).await.into_iter().collect()
     }
 
     /// Writes a workload that may be changed, and sees to its rollout.
@@ -220,18 +125,25 @@ impl Cloning<'_> {
                 self.write(observed).await
             }
         };
-        let mut ended = Ended {
-            outcome: begun(id),
-            pulled: None,
-        };
+        let mut ended = Ended::of(id);
         match written {
             Err(failure) => ended.outcome.state = WorkloadState::Failed(failure),
             Ok(written) => self.settle(observed, written, &mut ended).await,
         }
-        self.run
-            .observer
-            .notice(&Event::WorkloadFinished(&ended.outcome));
+        self.run.finished(&ended.outcome);
         ended
+    }
+}
+
+impl Cloning<'_> {
+    /// Waits until these images are complete in the target and this workload may have them.
+    async fn images_there(
+        &self,
+        id: &WorkloadId,
+        copies: impl Iterator<Item = &Copy>,
+    ) -> Result<(), Failure> {
+        let there = copies.map(|copy| self.images.there_for(id, copy, &self.run.observer));
+        join_all(there).await.into_iter().collect()
     }
 
     /// The one write to a workload, planned again on what is there now.
@@ -254,9 +166,7 @@ impl Cloning<'_> {
             self.images_there(id, plan.copies.iter()).await?;
             if self.terms.policy.images.pins.is_some() {
                 // only now are the digests known
-                let mut policy = self.terms.policy.clone();
-                policy.images.pins = Some(self.images.digests(&plan.copies));
-                plan = replan(&policy)?;
+                plan = replan(&self.images.pinning(&self.terms.policy, &plan.copies))?;
             }
             let planned = only(plan, &observed.workload);
             if let (Decision::Repoint(repoint), Some(secret)) =
@@ -293,18 +203,14 @@ impl Cloning<'_> {
                 let write = write.map(|object| Write { slots, object });
                 let timeout = self.terms.rollouts.as_ref().map(|it| it.timeout);
                 let followed = self.run.follow(id, write, timeout).await;
-                ended.pulled = match &followed {
-                    Followed::Ready(_) => Some(true),
-                    Followed::NotReady(why) if why.cannot_pull => Some(false),
-                    _ => None,
-                };
+                ended.pulled = followed.pulled();
                 match (followed, &self.terms.rollouts) {
-                    (Followed::NotReady(why), Some(rollouts)) if rollouts.put_back => {
+                    (Followed::NotReady(why), Some(rollouts)) if self.terms.put_back => {
                         let before = &planned.workload;
                         self.put_back(before, repoint, why, rollouts.timeout, outcome)
                             .await
                     }
-                    (followed, _) => match followed.settled(id) {
+                    (followed, _) => match settled(followed, id) {
                         Ok(rollout) => WorkloadState::Repointed { rollout },
                         Err(failure) => WorkloadState::Failed(failure),
                     },
@@ -314,7 +220,7 @@ impl Cloning<'_> {
             // cloned before: whether that came to anything is what `--wait` asks
             Decision::Unchanged if planned.workload.record.is_some() => {
                 let followed = self.run.follow(id, None, self.run.options.wait).await;
-                match followed.settled(id) {
+                match settled(followed, id) {
                     Ok(_) => WorkloadState::Unchanged,
                     Err(failure) => WorkloadState::Failed(failure),
                 }
@@ -335,8 +241,8 @@ impl Cloning<'_> {
         outcome: &mut WorkloadOutcome,
     ) -> WorkloadState {
         let id = &before.id;
-        if let Err(error) = self.take_back(before, done).await {
-            let failed = failure(why, "changed, but not ready: ");
+        if let Err(error) = take_back(&self.run.cluster, before, done).await {
+            let failed = failure(why, CHANGED);
             outcome.notes.push(format!("not put back: {error}"));
             return WorkloadState::Failed(failed.hint(way_back(id)));
         }
@@ -348,7 +254,7 @@ impl Cloning<'_> {
             let note = format!("still listed as a field manager: {error}");
             outcome.notes.push(note);
         }
-        let recovered = self.run.cluster.recover(id, timeout);
+        let recovered = self.run.cluster.recover(id, None, timeout);
         match self.run.options.stop.run_until_cancelled(recovered).await {
             Some(Ok(Rollout::NotReady(still))) => {
                 let still = format!("not ready with its own images either: {}", still.why);
@@ -362,23 +268,47 @@ impl Cloning<'_> {
         }
         WorkloadState::PutBack(failure(why, ""))
     }
+}
 
-    async fn take_back(&self, before: &Workload, done: &Repoint) -> Result<(), Failure> {
-        let id = &before.id;
-        let cluster = &self.run.cluster;
-        for _ in 0..TRIES {
-            let object = cluster.get(id).await?;
-            let now = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
-            let undo = plan::undo(before, done, &now)
-                .ok_or_else(|| Failure::new("it was changed by somebody else since"))?;
-            match cluster.patch(id, &patch::body(&now, &undo)).await {
-                Err(Error::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => return Ok(()),
-            }
+/// Gives a workload what it had `before` this was `done` to it, unless somebody else changed that since.
+///
+/// # Errors
+/// When it was, or cannot be written.
+pub async fn take_back(
+    cluster: &Cluster,
+    before: &Workload,
+    done: &Repoint,
+) -> Result<(), Failure> {
+    let id = &before.id;
+    for _ in 0..TRIES {
+        let object = cluster.get(id).await?;
+        let now = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
+        let undo = plan::undo(before, done, &now)
+            .ok_or_else(|| Failure::new("it was changed by somebody else since"))?;
+        match cluster.patch(id, &patch::body(&now, &undo)).await {
+            Err(Error::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
         }
-        Err(Failure::new(format!(
-            "it changed {TRIES} times while it was being written"
-        )))
     }
+    Err(Failure::new(format!(
+        "it changed {TRIES} times while it was being written"
+    )))
+}
+
+/// What there is to say of a rollout that is not put back: the way back, where it came to nothing.
+fn settled(followed: Followed, id: &WorkloadId) -> Result<Option<String>, Failure> {
+    let came_to_nothing = matches!(followed, Followed::NotReady(_));
+    followed.settled().map_err(|failure| {
+        if came_to_nothing {
+            failure.hint(way_back(id))
+        } else {
+            failure
+        }
+    })
+}
+
+/// The command that gives one workload its images back.
+fn way_back(id: &WorkloadId) -> String {
+    format!("kubectl image-cloner restore {id} -n {}", id.namespace)
 }

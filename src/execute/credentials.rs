@@ -30,12 +30,13 @@ impl SecretSync {
     pub async fn run(&self, sites: &[Site]) -> Vec<SecretOutcome> {
         let ours = sites
             .iter()
-            .filter_map(|site| Some((site.namespace.as_str(), upkeep(site)?)));
+            .filter_map(|site| Some((site.namespace.clone(), upkeep(site)?)));
+        let ours: Vec<_> = ours.collect();
         stream::iter(ours)
             .map(|(namespace, upkeep)| async move {
-                let done = self.one(namespace, upkeep).await;
+                let done = self.one(&namespace, upkeep).await;
                 SecretOutcome {
-                    namespace: namespace.to_owned(),
+                    namespace,
                     state: done.unwrap_or_else(|error| SecretState::Failed(Failure::from(error))),
                 }
             })

@@ -6,9 +6,9 @@ use super::settle::{Settled, Sources};
 use super::{Event, Observer, Options};
 use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::{DryRun, Failure, ImageOutcome, ImageState};
-use crate::plan::Copy;
+use crate::plan::{Copy, Policy};
 use crate::reference::{Digest, Reference};
-use crate::registry::{Copied, Copier, Progress, Registries};
+use crate::registry::{Copied, Copier, Progress, Prover, Registries};
 use crate::workload::WorkloadId;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use std::collections::BTreeMap;
@@ -40,9 +40,9 @@ pub struct Images {
 
 pub(super) struct Inner {
     pub(super) sources: Sources,
-    copier: Copier,
+    copier: Arc<Copier>,
     /// The engine bounds transfers by itself.
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     /// By target, which no two copies share.
     arriving: Mutex<BTreeMap<Reference, Arriving>>,
     /// What was settled before, so that what was shown is what is copied.
@@ -62,7 +62,7 @@ impl Images {
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
-                copier: Copier::new(concurrency).with(options.extras),
+                copier: Arc::new(Copier::new(concurrency).with(options.extras)),
                 sources: Sources {
                     registries,
                     chain,
@@ -70,12 +70,72 @@ impl Images {
                     target_credentials,
                     platforms: options.platforms.clone(),
                 },
-                slots: Semaphore::new(UNDER_WAY),
+                slots: Arc::new(Semaphore::new(UNDER_WAY)),
                 arriving: Mutex::default(),
                 settled: Mutex::default(),
                 options,
             }),
         }
+    }
+
+    /// The same registries and engine for those who ask with these keyrings, in a process that goes on:
+    /// nothing is remembered of what arrived before.
+    #[must_use]
+    pub fn anew(&self, keyrings: BTreeMap<WorkloadId, Keyring>) -> Self {
+        let inner = &self.inner;
+        let sources = &inner.sources;
+        Self {
+            inner: Arc::new(Inner {
+                sources: Sources {
+                    registries: Arc::clone(&sources.registries),
+                    chain: sources.chain.clone(),
+                    keyrings,
+                    target_credentials: sources.target_credentials.clone(),
+                    platforms: sources.platforms.clone(),
+                },
+                copier: Arc::clone(&inner.copier),
+                slots: Arc::clone(&inner.slots),
+                arriving: Mutex::default(),
+                settled: Mutex::default(),
+                options: inner.options.clone(),
+            }),
+        }
+    }
+
+    /// Brings one image, and tells which of its users may not have it, and why.
+    pub async fn bring(
+        &self,
+        copy: &Copy,
+        observer: &Arc<dyn Observer>,
+    ) -> (ImageOutcome, BTreeMap<WorkloadId, Failure>) {
+        let arrival = self.arrive(copy, observer).await;
+        (arrival.outcome.clone(), arrival.denied.clone())
+    }
+
+    /// The digest of what is under this name in the target, where all of it is there; none where anything
+    /// is missing.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub async fn intact(
+        &self,
+        target: &Reference,
+        prover: &Prover,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Option<Digest>, Failure> {
+        let sources = &self.inner.sources;
+        let found = sources
+            .registries
+            .target(target, &sources.target_credentials);
+        let Some(there) = found.await?.as_source() else {
+            return Ok(None);
+        };
+        let progress = ImageProgress {
+            source: target,
+            observer: observer.as_ref(),
+        };
+        let inventory = prover.prove(&there, &progress).await?;
+        Ok(inventory.faults.is_empty().then(|| there.digest().clone()))
     }
 
     /// Copies these images, each once, and tells how each ended.
@@ -133,8 +193,17 @@ impl Images {
         }
     }
 
+    /// The policy that names copies with the digests that have arrived, where that is what it wants.
+    pub fn pinning(&self, policy: &Policy, copies: &[Copy]) -> Policy {
+        let mut policy = policy.clone();
+        if policy.images.pins.is_some() {
+            policy.images.pins = Some(self.digests(copies));
+        }
+        policy
+    }
+
     /// The digests of those of these images that arrived, by target.
-    pub(super) fn digests(&self, copies: &[Copy]) -> BTreeMap<Reference, Digest> {
+    fn digests(&self, copies: &[Copy]) -> BTreeMap<Reference, Digest> {
         let arriving = lock(&self.inner.arriving);
         let digest = |copy: &Copy| arriving.get(&copy.target)?.peek()?.outcome.digest.clone();
         copies

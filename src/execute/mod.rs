@@ -5,19 +5,23 @@
 //! is [`crate::plan`]) and never prints.
 
 pub mod agent_image;
+mod batches;
 mod canary;
 mod clone;
 mod credentials;
 mod images;
 mod originals;
+mod restore;
 mod settle;
 mod sight;
 mod workloads;
 
-pub use clone::{CloneTerms, PullSecret, Rollouts};
+pub use batches::Rollouts;
+pub use clone::{CloneTerms, PullSecret, take_back};
 pub use credentials::SecretSync;
 pub use images::Images;
 pub use originals::unavailable;
+pub use restore::RestoreTerms;
 pub use sight::Proven;
 pub use workloads::Run;
 

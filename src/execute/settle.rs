@@ -68,6 +68,9 @@ impl Sources {
     /// Decides which digest is meant: the one that runs, where the pods agree and it can be had, else the
     /// tag's. One HEAD on each side where nothing is out of the ordinary.
     pub(super) async fn settle(&self, copy: &Copy) -> Result<Settled, Failure> {
+        if copy.source == copy.target {
+            return self.settle_own(copy).await;
+        }
         let readers = self.readers(copy).await?;
         let ((mut read, mut refused), target) = tokio::join!(
             self.read(copy, readers),
@@ -163,6 +166,47 @@ impl Sources {
         let mut content = children.unwrap_or_default();
         content.push(image.digest().clone());
         content
+    }
+
+    /// A copy that is to be named by its digest: the one that runs, else its tag's. The tag stays where it is.
+    async fn settle_own(&self, copy: &Copy) -> Result<Settled, Failure> {
+        let credentials = std::slice::from_ref(&self.target_credentials);
+        let tagged = copy.target.with(copy.target.tag(), None);
+        let tag = self.registries.source(&tagged, credentials).await;
+        let mut notes = Vec::new();
+        let own = match (copy.target.digest(), tag) {
+            (Some(running), Ok(tag)) if tag.digest() != running => {
+                // some runtimes report the platform's manifest, not the index that the tag names
+                if self.registries.children(&tag).await?.contains(running) {
+                    tag
+                } else {
+                    match self.registries.source(&copy.target, credentials).await {
+                        Err(Error::NotFound { .. }) => {
+                            notes.push(format!(
+                                "{tagged}: what runs ({}) is not in the target; pinned to the tag's {}",
+                                running.short(),
+                                tag.digest().short()
+                            ));
+                            tag
+                        }
+                        found => found?,
+                    }
+                }
+            }
+            (Some(_), Err(Error::NotFound { .. })) => {
+                self.registries.source(&copy.target, credentials).await?
+            }
+            (_, tag) => tag?,
+        };
+        let pinned = tagged.with(tagged.tag(), Some(own.digest()));
+        let target = self.registries.target(&pinned, &self.target_credentials);
+        Ok(Settled {
+            target: target.await?,
+            source: own,
+            moved: None,
+            notes,
+            denied: BTreeMap::new(),
+        })
     }
 
     /// What becomes of a digest that runs and that the source does not have. A runtime that knows one image

@@ -9,7 +9,7 @@ use crate::credentials::Credentials;
 use crate::outcome::Failure;
 use crate::reference::{Digest, Reference};
 use crate::registry::{self, Extras, Prover, Source};
-use crate::status::{Inventory, Sightings, Standing, Usage};
+use crate::status::{Inventory, Sightings, Silence, Standing, Untold, Usage};
 use crate::workload::WorkloadId;
 use futures::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use std::sync::Mutex;
 const UNDER_WAY: usize = 32;
 
 /// What was found of a reference.
-type Found = Result<Option<Source>, Failure>;
+type Found = Result<Option<Source>, Untold>;
 
 /// Whether everything of a copy is in the target.
 pub type Proven = Result<Inventory, Failure>;
@@ -108,7 +108,8 @@ impl Images {
         observer: &dyn Observer,
         away: &Away,
     ) -> Proven {
-        let Some(image) = self.seek_copy(copy, away).await.1? else {
+        let found = self.seek_copy(copy, away).await.1;
+        let Some(image) = found.map_err(|untold| untold.failure)? else {
             return Ok(Inventory::default());
         };
         let progress = ImageProgress {
@@ -137,7 +138,11 @@ impl Images {
             Ok(local) => credentials.push(local),
             // what is wrong with this machine's own does not make those of the workloads worse
             Err(error) if credentials.is_empty() => {
-                return (source, Err(Failure::new(error.to_string())));
+                let untold = Untold {
+                    silence: Silence::Failed,
+                    failure: Failure::new(error.to_string()),
+                };
+                return (source, Err(untold));
             }
             Err(_) => {}
         }
@@ -150,18 +155,31 @@ impl Images {
     }
 
     async fn seek(&self, reference: &Reference, credentials: &[Credentials], away: &Away) -> Found {
-        if let Some(failure) = away.failure(reference) {
-            return Err(failure);
+        if let Some(untold) = away.known(reference) {
+            return Err(untold);
         }
         let registries = &self.inner.sources.registries;
         let found = registries.seek(reference, credentials).await;
         found.map_err(|error| {
-            let is_away = matches!(error, registry::Error::Unreachable { .. });
-            let failure = Failure::from(error);
-            if is_away {
-                away.note(reference, &failure);
+            let silence = match error {
+                registry::Error::Denied { .. } => Silence::Refused,
+                registry::Error::Unreachable { .. } => Silence::Away,
+                registry::Error::NotFound { .. } | registry::Error::Failed { .. } => {
+                    Silence::Failed
+                }
+            };
+            let mut failure = Failure::from(error);
+            if silence == Silence::Refused && failure.hints.is_empty() {
+                let registry = reference.registry();
+                failure = failure.hint(format!(
+                    "kubectl image-cloner login {registry}; doctor tells whose credentials are used"
+                ));
             }
-            failure
+            let untold = Untold { silence, failure };
+            if silence == Silence::Away {
+                away.note(reference, &untold);
+            }
+            untold
         })
     }
 
@@ -202,17 +220,17 @@ impl Images {
 
 /// Registries that were found to be away: nobody waits for them twice.
 #[derive(Default)]
-struct Away(Mutex<BTreeMap<String, Failure>>);
+struct Away(Mutex<BTreeMap<String, Untold>>);
 
 impl Away {
-    fn failure(&self, reference: &Reference) -> Option<Failure> {
+    fn known(&self, reference: &Reference) -> Option<Untold> {
         lock(&self.0).get(reference.registry()).cloned()
     }
 
-    fn note(&self, reference: &Reference, failure: &Failure) {
+    fn note(&self, reference: &Reference, untold: &Untold) {
         let mut away = lock(&self.0);
         away.entry(reference.registry().to_owned())
-            .or_insert_with(|| failure.clone());
+            .or_insert_with(|| untold.clone());
     }
 }
 
@@ -225,7 +243,7 @@ fn present<'a>(
 
 fn digests(
     found: BTreeMap<&Reference, Found>,
-) -> BTreeMap<Reference, Result<Option<Digest>, Failure>> {
+) -> BTreeMap<Reference, Result<Option<Digest>, Untold>> {
     found
         .into_iter()
         .map(|(reference, found)| {

@@ -4,14 +4,12 @@ use super::{Event, Observer, Options};
 use crate::cluster::{Cluster, Error, NotReady, Rollout, Write};
 use crate::outcome::{DryRun, Failure, ImageOutcome, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
-use crate::plan::{self, Decision, Plan, Planned};
+use crate::plan::{Decision, Plan, Planned};
 use crate::workload::{Workload, WorkloadId};
-use futures::future::join_all;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 
 /// Writers of one object can collide; after so many collisions in a row something else is wrong.
 pub(super) const TRIES: usize = 5;
@@ -51,31 +49,6 @@ pub(super) enum Followed {
 }
 
 impl Run {
-    /// Gives back what the records of the plan's workloads say; `of_run` keeps to the records of that run.
-    /// Those in `refused` are left, for the reason given.
-    pub async fn restore(
-        &self,
-        plan: &Plan,
-        of_run: Option<&str>,
-        refused: &BTreeMap<WorkloadId, Failure>,
-    ) -> Outcome {
-        let started = Instant::now();
-        let writers = Semaphore::new(WRITERS);
-        let writing = plan.workloads.iter().map(|planned| {
-            let (workload, writers) = (&planned.workload, &writers);
-            async move {
-                let written = match refused.get(&workload.id) {
-                    Some(failure) => Err(failure.clone()),
-                    None => self.restore_one(workload, of_run, writers).await,
-                };
-                let left = |planned: &Planned| matches!(planned.decision, Decision::Skip(_));
-                self.finish(&workload.id, written, left).await
-            }
-        });
-        let workloads = join_all(writing).await;
-        self.outcome(started, Vec::new(), workloads)
-    }
-
     pub(super) fn outcome(
         &self,
         started: Instant,
@@ -90,34 +63,6 @@ impl Run {
             interrupted: self.options.stop.is_cancelled(),
             dry_run: self.options.dry_run,
         }
-    }
-
-    async fn restore_one(
-        &self,
-        workload: &Workload,
-        of_run: Option<&str>,
-        writers: &Semaphore,
-    ) -> Result<Written, Failure> {
-        let _writer = writers.acquire().await;
-        let mut written = self
-            .write(&workload.id, async |live| {
-                Ok(only(
-                    plan::restore(std::slice::from_ref(&live), of_run),
-                    &live,
-                ))
-            })
-            .await?;
-        if written.object.is_some()
-            && self.options.dry_run == DryRun::None
-            && let Err(error) = self.cluster.disown(&workload.id).await
-        {
-            // the images are back; only the field ownership stays behind
-            written
-                .planned
-                .notes
-                .push(format!("still listed as a field manager: {error}"));
-        }
-        Ok(written)
     }
 
     /// Writes a workload: reads it again, plans on what is there now, and sends the patch; from the start
@@ -162,40 +107,9 @@ impl Run {
         .hint("run the same command again"))
     }
 
-    /// Turns what a restore wrote into an outcome, following the rollout where that was asked for.
-    async fn finish(
-        &self,
-        id: &WorkloadId,
-        written: Result<Written, Failure>,
-        left: impl Fn(&Planned) -> bool,
-    ) -> WorkloadOutcome {
-        let mut outcome = begun(id);
-        outcome.state = match written {
-            Err(failure) => WorkloadState::Failed(failure),
-            Ok(Written { planned, object }) => {
-                outcome.left = left(&planned);
-                outcome.object = object;
-                let state = match &planned.decision {
-                    Decision::Repoint(repoint) => {
-                        let slots = &repoint.slots;
-                        let write = outcome.object.as_ref();
-                        let write = write.map(|object| Write { slots, object });
-                        let followed = self.follow(id, write, self.options.wait).await;
-                        match followed.settled(id) {
-                            Ok(rollout) => WorkloadState::Restored { rollout },
-                            Err(failure) => WorkloadState::Failed(failure),
-                        }
-                    }
-                    Decision::CopyOnly(reason) => WorkloadState::CopiedOnly(reason.clone()),
-                    Decision::Unchanged => WorkloadState::Unchanged,
-                    Decision::Skip(reason) => WorkloadState::Skipped(reason.clone()),
-                };
-                outcome.notes = planned.notes;
-                state
-            }
-        };
-        self.observer.notice(&Event::WorkloadFinished(&outcome));
-        outcome
+    /// Tells of a workload that was dealt with.
+    pub(super) fn finished(&self, outcome: &WorkloadOutcome) {
+        self.observer.notice(&Event::WorkloadFinished(outcome));
     }
 
     /// Follows a rollout for so long, if at all.
@@ -205,11 +119,22 @@ impl Run {
         write: Option<Write<'_>>,
         timeout: Option<Duration>,
     ) -> Followed {
+        let waits = async |timeout| self.cluster.wait(id, write, timeout).await;
+        self.follow_by(id, waits, timeout).await
+    }
+
+    /// The same by this way of waiting.
+    pub(super) async fn follow_by(
+        &self,
+        id: &WorkloadId,
+        waits: impl AsyncFnOnce(Duration) -> Result<Rollout, Error>,
+        timeout: Option<Duration>,
+    ) -> Followed {
         let Some(timeout) = timeout.filter(|_| self.options.dry_run == DryRun::None) else {
             return Followed::Not(None);
         };
         self.observer.notice(&Event::RollingOut(id));
-        let waited = self.cluster.wait(id, write, timeout);
+        let waited = waits(timeout);
         match self.options.stop.run_until_cancelled(waited).await {
             None => Followed::Not(Some("not waited for: interrupted".to_owned())),
             Some(Ok(Rollout::Ready(state))) => Followed::Ready(state),
@@ -221,19 +146,28 @@ impl Run {
 }
 
 impl Followed {
+    /// Whether the pods got their images; none where that is not known.
+    pub(super) fn pulled(&self) -> Option<bool> {
+        match self {
+            Self::Ready(_) => Some(true),
+            Self::NotReady(why) if why.cannot_pull => Some(false),
+            _ => None,
+        }
+    }
+
     /// What there is to say of a rollout that nobody puts back.
-    pub(super) fn settled(self, id: &WorkloadId) -> Result<Option<String>, Failure> {
+    pub(super) fn settled(self) -> Result<Option<String>, Failure> {
         match self {
             Self::Not(said) => Ok(said),
             Self::Ready(state) | Self::Later(state) => Ok(Some(state)),
-            Self::NotReady(not_ready) => {
-                let way_back = way_back(id);
-                Err(failure(not_ready, "changed, but not ready: ").hint(way_back))
-            }
+            Self::NotReady(not_ready) => Err(failure(not_ready, CHANGED)),
             Self::Unknown(failure) => Err(failure),
         }
     }
 }
+
+/// What comes before the reason of a rollout that came to nothing.
+pub(super) const CHANGED: &str = "changed, but not ready: ";
 
 /// A failed rollout as a failure, in the words of its pods.
 pub(super) fn failure(not_ready: NotReady, what: &str) -> Failure {
@@ -242,11 +176,6 @@ pub(super) fn failure(not_ready: NotReady, what: &str) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
-}
-
-/// The command that gives one workload its images back.
-pub(super) fn way_back(id: &WorkloadId) -> String {
-    format!("kubectl image-cloner restore {id} -n {}", id.namespace)
 }
 
 /// An outcome of which nothing is known yet.

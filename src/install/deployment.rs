@@ -2,7 +2,7 @@
 //!
 //! Decides how it runs: as nobody, with nothing to write to, and with little.
 
-use super::{CONFIG, LOGIN, NAME, PULL_SECRET, Settings, labels, object, selector};
+use super::{CONFIG, Extra, LOGIN, NAME, PULL_SECRET, Settings, labels, object, selector};
 use serde_json::{Value, json};
 
 /// An id that no image and no system uses.
@@ -79,7 +79,7 @@ fn container(settings: &Settings) -> Value {
         "--leader-elect",
     ];
     let mut ports = vec![port("metrics", 8080), port("probes", 8081)];
-    if settings.webhook {
+    if settings.has(Extra::Webhook) {
         args.push("--webhook-bind-address=:9443");
         ports.push(port("webhook", 9443));
     }

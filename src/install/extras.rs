@@ -2,19 +2,19 @@
 //!
 //! Decides what they say. Never decides whether a cluster knows them.
 
-use super::{NAME, NAMESPACE, Settings, object, selector};
+use super::{Extra, NAME, NAMESPACE, Settings, object, selector};
 use serde_json::{Value, json};
 
 /// Of these, what the settings ask for.
 pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     let mut objects = Vec::new();
-    if settings.replicas > 1 && settings.budget {
+    if settings.replicas > 1 && settings.has(Extra::Budget) {
         objects.push(budget());
     }
-    if settings.network_policy {
+    if settings.has(Extra::NetworkPolicy) {
         objects.push(network_policy());
     }
-    if settings.service_monitor {
+    if settings.has(Extra::ServiceMonitor) {
         objects.extend(monitor());
     }
     objects

@@ -5,14 +5,17 @@
 
 mod deployment;
 mod extras;
+mod live;
 mod rbac;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
+pub use live::{KINDS, Live, differences, name_of, stale};
 pub use rbac::{Place, Rule, rules};
-pub use settings::{Scope, Secrets, Settings};
+pub use settings::{Extra, Scope, Secrets, Settings};
+pub use webhook::{LEADER, WEBHOOK, WEBHOOK_PATH};
 
 use crate::workload::Kind;
 use serde_json::{Map, Value, json};
@@ -29,8 +32,6 @@ pub const LOGIN: &str = "image-cloner-cr-login";
 pub const PULL_SECRET: &str = "image-cloner-pull";
 /// Its repository, below the target registry.
 pub const REPOSITORY: &str = "image-cloner.internal/agent";
-/// On the Lease: whether the agent holds its work.
-pub const PAUSED: &str = "image-cloner.io/paused";
 /// The label of all that is ours, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "image-cloner");
 
@@ -42,7 +43,7 @@ pub fn objects(settings: &Settings) -> Vec<Value> {
     objects.extend(login(settings));
     objects.extend(pull_secret(settings));
     objects.extend(extras::objects(settings));
-    if settings.webhook {
+    if settings.has(Extra::Webhook) {
         objects.extend(webhook::objects(settings));
     }
     objects.push(deployment::object_of(settings));
@@ -129,6 +130,12 @@ fn encoded<'a, K: AsRef<str>>(
     let entries = data.into_iter();
     let entries = entries.map(|(key, text)| (key.as_ref().to_owned(), json!(encode(text))));
     Value::Object(entries.collect::<Map<_, _>>())
+}
+
+/// Whether a word names something that the agent could work on: a built-in kind, or a custom one with its
+/// group.
+pub fn is_kind(word: &str) -> bool {
+    resource(word).is_some()
 }
 
 /// The group and the resource that a word on the command line stands for, such as `sts` or

@@ -3,13 +3,13 @@
 //! Decides the least that its settings need: kinds that it does not work on are not in its roles, nor are
 //! secrets unless they were asked for. The table in the README is checked against this.
 
-use super::{MANAGED_BY, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets, Settings};
+use super::{Extra, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets, Settings};
 use super::{object_in, webhook};
 use serde_json::{Value, json};
 
 const ROLE: &str = "image-cloner-role";
 const BINDING: &str = "image-cloner-role-binding";
-const SECRETS_ROLE: &str = "image-cloner-secrets-role";
+pub(super) const SECRETS_ROLE: &str = "image-cloner-secrets-role";
 const SECRETS_BINDING: &str = "image-cloner-secrets-role-binding";
 
 /// Where a right holds.
@@ -76,7 +76,7 @@ pub fn rules(settings: &Settings) -> Vec<Rule> {
     if settings.secrets != Secrets::None {
         rules.extend(secrets());
     }
-    if settings.webhook {
+    if settings.has(Extra::Webhook) {
         rules.extend(webhook::rules());
     }
     rules

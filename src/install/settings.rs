@@ -15,6 +15,17 @@ pub enum Scope {
     Namespaces(BTreeSet<String>),
 }
 
+impl Scope {
+    /// What a ConfigMap says.
+    pub fn of(config: &BTreeMap<String, String>) -> Self {
+        let namespaces: BTreeSet<String> = list(config, "IMAGE_CLONER_NAMESPACES").collect();
+        if namespaces.is_empty() {
+            return Self::Everything;
+        }
+        Self::Namespaces(namespaces)
+    }
+}
+
 /// Where the agent may read and write secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Secrets {
@@ -44,30 +55,38 @@ pub struct Settings {
     pub pull_secret: Option<SecretString>,
     /// Where it may read and write secrets.
     pub secrets: Secrets,
-    /// Whether it answers admission requests.
-    pub webhook: bool,
-    /// Whether the server has `policy/v1`, for a budget of more than one replica.
-    pub budget: bool,
-    /// Whether there is a NetworkPolicy for it.
-    pub network_policy: bool,
-    /// Whether there is a ServiceMonitor for it.
-    pub service_monitor: bool,
+    /// What is made besides.
+    pub extras: BTreeSet<Extra>,
+}
+
+/// What not every cluster has a use for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extra {
+    /// The agent answers admission requests.
+    Webhook,
+    /// A PodDisruptionBudget: needs `policy/v1` and more than one replica.
+    Budget,
+    /// A NetworkPolicy.
+    NetworkPolicy,
+    /// A ServiceMonitor and its Service, for the Prometheus operator.
+    ServiceMonitor,
 }
 
 impl Settings {
     /// What the agent works on, as the ConfigMap says.
     pub fn scope(&self) -> Scope {
-        let namespaces: BTreeSet<String> = self.list("IMAGE_CLONER_NAMESPACES").collect();
-        if namespaces.is_empty() {
-            return Scope::Everything;
-        }
-        Scope::Namespaces(namespaces)
+        Scope::of(&self.config)
+    }
+
+    /// Whether this is made besides.
+    pub fn has(&self, extra: Extra) -> bool {
+        self.extras.contains(&extra)
     }
 
     /// The resources that it works on, by group; Deployments where nothing is said.
     pub(super) fn resources(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut resources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let named: Vec<String> = self.list("IMAGE_CLONER_KINDS").collect();
+        let named: Vec<String> = list(&self.config, "IMAGE_CLONER_KINDS").collect();
         let words = if named.is_empty() {
             vec!["deployments".to_owned()]
         } else {
@@ -85,12 +104,12 @@ impl Settings {
             .get("IMAGE_CLONER_PLATFORM")
             .is_some_and(|platform| platform.trim() == "cluster")
     }
+}
 
-    fn list(&self, name: &str) -> impl Iterator<Item = String> {
-        let items = self.config.get(name).map_or("", String::as_str).split(',');
-        items
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-    }
+fn list(config: &BTreeMap<String, String>, name: &str) -> impl Iterator<Item = String> {
+    let items = config.get(name).map_or("", String::as_str).split(',');
+    items
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
 }

@@ -11,10 +11,7 @@ fn settings() -> Settings {
         login: BTreeMap::new(),
         pull_secret: None,
         secrets: Secrets::None,
-        webhook: false,
-        budget: true,
-        network_policy: false,
-        service_monitor: false,
+        extras: BTreeSet::new(),
     }
 }
 
@@ -76,8 +73,7 @@ fn everything_that_can_be_asked_for_is_made_in_an_order_that_can_be_applied() {
         login: [("IMAGE_CLONER_USER".to_owned(), "me".to_owned().into())].into(),
         pull_secret: Some("{}".to_owned().into()),
         secrets: Secrets::Namespaces(set(&["shop"])),
-        network_policy: true,
-        service_monitor: true,
+        extras: [Extra::Budget, Extra::NetworkPolicy, Extra::ServiceMonitor].into(),
         ..settings()
     };
     assert_eq!(
@@ -156,7 +152,7 @@ fn rights_are_for_the_kinds_that_it_works_on() {
 fn no_right_to_secrets_is_given_unasked_and_none_to_everything() {
     let everything = Settings {
         secrets: Secrets::All,
-        webhook: true,
+        extras: [Extra::Webhook].into(),
         ..settings()
     };
     let unasked = rules(&settings());
@@ -259,6 +255,7 @@ fn the_rights_are_these() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "it is the whole Deployment")]
 fn the_agent_runs_as_nobody_with_nothing_to_write_to() {
     let settings = Settings {
         architectures: set(&["amd64", "arm64"]),
@@ -420,4 +417,83 @@ fn credentials_are_in_no_debug_output() {
     // base64, as kubectl shows them
     assert_eq!(secrets[0]["data"]["IMAGE_CLONER_PASS"], "aHVudGVyMg==");
     assert_eq!(secrets[1]["data"][".dockerconfigjson"], "aHVudGVyMg==");
+}
+
+#[test]
+fn what_is_there_is_read_back_as_it_was_made() {
+    let settings = Settings {
+        replicas: 3,
+        architectures: set(&["amd64"]),
+        config: owned(&[
+            ("IMAGE_CLONER_REGISTRY", "localhost:5000"),
+            ("IMAGE_CLONER_NAMESPACES", "db,shop"),
+        ]),
+        login: [("IMAGE_CLONER_USER".to_owned(), "me".to_owned().into())].into(),
+        secrets: Secrets::Namespaces(set(&["shop"])),
+        extras: [Extra::Budget, Extra::NetworkPolicy].into(),
+        ..settings()
+    };
+    let live = Live::read(&objects(&settings)).unwrap();
+    assert_eq!(live.config, settings.config);
+    assert_eq!(live.image, settings.image);
+    assert_eq!(live.replicas, 3);
+    assert_eq!(live.architectures, settings.architectures);
+    assert_eq!(live.secrets, settings.secrets);
+    assert_eq!(live.extras, settings.extras);
+    assert_eq!(live.login.keys().collect::<Vec<_>>(), ["IMAGE_CLONER_USER"]);
+    assert!(Live::read(&[]).is_none());
+
+    // everywhere where it works is all
+    let all = Settings {
+        secrets: Secrets::All,
+        ..settings
+    };
+    assert_eq!(Live::read(&objects(&all)).unwrap().secrets, Secrets::All);
+}
+
+#[test]
+fn differences_are_told_and_credentials_are_not() {
+    let password = |text: &str| [("IMAGE_CLONER_PASS".to_owned(), text.to_owned().into())].into();
+    let before = Settings {
+        config: owned(&[
+            ("IMAGE_CLONER_MODE", "copy"),
+            ("IMAGE_CLONER_KINDS", "deploy"),
+        ]),
+        login: password("hunter2"),
+        extras: [Extra::NetworkPolicy].into(),
+        ..settings()
+    };
+    let after = Settings {
+        config: owned(&[
+            ("IMAGE_CLONER_MODE", "clone"),
+            ("IMAGE_CLONER_OWNED", "live"),
+        ]),
+        login: password("hunter3"),
+        replicas: 2,
+        secrets: Secrets::Namespaces(set(&["shop"])),
+        ..settings()
+    };
+    let (before, after) = (objects(&before), objects(&after));
+    insta::assert_snapshot!(differences(&before, &after).join("\n"), @r"
+    role.rbac.authorization.k8s.io/image-cloner-secrets-role in shop: new
+    rolebinding.rbac.authorization.k8s.io/image-cloner-secrets-role-binding in shop: new
+    configmap/image-cloner-config: IMAGE_CLONER_KINDS deploy -> none
+    configmap/image-cloner-config: IMAGE_CLONER_MODE copy -> clone
+    configmap/image-cloner-config: IMAGE_CLONER_OWNED none -> live
+    secret/image-cloner-cr-login: IMAGE_CLONER_PASS changed
+    deployment.apps/image-cloner: replicas 1 -> 2
+    networkpolicy.networking.k8s.io/image-cloner: removed
+    ");
+    assert_eq!(differences(&after, &after), [""; 0]);
+    let stale: Vec<String> = stale(&before, &after).iter().map(name_of).collect();
+    assert_eq!(stale, ["networkpolicy.networking.k8s.io/image-cloner"]);
+}
+
+#[test]
+fn what_the_agent_made_itself_is_not_stale() {
+    let certificate = object("v1", "Secret", "image-cloner-webhook");
+    assert_eq!(
+        stale(&[certificate], &objects(&settings())),
+        [Value::Null; 0]
+    );
 }

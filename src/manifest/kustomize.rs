@@ -1,23 +1,51 @@
-//! Changes of images as the `images:` of a `kustomization.yaml`.
+//! Edits of images as the `images:` of a `kustomization.yaml`.
 //!
 //! kustomize takes an entry for every image that is written with exactly its name, whatever its tag or digest
 //! (`IsImageMatched` in its `api/internal/image`), and leaves both as they are where the entry gives none. A
 //! copy has the tag and digest of its source, and so a new name is all that an entry needs.
 
+use super::Edit;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The document for these changes of image texts: `images:` with a `name` and `newName` each.
-pub fn images<'a>(changes: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {
-    let names: BTreeMap<&str, &str> = changes
-        .into_iter()
-        .map(|(from, to)| (name(from), name(to)))
-        .collect();
-    let entries: Vec<Value> = names
-        .into_iter()
-        .map(|(name, new)| json!({"name": name, "newName": new}))
-        .collect();
-    json!({"images": entries})
+/// New names for images, by the names that they are written with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renames(BTreeMap<String, BTreeSet<String>>);
+
+impl Renames {
+    /// Those that make these edits.
+    pub fn of<'a>(edits: impl IntoIterator<Item = &'a Edit>) -> Self {
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for edit in edits {
+            let new = names.entry(name(&edit.from).to_owned()).or_default();
+            new.insert(name(&edit.to).to_owned());
+        }
+        Self(names)
+    }
+
+    /// The document: `images:` with a `name` and `newName` each.
+    pub fn document(&self) -> Value {
+        let entries: Vec<Value> = self
+            .0
+            .iter()
+            .filter_map(|(name, new)| {
+                let only = new.first().filter(|_| new.len() == 1)?;
+                Some(json!({"name": name, "newName": only}))
+            })
+            .collect();
+        json!({"images": entries})
+    }
+
+    /// Names whose images would need several new ones: those have no entry.
+    pub fn torn(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+        let several = self.0.iter().filter(|(_, new)| new.len() > 1);
+        several.map(|(name, new)| (name.as_str(), new))
+    }
+
+    /// Whether an image has an entry, by its name.
+    pub fn find(&self, image: &str) -> bool {
+        self.0.get(name(image)).is_some_and(|new| new.len() == 1)
+    }
 }
 
 /// An image text without tag and digest, as it is written: what kustomize compares.

@@ -13,7 +13,7 @@ pub mod patch;
 mod tests;
 mod tree;
 
-use crate::workload::{Record, Slot, WorkloadId};
+use crate::workload::{Record, Slot, SlotKey, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use tree::Tree;
@@ -56,6 +56,32 @@ pub struct Image {
     pub line: usize,
     /// Where its text stands, without quotes, or why it cannot be changed there.
     pub span: Result<Range<usize>, &'static str>,
+}
+
+/// What a workload's manifest needs: another text for one of its images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Which slot of its pod template.
+    pub slot: SlotKey,
+    /// Where the template's pod spec is in the object: `["spec", "template", "spec"]`; none where that is
+    /// inside a list.
+    pub pod_spec: Option<Vec<String>>,
+    /// The text that the manifest has.
+    pub from: String,
+    /// The text that it needs.
+    pub to: String,
+}
+
+impl Edit {
+    /// The edit that gives an image of a manifest this text.
+    pub fn of(image: &Image, to: &str) -> Self {
+        Self {
+            slot: image.slot.key.clone(),
+            pod_spec: image.pod_spec.clone(),
+            from: image.slot.image.clone(),
+            to: to.to_owned(),
+        }
+    }
 }
 
 /// Why a text is not a manifest.

@@ -3,16 +3,15 @@
 //! Only for the kinds whose lists are known to be merged by name: in any other, kustomize and kubectl
 //! would put a list of images in place of the containers.
 
-use super::{Image, Object};
-use crate::workload::{Kind, SlotList};
+use super::Edit;
+use crate::workload::{Kind, SlotList, WorkloadId};
 use serde_json::{Value, json};
 
-/// The patch that makes these changes to an object.
+/// The patch that makes these edits to an object.
 ///
 /// # Errors
 /// When there can be none: the reason.
-pub fn strategic(object: &Object, changes: &[(&Image, &str)]) -> Result<Value, &'static str> {
-    let id = &object.id;
+pub fn strategic(id: &WorkloadId, edits: &[Edit]) -> Result<Value, &'static str> {
     if !Kind::builtin().contains(&id.kind) {
         return Err("strategic merge patches are for built-in kinds");
     }
@@ -34,23 +33,23 @@ pub fn strategic(object: &Object, changes: &[(&Image, &str)]) -> Result<Value, &
         "kind": id.kind.kind,
         "metadata": metadata,
     });
-    for (image, to) in changes {
-        let slot = &image.slot;
-        if slot.key.name.is_empty() {
+    for edit in edits {
+        let (slot, to) = (&edit.slot, &edit.to);
+        if slot.name.is_empty() {
             return Err("a patch needs the container's name");
         }
-        let keys = image
+        let keys = edit
             .pod_spec
             .as_ref()
             .ok_or("its template is inside a list")?;
         let spec = keys.iter().fold(&mut patch, |node, key| &mut node[key]);
-        let list = &mut spec[slot.key.list.field()];
+        let list = &mut spec[slot.list.field()];
         if list.is_null() {
             *list = json!([]);
         }
-        let item = match slot.key.list {
-            SlotList::ImageVolumes => json!({"name": slot.key.name, "image": {"reference": to}}),
-            _ => json!({"name": slot.key.name, "image": to}),
+        let item = match slot.list {
+            SlotList::ImageVolumes => json!({"name": slot.name, "image": {"reference": to}}),
+            _ => json!({"name": slot.name, "image": to}),
         };
         if let Some(items) = list.as_array_mut() {
             items.push(item);

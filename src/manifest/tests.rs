@@ -1,6 +1,7 @@
 //! What is found in a text, and what is left as it is.
 
 use super::*;
+use crate::workload::SlotList;
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -263,14 +264,29 @@ fn what_is_not_yaml_is_refused_with_its_line() {
 #[test]
 fn kustomize_entries_are_named_as_images_are_written() {
     let digest = format!("nginx@sha256:{}", "a".repeat(64));
-    let document = kustomize::images([
+    let edits = [
         ("nginx:1.25", "reg.corp/nginx:1.25"),
         (digest.as_str(), "reg.corp/nginx@sha256:aa"),
         ("localhost:5000/a", "reg.corp/localhost__5000/a:latest"),
         ("docker.io/nginx", "reg.corp/nginx:latest"),
-    ]);
+        ("old.corp/b:1", "reg.corp/b:1"),
+        ("old.corp/b:2", "reg.corp/old.corp/b:2"),
+    ]
+    .map(|(from, to)| Edit {
+        slot: SlotKey {
+            list: SlotList::Containers,
+            name: "web".to_owned(),
+        },
+        pod_spec: None,
+        from: from.to_owned(),
+        to: to.to_owned(),
+    });
+    let renames = kustomize::Renames::of(&edits);
+    assert!(renames.find("nginx:1.27") && !renames.find("nginx-x") && !renames.find("old.corp/b"));
+    let torn: Vec<_> = renames.torn().map(|(name, _)| name).collect();
+    assert_eq!(torn, ["old.corp/b"]);
     assert_eq!(
-        document,
+        renames.document(),
         serde_json::json!({"images": [
             {"name": "docker.io/nginx", "newName": "reg.corp/nginx"},
             {"name": "localhost:5000/a", "newName": "reg.corp/localhost__5000/a"},

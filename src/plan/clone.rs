@@ -63,7 +63,11 @@ fn plan(
         notes,
     };
     if let Some(reason) = skipped(observed, policy) {
-        return (planned(Decision::Skip(reason), vec![], &[]), vec![]);
+        let controller = workload.controller.as_ref();
+        let operator = controller.filter(|one| observed.named && one.is_operator());
+        let way = operator.map(|one| format!("change its images in {one}, which makes it"));
+        let notes = way.into_iter().collect();
+        return (planned(Decision::Skip(reason), notes, &[]), vec![]);
     }
     let Wishes {
         changes,
@@ -94,7 +98,10 @@ fn plan(
             Decision::Repoint(repoint)
         }
         Err(reason) => {
-            note_way(workload, policy, &mut notes);
+            // a broad selection's plan and summary have a line for all
+            if observed.named {
+                note_way(workload, policy, &mut notes);
+            }
             Decision::CopyOnly(reason)
         }
     };
@@ -210,7 +217,7 @@ fn repoint(
         PullAccess::Missing(reason) => return Err(reason.clone()),
         PullAccess::Secret(name) => (Some(name.clone()), pull_secrets::add(observed, name)?),
     };
-    if added.is_some() && workload.id.kind.is_pod() {
+    if added.is_some() && workload.is_made_pod() {
         return Err(
             "it needs a pull secret, and a pod's pull secrets cannot be changed".to_owned(),
         );
@@ -313,7 +320,8 @@ fn note_way(workload: &Workload, policy: &Policy, notes: &mut Vec<String>) {
         && reverting_owner(workload).is_some();
     if copied_for_its_owner {
         notes.push(
-            "change its manifests with clone -f, or repoint it live with --owned live".to_owned(),
+            "change its manifests (-o kustomize, -o patch, -f), or repoint it live (--owned live)"
+                .to_owned(),
         );
     }
 }

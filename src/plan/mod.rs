@@ -5,21 +5,25 @@
 
 mod clone;
 mod copies;
+mod edits;
 mod files;
 mod pull_secrets;
 mod restore;
 mod scope;
 mod slots;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod undo;
 mod upkeep;
 
 pub use clone::{clone, left, outlook, skipped};
+pub use edits::{InManifest, edits};
 pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
+pub use standing::{kept, reclaimed, reclaims};
 pub use undo::undo;
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
@@ -129,7 +133,8 @@ pub enum PullAccess {
 /// One image to copy; no two of a plan have the same target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Where it comes from.
+    /// Where it comes from; where that is its own name in the target, it is only looked at, to be named by
+    /// its digest.
     pub source: Reference,
     /// Where it goes.
     pub target: Reference,
@@ -250,7 +255,7 @@ fn note_effects(workload: &Workload, notes: &mut Vec<String>) {
     if let Mutability::TakesEffectLater(reason) = workload.mutability() {
         notes.push(reason.to_owned());
     }
-    if workload.recreates {
+    if workload.recreates && workload.mutability() != Mutability::Unmade {
         notes.push("Recreate: downtime while its pods are replaced".to_owned());
     }
 }

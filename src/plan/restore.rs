@@ -15,7 +15,7 @@ use super::{
     Decision, Plan, Planned, PullSecretChange, Repoint, SlotChange, note_effects, pull_secrets,
 };
 use crate::reference::Reference;
-use crate::workload::{Mutability, ORIGINALS, RESTORED, Record, SlotRecord, Workload};
+use crate::workload::{Mutability, ORIGINALS, RECLAIMED, RESTORED, Record, SlotRecord, Workload};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans to give back what the records of these workloads say, where the slots still equal the recorded
@@ -112,8 +112,13 @@ fn decide(workload: &Workload, run: Option<&str>, notes: &mut Vec<String>) -> De
         Some(left) => (PullSecretChange::Keep, Some(left.to_text())),
         None => (pull_secrets_after(workload, record, &after, notes), None),
     };
+    let mut annotations =
+        BTreeMap::from([(ORIGINALS, left), (RESTORED, Some(after.images_hash()))]);
+    if workload.reclaimed.is_some() {
+        annotations.insert(RECLAIMED, None);
+    }
     Decision::Repoint(Repoint {
-        annotations: BTreeMap::from([(ORIGINALS, left), (RESTORED, Some(after.images_hash()))]),
+        annotations,
         slots,
         pull_secrets,
         needs_pull_secret: None,

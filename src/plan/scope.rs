@@ -5,7 +5,7 @@
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Globs over names; none match nothing.
 ///
@@ -99,9 +99,12 @@ pub struct ImagePolicy {
     pub from: Option<TargetRegistry>,
     /// `--resolve`: which digest is meant by a tag.
     pub resolve: Resolve,
-    /// `--pin`: workloads name copies as `tag@digest`. The digests that are known, by the copy's name with
-    /// its tag alone; a copy whose digest is not known yet is named without.
+    /// `--pin`: workloads name copies as `tag@digest`, those that were cloned before too. The digests that are
+    /// known, by the copy's name in the plan; a copy whose digest is not known yet has that name.
     pub pins: Option<BTreeMap<Reference, Digest>>,
+    /// Registries whose names mean another machine to whoever copies than to the nodes: their images are
+    /// left.
+    pub out_of_reach: BTreeSet<String>,
 }
 
 /// Which digest is meant by a tag.
@@ -135,8 +138,8 @@ impl ImagePolicy {
     pub(super) fn name_in_workload(&self, copy: &Reference) -> Reference {
         let pin = self.pins.as_ref().and_then(|pins| pins.get(copy));
         match pin {
-            Some(digest) if copy.digest().is_none() => copy.with(copy.tag(), Some(digest)),
-            _ => copy.clone(),
+            Some(digest) => copy.with(copy.tag(), Some(digest)),
+            None => copy.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{Observed, Policy, Resolve, SlotChange};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use crate::workload::{Record, Slot, SlotList};
+use std::collections::BTreeSet;
 
 /// The text that injectors put in place of an image and replace when the pod is made.
 const INJECTED: &str = "auto";
@@ -48,7 +49,7 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
         return Err("the image is injected when the pod is made".to_owned());
     }
     let Some(source) = outside(slot, &policy.target)? else {
-        return Ok(Wish::Keep);
+        return Ok(pin(observed, slot, policy)?.unwrap_or(Wish::Keep));
     };
     let (record, from) = (workload.record.as_ref(), images.from.as_ref());
     let origin = origin(&source, recorded_original(record, slot), from)?;
@@ -58,7 +59,13 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
     if let Some(reason) = unchangeable(slot) {
         return Err(reason.to_owned());
     }
-    if slot.key.list == SlotList::ImageVolumes && workload.id.kind.is_pod() {
+    if images.out_of_reach.contains(source.registry()) {
+        let host = source.registry();
+        return Err(format!(
+            "{host} is the node's own and cannot be read from here: give it an endpoint"
+        ));
+    }
+    if slot.key.list == SlotList::ImageVolumes && workload.is_made_pod() {
         return Err("volumes of a pod cannot be changed".to_owned());
     }
     let named = name(source, slot, record, from, &policy.target)?;
@@ -79,6 +86,41 @@ fn try_wish(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Wish, S
             means_running,
         },
     })))
+}
+
+/// The change of a slot that was cloned to the digest that its pods run, where pins are wanted; none where
+/// it has one, and for images that are in the target for reasons of their own.
+fn pin(observed: &Observed, slot: &Slot, policy: &Policy) -> Result<Option<Wish>, String> {
+    let images = &policy.images;
+    let original = recorded_original(observed.workload.record.as_ref(), slot);
+    let (Some(original), Some(_)) = (original, &images.pins) else {
+        return Ok(None);
+    };
+    let (copy, origin) = (parse(&slot.image)?, parse(original)?);
+    if copy.digest().is_some() || !images.asks_for(&copy, &origin) {
+        return Ok(None);
+    }
+    let mut running = observed.running.get(&slot.key).into_iter().flatten();
+    // a name of its own: others may be about to move the tag
+    let copy = match (running.next(), running.next()) {
+        (Some(only), None) => copy.with(copy.tag(), Some(only)),
+        _ => copy,
+    };
+    Ok(Some(Wish::Change(Box::new(Change {
+        slot: SlotChange {
+            slot: slot.key.clone(),
+            from: slot.image.clone(),
+            to: images.name_in_workload(&copy).to_string(),
+        },
+        original: original.to_owned(),
+        wanted: Wanted {
+            origin: origin.with(copy.tag(), copy.digest()),
+            source: copy.clone(),
+            target: copy,
+            runs: BTreeSet::new(),
+            means_running: false,
+        },
+    }))))
 }
 
 /// The image of a slot; none where it is in the target already.
@@ -155,9 +197,8 @@ fn parse(image: &str) -> Result<Reference, String> {
     Reference::parse(image).map_err(|error| format!("not an image reference: {}", error.reason))
 }
 
-/// What a slot was before an earlier repoint to another target registry, where it is still as that one
-/// left it.
-fn recorded_original<'a>(record: Option<&'a Record>, slot: &Slot) -> Option<&'a str> {
+/// What a slot was before an earlier repoint, where it is still as that one left it.
+pub(super) fn recorded_original<'a>(record: Option<&'a Record>, slot: &Slot) -> Option<&'a str> {
     let recorded = record?.slots.get(&slot.key.to_string())?;
     (recorded.target == slot.image).then_some(recorded.original.as_str())
 }

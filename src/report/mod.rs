@@ -3,6 +3,7 @@
 //! Decides words and columns. Never prints and never knows whether it is read on a terminal: callers pass
 //! a width.
 
+mod agent;
 mod checks;
 mod file;
 mod lines;
@@ -16,13 +17,14 @@ mod tests;
 mod text;
 mod verify;
 
+pub use agent::{AgentView, agent};
 pub use checks::{checks, checks_file};
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, secret_line, workload_line};
 pub use plan::{Scene, plan, question};
 pub use quota::shortages;
 pub use restore::{past_run, restore, restore_question};
-pub use status::{Layout, status, status_document, status_refs, status_sum};
+pub use status::{Layout, status, status_document, status_refs, status_sum, status_trouble};
 pub use summary::summary;
 pub use text::{bytes, duration};
 pub use verify::{verify_document, verify_line, verify_sum};

@@ -8,6 +8,7 @@ use crate::platform::Platforms;
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use comfy_table::{ContentArrangement, Table, presets};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Rows of the image table before it is cut short; `-o wide` shows all.
@@ -20,6 +21,8 @@ pub struct Scene<'a> {
     pub context: &'a str,
     /// The target registry.
     pub target: &'a TargetRegistry,
+    /// The target registry as it was typed, where it was.
+    pub to: Option<&'a str>,
     /// The user that pushes, none when anonymous.
     pub push_as: Option<&'a str>,
     /// The pull secret's name and user, where one is added.
@@ -185,6 +188,7 @@ type Row = (&'static str, Option<usize>, String);
 
 fn totals(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = decisions(plan, survey);
+    rows.extend(next(plan, scene));
     if !plan.left_out.is_empty() {
         let text = "images that --source or --from does not ask for".to_owned();
         rows.push(("left out", Some(plan.left_out.len()), text));
@@ -249,8 +253,6 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
             Decision::Unchanged => Some(("unchanged", "already cloned")),
             Decision::Skip(reason) => Some(("skipped", like(reason))),
         });
-    let owned = plan.workloads.iter();
-    let owned = owned.filter(|one| one.is_left_to_its_owner()).count();
     let mut last = "";
     for ((head, reason), count) in tally(rest) {
         rows.push((
@@ -260,12 +262,43 @@ fn decisions(plan: &Plan, survey: &Survey) -> Vec<Row> {
         ));
         last = head;
     }
-    if owned > 0 {
-        let way =
-            "clone -f DIR -w changes the manifests of what is owned; --owned live repoints it";
-        rows.push(("next", None, way.to_owned()));
-    }
     rows
+}
+
+/// The command for the workloads that are left to their owners.
+fn next(plan: &Plan, scene: &Scene<'_>) -> Option<Row> {
+    let owned: Vec<&Planned> = plan
+        .workloads
+        .iter()
+        .filter(|one| one.is_left_to_its_owner())
+        .collect();
+    let what = match owned.as_slice() {
+        [] => return None,
+        [one] => {
+            let id = &one.workload.id;
+            format!("{id} -n {}", id.namespace)
+        }
+        several => {
+            let places = several.iter().map(|one| &one.workload.id.namespace);
+            let places: BTreeSet<&String> = places.collect();
+            match places.len() {
+                1..=3 => {
+                    let places: Vec<String> = places
+                        .into_iter()
+                        .map(|name| format!("ns/{name}"))
+                        .collect();
+                    places.join(" ")
+                }
+                _ => "-A".to_owned(),
+            }
+        }
+    };
+    let to = scene.to.map_or(String::new(), |to| format!(" --to {to}"));
+    let text = format!(
+        "clone {what}{to} -o kustomize prints what the manifests of the owned need; --owned live \
+         repoints them"
+    );
+    Some(("next", None, text))
 }
 
 fn needs_secret(planned: &Planned) -> bool {

@@ -2,7 +2,7 @@
 
 use super::text::{bytes, count, rows, shorten, wrap};
 use crate::reference::Reference;
-use crate::status::{Row, State, Status};
+use crate::status::{Note, Row, State, Status, Trouble};
 use crate::target::TargetRegistry;
 use crate::workload::WorkloadId;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -121,7 +121,7 @@ impl Room {
         let rest = layout
             .width
             .saturating_sub(namespace + state + 8 + 4 + 4 * 2);
-        let note = widest(|row| row.note.as_deref().unwrap_or_default());
+        let note = widest(|row| row.note.as_ref().map_or("", Note::text));
         let longest = widest(|row| &row.image).max("IMAGE".len());
         let image = longest.min(rest.saturating_sub(note.min(NOTE)).max(NAME));
         Self {
@@ -145,6 +145,18 @@ pub fn status_sum(status: &Status, width: usize) -> String {
         .collect();
     let all = count(status.rows.len(), "image");
     wrap(&format!("{all}: {}", figures.join(", ")), width, 0)
+}
+
+/// What a registry did not tell: `localhost:5000 refused, 3 images: HEAD …: 401 …`.
+pub fn status_trouble(trouble: &Trouble) -> String {
+    let Trouble {
+        registry,
+        silence,
+        images,
+        failure,
+    } = trouble;
+    let images = count(*images, "image");
+    format!("{registry}: {silence} for {images}: {failure}")
 }
 
 /// One line an image, each once: `source target digest`, `-` for what is not known.
@@ -200,7 +212,7 @@ fn image(row: &Row) -> Value {
         "skipped": row.skipped,
         "digest": row.digest.as_ref().map(ToString::to_string),
         "bytes": row.size,
-        "note": row.note,
+        "note": row.note.as_ref().map(Note::text),
         "pods": row.pods,
         "workloads": row.workloads.iter().map(workload).collect::<Vec<_>>(),
     })
@@ -216,11 +228,8 @@ fn dash() -> String {
 
 /// What there is to say of an image, in a column of this width.
 fn note(row: &Row, width: usize) -> String {
-    let note = row.note.as_deref().unwrap_or_default();
-    if row.skipped && note.chars().count() > width {
-        return "skipped".to_owned();
-    }
-    clip(note, width)
+    let note = row.note.as_ref();
+    clip(note.map_or("", |note| note.within(width)), width)
 }
 
 /// Text that fits a column: its beginning, which says what it is about, is kept.

@@ -40,7 +40,7 @@ pub fn summary(outcome: &Outcome) -> String {
     let owned = owned.count();
     if owned > 0 {
         next.push(format!(
-            "next    kubectl image-cloner clone -f DIR -w   # the manifests of the {owned} owned"
+            "next    same command with -o kustomize   # for the manifests of the {owned} owned"
         ));
     }
     if outcome.exit_code() == 1 || outcome.interrupted {

@@ -38,6 +38,20 @@ fn observed(kind: &str, name: &str, image: &str) -> Observed {
     }
 }
 
+fn policy() -> Policy {
+    Policy {
+        run: "a7f3".into(),
+        time: None,
+        target: target(),
+        images: Default::default(),
+        skip_namespaces: Default::default(),
+        protect: Default::default(),
+        copy_only: false,
+        owned_live: false,
+        pull: PullAccess::Secret("image-cloner-pull".into()),
+    }
+}
+
 fn planned() -> Plan {
     let observed = [
         observed("deploy", "web", "nginx:1.25"),
@@ -51,18 +65,7 @@ fn planned() -> Plan {
         observed("job", "once", "nginx:1.25"),
         observed("deploy", "done", "harbor.corp/mirror/nginx:1.25"),
     ];
-    let policy = Policy {
-        run: "a7f3".into(),
-        time: None,
-        target: target(),
-        images: Default::default(),
-        skip_namespaces: Default::default(),
-        protect: Default::default(),
-        copy_only: false,
-        owned_live: false,
-        pull: PullAccess::Secret("image-cloner-pull".into()),
-    };
-    planning::clone(&observed, &policy).unwrap()
+    planning::clone(&observed, &policy()).unwrap()
 }
 
 fn digest(hex: char) -> crate::reference::Digest {
@@ -101,6 +104,7 @@ fn scene(target: &TargetRegistry) -> Scene<'_> {
     Scene {
         context: "prod-eu",
         target,
+        to: None,
         push_as: Some("robot$cloner"),
         pull_secret: Some(("image-cloner-pull", "robot$pull")),
         platforms: &Platforms::All,
@@ -139,6 +143,47 @@ fn the_plan() {
         asked.as_deref(),
         Some("Copy 2 images (232 MB), repoint 3 workloads in prod?")
     );
+}
+
+#[test]
+fn the_way_for_what_is_owned() {
+    let next = |namespaces: &[&str], to: Option<&str>| {
+        let observed: Vec<Observed> = namespaces
+            .iter()
+            .map(|namespace| {
+                let mut one = observed("deploy", "web", "nginx:1.25");
+                one.workload.id.namespace = (*namespace).to_owned();
+                one.workload.owner = Some(crate::workload::Owner::Flux(Some("shop".into())));
+                one
+            })
+            .collect();
+        let policy = Policy {
+            pull: PullAccess::Open,
+            ..policy()
+        };
+        let planned = planning::clone(&observed, &policy).unwrap();
+        let target = target();
+        let scene = Scene {
+            to,
+            ..scene(&target)
+        };
+        let screen = plan(&planned, &Survey::new(), &scene);
+        let at = screen.find("next").unwrap();
+        screen[at..].to_owned()
+    };
+    let all = next(&["prod"], None)
+        + &next(&["prod", "prod", "shop"], Some("harbor.corp/mirror"))
+        + &next(&["a", "b", "c", "d"], None);
+    assert!(all.lines().all(|line| line.chars().count() <= 80), "{all}");
+    insta::assert_snapshot!(all, @r"
+    next             clone deployment.apps/web -n prod -o kustomize prints what the
+                     manifests of the owned need; --owned live repoints them
+    next             clone ns/prod ns/shop --to harbor.corp/mirror -o kustomize
+                     prints what the manifests of the owned need; --owned live
+                     repoints them
+    next             clone -A -o kustomize prints what the manifests of the owned
+                     need; --owned live repoints them
+    ");
 }
 
 #[test]
@@ -357,7 +402,7 @@ fn what_was_put_back_and_what_its_owners_have_to_change() {
     deployment.apps/gone in prod failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
       hint: pull it from somewhere else
 
-    next    kubectl image-cloner clone -f DIR -w   # the manifests of the 1 owned
+    next    same command with -o kustomize   # for the manifests of the 1 owned
     retry   same command; finished work is not repeated
     undo    kubectl image-cloner restore --run a7f3 -n prod
     ");

@@ -76,13 +76,13 @@ pub(super) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize
 pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut wrapped = String::new();
     let mut column = 0;
-    for word in text.split(' ') {
+    for (at, word) in text.split(' ').enumerate() {
         let length = word.chars().count();
         if column > indent && column + 1 + length > width {
             wrapped.push('\n');
             wrapped.extend(std::iter::repeat_n(' ', indent));
             column = indent;
-        } else if !wrapped.is_empty() {
+        } else if at > 0 {
             wrapped.push(' ');
             column += 1;
         }
@@ -141,6 +141,7 @@ mod tests {
             "a-word-longer-than-it-all\n  x",
         );
         check("a    b", "a    b");
+        check("   b", "   b");
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! registries said. Never asks either, and never decides what to do about it (that is [`crate::plan`]).
 
 mod inventory;
+mod note;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use inventory::{Fault, Inventory};
+pub use note::{Note, Silence, Trouble, Untold};
 pub use usage::{Standing, Usage, usage};
 
-use crate::outcome::Failure;
 use crate::reference::{Digest, Reference};
 use crate::workload::{SlotKey, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,9 +34,9 @@ pub struct InPods {
 #[derive(Debug, Clone, Default)]
 pub struct Sightings {
     /// What each source has now; none where it is not there.
-    pub sources: BTreeMap<Reference, Result<Option<Digest>, Failure>>,
+    pub sources: BTreeMap<Reference, Result<Option<Digest>, Untold>>,
     /// The same of each copy.
-    pub copies: BTreeMap<Reference, Result<Option<Digest>, Failure>>,
+    pub copies: BTreeMap<Reference, Result<Option<Digest>, Untold>>,
     /// Copies that are their source without some of its platforms, and so have another digest.
     pub narrowed: BTreeSet<Reference>,
     /// Bytes of copies, where that was asked.
@@ -110,7 +111,7 @@ pub struct Row {
     /// What is in use, as far as that is known.
     pub digest: Option<Digest>,
     /// What there is to say about its state.
-    pub note: Option<String>,
+    pub note: Option<Note>,
     /// The workloads that use it.
     pub workloads: BTreeSet<WorkloadId>,
     /// How many of their pods have it.
@@ -124,6 +125,8 @@ pub struct Row {
 pub struct Status {
     /// One row an image and namespace; trouble first.
     pub rows: Vec<Row>,
+    /// What registries did not tell.
+    pub troubles: Vec<Trouble>,
 }
 
 impl Status {
@@ -134,7 +137,10 @@ impl Status {
             .map(|usage| row(usage, sightings))
             .collect();
         rows.sort_by(|one, other| one.place().cmp(&other.place()));
-        Self { rows }
+        Self {
+            rows,
+            troubles: troubles(sightings),
+        }
     }
 
     /// How many images are in this state.
@@ -174,18 +180,15 @@ fn row(usage: Usage, sightings: &Sightings) -> Row {
         Standing::Copy => of_copy(&usage, sightings),
         Standing::Changed(why) => {
             let digest = outside(&usage, sightings).0;
-            (State::Changed, digest, Some(why.clone()))
+            (State::Changed, digest, Some(Note::new(why)))
         }
         Standing::External { why, .. } => {
             let (digest, trouble) = outside(&usage, sightings);
-            let unused =
-                || (why.is_none() && is_copied(&usage, sightings)).then(|| UNUSED.to_owned());
-            let notes: Vec<String> = why
-                .clone()
-                .into_iter()
-                .chain(trouble.or_else(unused))
-                .collect();
-            let note = (!notes.is_empty()).then(|| notes.join("; "));
+            let unused = || is_copied(&usage, sightings).then(|| Note::new(UNUSED));
+            let note = match (why, trouble) {
+                (Some(why), trouble) => Some(reason(why, trouble.as_ref(), skipped)),
+                (None, trouble) => trouble.or_else(unused),
+            };
             (State::External, digest, note)
         }
     };
@@ -207,7 +210,7 @@ fn row(usage: Usage, sightings: &Sightings) -> Row {
 }
 
 /// The state of an image that is pulled from the target.
-fn of_copy(usage: &Usage, sightings: &Sightings) -> (State, Option<Digest>, Option<String>) {
+fn of_copy(usage: &Usage, sightings: &Sightings) -> (State, Option<Digest>, Option<Note>) {
     let Some(copy) = &usage.copy else {
         return (State::Unknown, None, None);
     };
@@ -217,20 +220,26 @@ fn of_copy(usage: &Usage, sightings: &Sightings) -> (State, Option<Digest>, Opti
         Some(Ok(Some(digest))) => digest,
         Some(Ok(None)) => {
             let gone = matches!(upstream, Some(Ok(None)));
-            let note = gone.then(|| "its source is gone, too".to_owned());
+            let note = gone.then(|| Note::new("its source is gone, too").or("source gone"));
             return (State::MissingInTarget, None, note);
         }
-        Some(Err(failure)) => return (State::Unknown, None, Some(unread(copy, failure))),
+        Some(Err(untold)) => {
+            let note = untold.note(copy.registry());
+            return (State::Unknown, None, Some(note));
+        }
         None => return (State::Unknown, None, None),
     };
     let (state, note) = match (source, upstream) {
-        (Some(source), Some(Err(failure))) => {
-            let note = format!("source not checked: {}", unread(source, failure));
+        (Some(source), Some(Err(untold))) => {
+            let note = untold.note(source.registry());
+            let note = Note::new(format!("source not checked: {}", note.text()))
+                .or("source not checked")
+                .or("not checked");
             (State::Cloned, Some(note))
         }
         (_, Some(Ok(None))) => (State::SourceGone, None),
         (_, Some(Ok(Some(now)))) if now != digest && !sightings.narrowed.contains(copy) => {
-            let note = format!("now {}", now.short());
+            let note = Note::new(format!("now {}", now.short()));
             (State::Moved, Some(note))
         }
         _ => (State::Cloned, None),
@@ -239,7 +248,7 @@ fn of_copy(usage: &Usage, sightings: &Sightings) -> (State, Option<Digest>, Opti
 }
 
 /// The digest of an image that is pulled from elsewhere, and what is wrong with it there.
-fn outside(usage: &Usage, sightings: &Sightings) -> (Option<Digest>, Option<String>) {
+fn outside(usage: &Usage, sightings: &Sightings) -> (Option<Digest>, Option<Note>) {
     let mut running = usage.running.iter();
     let runs = match (running.next(), running.next()) {
         (Some(only), None) => Some(only.clone()),
@@ -250,8 +259,8 @@ fn outside(usage: &Usage, sightings: &Sightings) -> (Option<Digest>, Option<Stri
     };
     match sightings.sources.get(source) {
         Some(Ok(Some(digest))) => (runs.or_else(|| Some(digest.clone())), None),
-        Some(Ok(None)) => (runs, Some("gone from its registry".to_owned())),
-        Some(Err(failure)) => (runs, Some(unread(source, failure))),
+        Some(Ok(None)) => (runs, Some(Note::new("gone from its registry").or("gone"))),
+        Some(Err(untold)) => (runs, Some(untold.note(source.registry()))),
         None => (runs, None),
     }
 }
@@ -261,7 +270,39 @@ fn is_copied(usage: &Usage, sightings: &Sightings) -> bool {
     copy.is_some_and(|copy| matches!(sightings.copies.get(copy), Some(Ok(Some(_)))))
 }
 
-/// Why a registry's answer is not known, its name first.
-fn unread(reference: &Reference, failure: &Failure) -> String {
-    format!("{}: {failure}", reference.registry())
+/// Why an image is external, by a rule, an owner or its own nature.
+fn reason(why: &str, trouble: Option<&Note>, skipped: bool) -> Note {
+    let note = match trouble {
+        Some(trouble) => Note::new(format!("{why}; {}", trouble.text())).or(why),
+        None => Note::new(why),
+    };
+    if skipped {
+        return note.or("skipped");
+    }
+    // what comes first says which: `Argo CD (shop)`, `never pulled: the node is expected …`
+    let first = why.split([':', ';', ',']).next().unwrap_or(why);
+    let first = first.split(" (").next().unwrap_or(first);
+    note.or(first)
+}
+
+/// What registries did not tell, each registry once for each way in which it did not.
+fn troubles(sightings: &Sightings) -> Vec<Trouble> {
+    let all = sightings.copies.iter().chain(&sightings.sources);
+    let mut troubles: BTreeMap<(Silence, &str), Trouble> = BTreeMap::new();
+    for (reference, answer) in all {
+        let Err(untold) = answer else {
+            continue;
+        };
+        let registry = reference.registry();
+        let trouble = troubles.entry((untold.silence, registry));
+        trouble
+            .and_modify(|one| one.images += 1)
+            .or_insert(Trouble {
+                registry: registry.to_owned(),
+                silence: untold.silence,
+                images: 1,
+                failure: untold.failure.clone(),
+            });
+    }
+    troubles.into_values().collect()
 }

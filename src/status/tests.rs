@@ -1,6 +1,7 @@
 //! What workloads, their pods and registries come to, row by row.
 
 use super::*;
+use crate::outcome::Failure;
 use crate::plan::{ImagePolicy, Observed, Patterns, Policy, PullAccess, PullCredentials};
 use crate::target::{Layout, TargetRegistry};
 use crate::workload::{Kind, ORIGINALS, Record, SlotList, Workload};
@@ -79,7 +80,10 @@ fn sightings(has: &[(&str, char)]) -> Sightings {
         let reference = Reference::parse(text).unwrap();
         let answer = match letter {
             '-' => Ok(None),
-            '!' => Err(Failure::new("no route")),
+            '!' => Err(Untold {
+                silence: Silence::Away,
+                failure: Failure::new("no route"),
+            }),
             letter => Ok(Some(digest(*letter))),
         };
         let place = if policy().target.holds(&reference) {
@@ -99,7 +103,7 @@ fn sketch(status: &Status) -> String {
         let digest = row.digest.as_ref().map_or("-", Digest::short);
         let skipped = if row.skipped { " (skipped)" } else { "" };
         let (state, users) = (row.state.word(), row.workloads.len());
-        let note = row.note.as_deref().unwrap_or("-");
+        let note = row.note.as_ref().map_or("-", Note::text);
         let _ = writeln!(
             text,
             "{state}{skipped} {} {digest} {users}/{} {note}",

@@ -2,19 +2,30 @@
 //!
 //! Decides the names and labels; labels are bounded: no workload, image or digest is ever one.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use std::fmt::{self, Write as _};
 
 /// How a copy, a repoint or a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Result {
     /// As it should.
     Ok,
     /// Not.
     Failed,
+}
+
+impl EncodeLabelValue for Result {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 /// The one label of most counters.
@@ -47,8 +58,14 @@ pub struct Metrics {
     pub failing: Gauge,
     /// For how long the oldest waiting workload has been, in seconds.
     pub lag: Gauge,
+    /// Whether this replica can do its work: 0 or 1.
+    pub ready: Gauge,
     /// Whether this replica leads: 0 or 1.
     pub leading: Gauge,
+    /// Times that this replica began to lead.
+    pub terms: Counter,
+    /// Whether the last look at the Lease came to nothing: 0 or 1.
+    pub lease_failing: Gauge,
     /// Whether work is held: 0 or 1.
     pub paused: Gauge,
     /// Admission requests that were changed.
@@ -59,6 +76,13 @@ impl Metrics {
     /// Makes them known to whoever serves them, under `image_cloner_…`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("image_cloner");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What runs", build);
+        // a first failure must be seen to have come after none
+        for result in [Result::Ok, Result::Failed] {
+            drop(self.copies.get_or_create(&Ended { result }));
+            drop(self.repoints.get_or_create(&Ended { result }));
+        }
         registry.register("copies", "Images copied, by result", self.copies.clone());
         registry.register(
             "copied_bytes",
@@ -101,6 +125,21 @@ impl Metrics {
             "leading",
             "Whether this replica leads",
             self.leading.clone(),
+        );
+        registry.register(
+            "ready",
+            "Whether this replica can do its work",
+            self.ready.clone(),
+        );
+        registry.register(
+            "terms",
+            "Times that this replica began to lead",
+            self.terms.clone(),
+        );
+        registry.register(
+            "lease_failing",
+            "Whether the last look at the Lease came to nothing",
+            self.lease_failing.clone(),
         );
         registry.register("paused", "Whether work is held", self.paused.clone());
         registry.register(

@@ -3,9 +3,28 @@
 //! Decides when a workload is looked at, how many copies and rollouts are under way, when something is tried
 //! again and when it is left. Never decides what a workload's images become (that is [`crate::plan`]) nor how
 //! anything is written (that is [`crate::execute`]).
+//!
+//! | part | decides |
+//! |---|---|
+//! | `ledger` | what is to be done next; pure but for the time, which it is given |
+//! | `round` | what becomes of workloads that are due: read with their surroundings, planned |
+//! | `deeds` | nothing: it copies, writes, looks, puts back, and says how that ended |
+//! | `footing` | what the settings come to |
+//! | `agent` | the loop around them |
 
+mod agent;
+mod copies;
+mod deeds;
+mod footing;
 mod health;
+mod known;
+mod ledger;
 mod metrics;
+mod round;
+mod seen;
 
+pub use agent::Agent;
+pub use footing::RunId;
 pub use health::Health;
+pub use known::{Known, Reader, Terms};
 pub use metrics::{Metrics, Result as CopyResult};

@@ -16,7 +16,7 @@ pub use kind::Kind;
 pub use mutability::Mutability;
 pub use owner::{Controller, Owner};
 pub use read::opted_out;
-pub use record::{ORIGINALS, PullSecretRecord, RESTORED, Record, SKIP, SlotRecord};
+pub use record::{ORIGINALS, PullSecretRecord, RECLAIMED, RESTORED, Record, SKIP, SlotRecord};
 
 use std::fmt;
 
@@ -114,6 +114,8 @@ pub struct Workload {
     pub record_text: Option<String>,
     /// The text of the `image-cloner.io/restored` annotation.
     pub restored: Option<String>,
+    /// The text of the `image-cloner.io/reclaimed` annotation.
+    pub reclaimed: Option<String>,
     /// Whether the object has a map of annotations at all (a patch must know).
     pub has_annotations: bool,
     /// `image-cloner.io/skip: "true"`, as annotation or label.
@@ -155,6 +157,20 @@ impl Workload {
     /// Whether its pod template can be changed and what then happens.
     pub fn mutability(&self) -> Mutability {
         self.mutability
+    }
+
+    /// The same before the API server has stored it, when anything of it can still be changed.
+    #[must_use]
+    pub fn unmade(self) -> Self {
+        Self {
+            mutability: Mutability::Unmade,
+            ..self
+        }
+    }
+
+    /// Whether it is a Pod that was made: of it, nothing but images can be changed.
+    pub(crate) fn is_made_pod(&self) -> bool {
+        self.id.kind.is_pod() && self.mutability != Mutability::Unmade
     }
 
     /// A hash of its images by slot, as a restore leaves it in [`RESTORED`]. Ephemeral containers come and

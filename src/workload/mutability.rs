@@ -10,6 +10,8 @@ pub enum Mutability {
     RollsOut,
     /// It takes effect later, for the reason given: the next scheduled Job, `OnDelete`, a ReplicaSet's next pod.
     TakesEffectLater(&'static str),
+    /// It is not stored yet: it will be made as its template says by then.
+    Unmade,
     /// The API refuses the change, or it would kill what runs: images are copied only, for this reason.
     Immutable(&'static str),
 }

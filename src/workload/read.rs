@@ -1,8 +1,8 @@
 //! An object as the API server gives it → a workload.
 
 use super::{
-    Controller, Kind, Mutability, ORIGINALS, Owner, RESTORED, SKIP, Slot, SlotKey, SlotList,
-    Workload, WorkloadId,
+    Controller, Kind, Mutability, ORIGINALS, Owner, RECLAIMED, RESTORED, SKIP, Slot, SlotKey,
+    SlotList, Workload, WorkloadId,
 };
 use serde_json::Value;
 
@@ -38,6 +38,7 @@ pub(super) fn workload(kind: &Kind, object: &Value) -> Result<Workload, String> 
             .and_then(|record| serde_json::from_str(record).ok()),
         record_text,
         restored: text(&annotations[RESTORED]),
+        reclaimed: text(&annotations[RECLAIMED]),
         has_annotations: annotations.is_object(),
         opted_out: opted_out(metadata),
         controller: Controller::of(object).or_else(|| Controller::of_mirror_pod(object)),

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub const ORIGINALS: &str = "image-cloner.io/originals";
 /// The annotation that a restore leaves: a hash of the images.
 pub const RESTORED: &str = "image-cloner.io/restored";
+/// The annotation that counts how often somebody put a workload's own images back.
+pub const RECLAIMED: &str = "image-cloner.io/reclaimed";
 /// The annotation or label that keeps image-cloner away from a workload or namespace.
 pub const SKIP: &str = "image-cloner.io/skip";
 

@@ -118,6 +118,7 @@ fn a_workload_is_read_whole() {
         }),
         record_text: Some(RECORD.to_owned()),
         restored: Some("0011223344556677".to_owned()),
+        reclaimed: None,
         has_annotations: true,
         opted_out: true,
         controller: Some(Controller {

@@ -82,7 +82,7 @@ fn kubectl_finds_the_plugin() {
     ))
     .expect("a PATH");
     let output = std::process::Command::new("kubectl")
-        .args(["image-cloner", "version"])
+        .args(["image-cloner", "version", "--client"])
         .env("PATH", path)
         .output()
         .expect("kubectl is installed by the bed");

@@ -1,8 +1,11 @@
 //! `doctor` on the bed: what it says of a healthy one, and of each thing that can be wrong.
 
 use crate::bed::{Bed, Ran, deployment, var};
+use crate::wire::MANIFEST;
+use crate::wire::server::Registry;
 use serde_json::Value;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 /// The output without what differs from bed to bed and run to run.
 fn redacted(bed: &Bed, text: &str) -> String {
@@ -23,6 +26,7 @@ fn redacted(bed: &Bed, text: &str) -> String {
         (server.trim(), "SERVER"),
         (&format!("context {}", context.trim()), "context CONTEXT"),
         (&var("NODE_NAME"), "NODE"),
+        (&var("CONFIG"), "CONFIG"),
     ] {
         text = text.replace(varies, name);
     }
@@ -66,10 +70,11 @@ fn a_healthy_bed_is_all_right() {
     let ran = doctor(&bed, &["--nodes"], &[]).exits(0);
 
     insta::assert_snapshot!(redacted(&bed, &ran.stdout), @r"
+    ok    config        CONFIG
     ok    cluster       VERSION at SERVER, context CONTEXT
     ok    permissions   all that is needed of 10 resources in NS
     ok    workloads     1 in NS, 1 of them cloned
-    ok    policies      none that look at images
+    ok    policies      none looks at images without naming TARGET
     ok    target        TARGET/NS, from IMAGE_CLONER_REGISTRY
     ok    registry      answers at http://TARGET
     ok    TLS           plain HTTP, which stays on this machine
@@ -85,7 +90,7 @@ fn a_healthy_bed_is_all_right() {
     ");
     assert_eq!(ran.stderr, "");
     let pods = bed.kubectl(&["get", "pods", "-o", "name"]);
-    assert!(!pods.contains("trial"), "{pods}");
+    assert!(!pods.contains("canary"), "{pods}");
 }
 
 #[test]
@@ -113,10 +118,11 @@ fn a_wrong_password_is_told_with_its_source() {
     let ran = doctor(&bed, &[], &[("IMAGE_CLONER_PASS", "Wr0ngWord")]).exits(1);
     assert!(!ran.stdout.contains("Wr0ngWord"), "{}", ran.stdout);
     insta::assert_snapshot!(redacted(&bed, &ran.stdout), @r"
+    ok    config        CONFIG
     ok    cluster       VERSION at SERVER, context CONTEXT
     ok    permissions   all that is needed of 10 resources in NS
     ok    workloads     0 in NS, 0 of them cloned
-    ok    policies      none that look at images
+    ok    policies      none looks at images without naming TARGET
     ok    target        TARGET/NS, from IMAGE_CLONER_REGISTRY
     ok    registry      answers at http://TARGET
     ok    TLS           plain HTTP, which stays on this machine
@@ -158,10 +164,11 @@ fn a_registry_that_is_not_there_stops_no_other_check() {
     // a port that nobody listens on, and nobody may without root
     let ran = doctor(&bed, &["--to", "localhost:1"], &[]).exits(1);
     insta::assert_snapshot!(redacted(&bed, &ran.stdout), @r"
+    ok    config        CONFIG
     ok    cluster       VERSION at SERVER, context CONTEXT
     ok    permissions   all that is needed of 10 resources in NS
     ok    workloads     0 in NS, 0 of them cloned
-    ok    policies      none that look at images
+    ok    policies      none looks at images without naming localhost:1
     ok    target        localhost:1, from --to
     fail  registry      GET https://localhost:1/v2/: Connection refused (os error
                         111)
@@ -274,4 +281,198 @@ metadata:
     let path = bed.folder().join("account.kubeconfig");
     std::fs::write(&path, config.to_string()).expect("a file");
     path.to_str().expect("UTF-8").to_owned()
+}
+
+/// A Deployment whose image is a copy in a registry that this machine reaches and no node does, and the
+/// configuration for it.
+fn nowhere(bed: &Bed) -> PathBuf {
+    let image = "nowhere.corp/busybox:1.36";
+    bed.apply(&deployment("web", &[("web", image)], &[]));
+    bed.config(&[("nowhere.corp", &var("OPEN_TARGET"))])
+}
+
+#[test]
+fn nodes_that_cannot_pull_are_told_in_their_own_words() {
+    let Some(bed) = Bed::share("nodes", true) else {
+        return;
+    };
+    let config = nowhere(&bed);
+    let config = config.to_str().expect("UTF-8");
+    let words = ["--nodes", "--to=nowhere.corp", "-o=json"];
+    let ran = doctor(&bed, &words, &[("IMAGE_CLONER_CONFIG", config)]).exits(1);
+    let told = check(&bed, &ran, "nodes");
+    let (before, pod) = told.split_once("image-cloner-canary-").expect("a pod");
+    let (_id, after) = pod.split_once(' ').expect("what came of it");
+    insta::assert_snapshot!(format!("{before}POD {after}"), @r#"
+    fail  linux/amd64: POD on NODE: failed to do request: Head "http://127.0.0.1:9/v2/busybox/manifests/1.36?ns=nowhere.corp": dial tcp 127.0.0.1:9: connect: connection refused
+      NODE does not reach nowhere.corp
+    "#);
+    assert_no_canary(&bed);
+}
+
+#[test]
+fn an_interrupt_leaves_no_pod_and_shows_what_was_looked_at() {
+    let Some(bed) = Bed::share("cut", true) else {
+        return;
+    };
+    let config = nowhere(&bed);
+    let plugin = bed
+        .plugin_command(&[
+            "doctor",
+            "-n",
+            &bed.namespace,
+            "--nodes",
+            "--to=nowhere.corp",
+        ])
+        .env("IMAGE_CLONER_CONFIG", config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the plugin starts");
+    bed.until("a pod of ours", || {
+        let pods = bed.kubectl(&["get", "pods", "-o", "name"]);
+        pods.contains("image-cloner-canary-")
+    });
+    let sent = Command::new("kill")
+        .args(["-INT", &plugin.id().to_string()])
+        .status();
+    assert!(sent.expect("kill is there").success());
+    let ran = bed.ran(plugin.wait_with_output().expect("the plugin ends"));
+    let ran = ran.exits(130).says("cancelled");
+    assert!(ran.stdout.contains("ok    cluster "), "{}", ran.stdout);
+    let nodes = "skip  nodes         linux/amd64: interrupted";
+    assert!(ran.stdout.contains(nodes), "{}", ran.stdout);
+    assert_no_canary(&bed);
+}
+
+fn assert_no_canary(bed: &Bed) {
+    let pods = bed.kubectl(&["get", "pods", "-o", "name"]);
+    assert!(!pods.contains("canary"), "{pods}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_a_failed_check_and_the_cluster_is_looked_at() {
+    let Some(bed) = Bed::share("broken", false) else {
+        return;
+    };
+    let config = bed.folder().join("config.yaml");
+    std::fs::write(&config, "registri: reg.corp\n").expect("a file");
+    let config = config.to_str().expect("UTF-8");
+    let ran = doctor(&bed, &["-o=json"], &[("IMAGE_CLONER_CONFIG", config)]).exits(1);
+    let told = check(&bed, &ran, "config").replace(config, "FILE");
+    insta::assert_snapshot!(told, @r"
+    fail  reading configuration FILE: unknown field `registri`, expected one of registry, contexts, layout, platform, kinds, skipNamespaces, protect, registries at line 1, column 1
+      mend it in an editor; `kubectl image-cloner config set` writes only what is right
+    ");
+    insta::assert_snapshot!(check(&bed, &ran, "target"), @"skip  the configuration cannot be used");
+    insta::assert_snapshot!(check(&bed, &ran, "workloads"), @"ok  0 in NS, 0 of them cloned");
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn a_policy_that_looks_at_images_and_does_not_name_the_target_is_told() {
+    let Some(bed) = Bed::share("policies", false) else {
+        return;
+    };
+    // Kyverno's own kind, which is looked for under this name; it stays, as other runs may look at theirs
+    bed.apply(
+        "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: policies.kyverno.io}
+spec:
+  group: kyverno.io
+  scope: Namespaced
+  names: {kind: Policy, plural: policies, singular: policy}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+",
+    );
+    let established = ["wait", "--for=condition=Established", "--timeout=60s"];
+    bed.kubectl(&[&established[..], &["crd/policies.kyverno.io"]].concat());
+    let policy = |name: &str, image: &str| {
+        bed.apply(&format!(
+            "apiVersion: kyverno.io/v1
+kind: Policy
+metadata: {{name: {name}}}
+spec:
+  rules:
+  - name: registries
+    match: {{resources: {{kinds: [Pod]}}}}
+    validate: {{pattern: {{spec: {{containers: [{{image: '{image}'}}]}}}}}}
+"
+        ));
+    };
+    policy("allowed", &format!("{}/*", var("TARGET")));
+    let ran = doctor(&bed, &["-o=json"], &[]).exits(0);
+    insta::assert_snapshot!(check(&bed, &ran, "policies"), @"ok  none looks at images without naming TARGET");
+
+    policy("hub-only", "docker.io/*");
+    let ran = doctor(&bed, &["-o=json"], &[]).exits(0);
+    insta::assert_snapshot!(check(&bed, &ran, "policies"), @r"
+    warn  may look at an image's registry: policy/hub-only
+      they must allow TARGET/NS: see what they match
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_whose_clock_is_wrong_is_told() {
+    let Some(bed) = Bed::share("clock", false) else {
+        return;
+    };
+    let registry = Registry::start().await;
+    registry.amend(|_, reply| {
+        let ahead = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
+        let date = ahead.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        reply.header("Date", date)
+    });
+    let to = format!("--to={}", registry.host);
+    let ran = doctor(&bed, &["-o=json", &to], &[]).exits(0);
+    let told = check(&bed, &ran, "clock");
+    let digits: String = told.chars().filter(char::is_ascii_digit).collect();
+    // some seconds may pass between the two looks
+    let apart: u32 = digits.parse().expect("a number");
+    assert!((7_100..=7_200).contains(&apart), "{told}");
+    let told = told.replace(&digits, "MANY");
+    insta::assert_snapshot!(told, @r"
+    warn  registry is MANY s ahead of this machine
+      set the clocks: tokens and certificates are good for a time alone
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_is_lower_than_what_is_wanted_is_told() {
+    let Some(bed) = Bed::share("quota", false) else {
+        return;
+    };
+    bed.apply(&deployment(
+        "web",
+        &[("a", "a/b:1"), ("c", "a/c:1")],
+        &[("d", "a/d:1")],
+    ));
+    let hub = Registry::start().await;
+    for repository in ["a/b", "a/c", "a/d"] {
+        hub.put_manifest(repository, "1", MANIFEST, b"{}");
+    }
+    hub.amend(|_, reply| {
+        reply
+            .header("ratelimit-limit", "100;w=21600")
+            .header("ratelimit-remaining", "2;w=21600")
+    });
+    let config = bed.config(&[("docker.io", &hub.host)]);
+    let config = config.to_str().expect("UTF-8");
+    let ran = doctor(&bed, &["-o=json"], &[("IMAGE_CLONER_CONFIG", config)]).exits(0);
+    insta::assert_snapshot!(check(&bed, &ran, "docker.io"), @r"
+    warn  2 of 100 manifest reads in 6 h are left (anonymous), for 3 images
+      docker login  # gives more
+      or --platform cluster, which reads less; finished work is not repeated
+    ");
+    let log = hub.log();
+    assert!(
+        log.iter()
+            .all(|asked| asked.method == "HEAD" || !asked.path.contains("manifests"))
+    );
 }

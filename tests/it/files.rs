@@ -313,6 +313,14 @@ fn what_makes_no_sense_with_files_is_refused() {
         &["--owned", "live"],
         &["--pull-secret", "none"],
         &["-i"],
+        &["--all"],
+        &["--kinds", "sts"],
+        &["--source", "docker.io"],
+        &["--from", "old.corp"],
+        &["--resolve", "tag"],
+        &["--pin"],
+        &["--batch", "3"],
+        &["--canary"],
         &["--dry-run=server"],
         &["-o", "yaml"],
         &["-w", "-o", "patch"],
@@ -327,12 +335,6 @@ fn what_makes_no_sense_with_files_is_refused() {
             ran.stderr
         );
     }
-    let ran = plugin(folder.path(), &["clone", "deploy/web", "-o", "patch"], "").exits(2);
-    insta::assert_snapshot!(ran.stderr, @r"
-    error: -o refs, kustomize and patch are of manifests
-    nothing was changed
-    hint: kubectl get deploy -o yaml | kubectl image-cloner clone -f - -o patch
-    ");
 }
 
 #[test]

@@ -9,6 +9,8 @@
     reason = "values that a test does not care about"
 )]
 
+mod admission;
+mod agent_objects;
 mod architecture;
 mod bed;
 mod canary;
@@ -18,16 +20,25 @@ mod cluster_wire;
 mod completion;
 mod conflict;
 mod custom_kinds;
+mod dependencies;
 mod doctor;
 mod dry_run;
+mod examples;
 mod files;
+mod gitops;
+mod install;
+mod krew;
+mod lease;
 mod login;
 mod moving;
 mod names;
+mod owners;
 mod platforms;
 mod push_address;
 mod reach;
+mod readme;
 mod refusals;
+mod resolving;
 mod restore;
 mod rollouts;
 mod round_trip;
@@ -39,3 +50,4 @@ mod sync_credentials;
 mod terminal;
 mod verify;
 mod wire;
+mod workflows;

@@ -53,29 +53,10 @@ fn settled(bed: &Bed, ran: &Ran) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-#[test]
-fn no_more_than_a_batch_is_unfinished_at_a_time() {
-    let Some(bed) = Bed::share("batches", true) else {
-        return;
-    };
-    let names = ["a", "b", "c", "d", "e"];
-    for name in names {
-        bed.apply(&slow(name, 3));
-    }
-    for name in names {
-        bed.rolled_out(&format!("deploy/{name}"));
-    }
-    let target = bed.open_target();
+/// Runs the plugin and counts how many Deployments at most were changed and not settled at a time.
+fn most_unfinished(bed: &Bed, words: &[&str], is_changed: impl Fn(&Value) -> bool) -> (Ran, usize) {
     let mut plugin = bed
-        .plugin_command(&[
-            "clone",
-            &namespace(&bed),
-            "--yes",
-            "--batch",
-            "2",
-            "--to",
-            &target,
-        ])
+        .plugin_command(words)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -86,7 +67,7 @@ fn no_more_than_a_batch_is_unfinished_at_a_time() {
         let unfinished = objects["items"].as_array().expect("a list").iter();
         let unfinished = unfinished.filter(|object| {
             let (status, generation) = (&object["status"], &object["metadata"]["generation"]);
-            record(object).is_string()
+            is_changed(object)
                 && (status["observedGeneration"] != *generation
                     || status["updatedReplicas"] != 1
                     || status["availableReplicas"] != 1
@@ -95,9 +76,65 @@ fn no_more_than_a_batch_is_unfinished_at_a_time() {
         most = most.max(unfinished.count());
     }
     let ran = bed.ran(plugin.wait_with_output().expect("the plugin ends"));
-    let ran = ran.exits(0).says("5 repointed");
-    assert_eq!(ran.stdout.matches(" repointed, 1/1 ready").count(), 5);
+    (ran, most)
+}
+
+#[test]
+fn no_more_than_a_batch_is_unfinished_at_a_time() {
+    let Some(bed) = Bed::share("batches", true) else {
+        return;
+    };
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        bed.apply(&slow(name, 3));
+    }
+    for name in names {
+        bed.rolled_out(&format!("deploy/{name}"));
+    }
+    let (all, target) = (namespace(&bed), bed.open_target());
+    let words = ["clone", &all, "--yes", "--batch=2", "--to", &target];
+    let (ran, most) = most_unfinished(&bed, &words, |object| record(object).is_string());
+    let ran = ran.exits(0).says("4 repointed");
+    assert_eq!(ran.stdout.matches(" repointed, 1/1 ready").count(), 4);
     assert_eq!(most, 2, "{}", ran.stderr);
+
+    // a broad restore is followed as a clone is
+    let words = ["restore", &all, "--yes", "--batch=2"];
+    let (ran, most) = most_unfinished(&bed, &words, |object| record(object).is_null());
+    let ran = ran.exits(0);
+    assert_eq!(ran.stdout.matches(" restored, 1/1 ready").count(), 4);
+    assert_eq!(most, 2, "{}", ran.stderr);
+}
+
+#[test]
+fn a_restore_whose_first_batch_cannot_be_pulled_begins_no_other() {
+    let Some(bed) = Bed::share("unhad", true) else {
+        return;
+    };
+    // originals that this machine reaches and no node does
+    let config = nowhere(&bed);
+    let place = format!("{NOWHERE}/{}", bed.namespace);
+    let words = ["copy", "busybox:1.36", "--to", &place];
+    bed.plugin_with(&config, &words).exits(0);
+    let original = format!("{place}/busybox:1.36");
+    for name in ["a", "b"] {
+        bed.apply(&deployment(name, &[("web", &original)], &[]));
+    }
+    let (all, target) = (namespace(&bed), bed.open_target());
+    let words = ["clone", &all, "--yes", "--to", &target];
+    bed.plugin_with(&config, &words).exits(0);
+
+    let words = ["restore", &all, "--yes", "--batch=1"];
+    let ran = bed.plugin_with(&config, &words).exits(1);
+    let ran = ran
+        .says("a in ")
+        .says(" failed: changed, but not ready: a-");
+    assert_eq!(
+        ran.stdout,
+        "deployment.apps/b skipped: not begun: deployment.apps/a cannot pull its images\n"
+    );
+    assert_eq!(image(&bed.get("deploy/a")), original);
+    assert!(image(&bed.get("deploy/b")).starts_with(&target));
 }
 
 #[test]
@@ -129,7 +166,7 @@ fn what_the_first_batch_cannot_pull_is_put_back_and_no_other_is_begun() {
     assert_eq!(
         ran.stdout,
         format!(
-            "deployment.apps/{left} skipped: not begun: deployment.apps/{restored} cannot pull its copy\n"
+            "deployment.apps/{left} skipped: not begun: deployment.apps/{restored} cannot pull its images\n"
         )
     );
     let summary = settled(&bed, &ran);
@@ -243,13 +280,9 @@ fn a_pull_that_fails_once_puts_nothing_back() {
     );
 }
 
-#[test]
-fn a_stateful_set_held_up_by_its_own_pod_recovers() {
-    let Some(bed) = Bed::share("stuck", true) else {
-        return;
-    };
-    bed.apply(
-        "apiVersion: apps/v1
+/// Two pods, one after the other.
+fn stateful_set() -> &'static str {
+    "apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: a}
 spec:
@@ -261,8 +294,15 @@ spec:
     spec:
       terminationGracePeriodSeconds: 0
       containers: [{name: web, image: 'busybox:1.36'}]
-",
-    );
+"
+}
+
+#[test]
+fn a_stateful_set_held_up_by_its_own_pod_recovers() {
+    let Some(bed) = Bed::share("stuck", true) else {
+        return;
+    };
+    bed.apply(stateful_set());
     bed.rolled_out("sts/a");
     let words = [
         "clone",
@@ -281,6 +321,22 @@ spec:
     let after = bed.get("sts/a");
     assert_eq!(image(&after), "busybox:1.36");
     assert_eq!(after["status"]["readyReplicas"], 2);
+}
+
+#[test]
+fn a_stateful_set_held_up_by_its_copy_recovers_with_a_restore() {
+    let Some(bed) = Bed::share("held", true) else {
+        return;
+    };
+    bed.apply(stateful_set());
+    bed.rolled_out("sts/a");
+    let words = ["clone", "sts/a", "--to", NOWHERE];
+    bed.plugin_with(&nowhere(&bed), &words).exits(0);
+    bed.a_pull_failed();
+    let ran = bed
+        .plugin(&["restore", "sts/a", "--wait", "--timeout=90s"])
+        .exits(0);
+    assert_eq!(ran.stdout, "statefulset.apps/a restored, 2/2 ready\n");
 }
 
 #[test]

@@ -192,6 +192,51 @@ fn copies_sources_and_registries_go_missing_each_in_their_own_way() {
 }
 
 #[test]
+fn what_a_registry_does_not_tell_is_said_in_a_word_and_once_in_full() {
+    let Some(bed) = Bed::share("untold", false) else {
+        return;
+    };
+    bed.apply(&asleep("web", NGINX));
+    bed.apply(&asleep("api", "busybox:1.36"));
+    bed.plugin(&["clone", "deploy", "--yes"]).exits(0);
+    // as an operator would have it who lost his password, and a source that is away
+    bed.kubectl(&["delete", "secret", "image-cloner-pull"]);
+    let config = bed.config(&[("docker.io", "127.0.0.1:9")]);
+    for (password, expected) in [
+        (var("TARGET_PASS"), "cloned, source not checked"),
+        ("wrong".to_owned(), "unknown, refused"),
+    ] {
+        let run = |args: &[&str]| {
+            let mut command = bed.plugin_command(args);
+            command
+                .env("IMAGE_CLONER_CONFIG", &config)
+                .env("IMAGE_CLONER_PASS", &password);
+            bed.ran(command.output().expect("the plugin starts"))
+        };
+        let ran = run(&["status"]).exits(0);
+        for line in ran.stdout.lines().skip(1) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (state, note) = (words[1], words[4..].join(" "));
+            assert!(
+                format!("{state}, {note}").starts_with(expected),
+                "{}",
+                ran.stdout
+            );
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        let said = format!("note: {}: refused for 2 images: HEAD ", var("TARGET"));
+        let hint = format!("hint: kubectl image-cloner login {}", var("TARGET"));
+        for text in [&said, &hint] {
+            let times = ran.stderr.matches(text).count();
+            assert_eq!(times, usize::from(password == "wrong"), "{}", ran.stderr);
+        }
+        let ran = run(&["verify"]);
+        let times = ran.stderr.matches(&hint).count();
+        assert_eq!(times, usize::from(password == "wrong"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_sidecar_that_no_template_names_is_seen_in_its_pods() {
     let Some(bed) = Bed::share("sidecar", false) else {
         return;

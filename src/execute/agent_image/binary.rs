@@ -4,8 +4,8 @@
 
 use crate::outcome::Failure;
 use bytes::Bytes;
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 const NAME: &str = "image-cloner-agent";
 
@@ -82,6 +82,38 @@ impl Binary {
         }
     }
 
+    /// These files, of which each is for some of these architectures.
+    ///
+    /// # Errors
+    /// When one is for none of them or for the same as another, or cannot be used.
+    pub fn named(
+        paths: &[PathBuf],
+        architectures: &BTreeSet<String>,
+    ) -> Result<Vec<Self>, Failure> {
+        let mut found: BTreeMap<&str, Self> = BTreeMap::new();
+        for path in paths {
+            let binary = Self::read(path)?;
+            let architecture = binary.architecture;
+            let path = path.display();
+            if !architectures.contains(architecture) {
+                let nodes: Vec<&str> = architectures.iter().map(String::as_str).collect();
+                let failure = Failure::new(format!(
+                    "{path} is for linux/{architecture}: the nodes are linux/{}",
+                    nodes.join(", linux/")
+                ));
+                return Err(match nodes.first() {
+                    Some(node) => failure.hint(built_by(node)),
+                    None => failure,
+                });
+            }
+            if found.insert(architecture, binary).is_some() {
+                let message = format!("{path} is another one for linux/{architecture}");
+                return Err(Failure::new(message));
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
     /// The architecture, as images name it.
     pub fn architecture(&self) -> &'static str {
         self.architecture
@@ -130,7 +162,8 @@ fn built_by(architecture: &str) -> String {
     )
 }
 
-fn own_architecture() -> &'static str {
+/// This machine's architecture, as images name it.
+pub fn own_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "aarch64" => "arm64",
         _ => "amd64",
@@ -220,6 +253,21 @@ pub(crate) mod tests {
             cut.unwrap_err().message,
             "bin/agent is no program for Linux"
         );
+    }
+
+    #[test]
+    fn a_named_binary_is_for_the_nodes_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        std::fs::write(&path, elf(183, false)).unwrap();
+        let named = |paths: &[PathBuf], nodes: &[&str]| Binary::named(paths, &set(nodes));
+        let paths = [path.clone()];
+        assert_eq!(named(&paths, &["arm64"]).unwrap().len(), 1);
+        let refused = named(&paths, &["amd64", "s390x"]).unwrap_err();
+        let end = "/agent is for linux/arm64: the nodes are linux/amd64, linux/s390x";
+        assert!(refused.message.ends_with(end), "{refused}");
+        assert!(refused.hints[0].contains("--target x86_64-unknown-linux-gnu "));
+        assert!(named(&[path.clone(), path], &["arm64"]).is_err());
     }
 
     #[test]

@@ -242,9 +242,15 @@ fn a_workload_with_no_slot_to_clone_is_skipped_for_their_reasons() {
 #[test]
 fn what_another_tool_would_revert_is_copied_only() {
     let argo = json!({"labels": {"argocd.argoproj.io/instance": "shop"}});
-    insta::assert_snapshot!(sketch_clone(deployment(&argo, "nginx"), &policy()), @r#"
+    let mut one = deployment(&argo, "nginx");
+    insta::assert_snapshot!(sketch_clone(one.clone(), &policy()), @r#"
     copy only: would be reverted by Argo CD (shop)
-      note: change its manifests with clone -f, or repoint it live with --owned live
+    copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
+    "#);
+    one.named = true;
+    insta::assert_snapshot!(sketch_clone(one, &policy()), @r#"
+    copy only: would be reverted by Argo CD (shop)
+      note: change its manifests (-o kustomize, -o patch, -f), or repoint it live (--owned live)
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
     let live = Policy {
@@ -266,6 +272,18 @@ fn what_another_tool_would_revert_is_copied_only() {
       note: Helm (db): the next upgrade brings the old images back
     copy docker.io/library/nginx:latest -> localhost:5000/nginx:latest
     "#);
+}
+
+#[test]
+fn who_names_what_an_operator_makes_is_told_where_its_images_count() {
+    let owner = json!({"kind": "Shop", "name": "berlin", "controller": true});
+    let mut one = deployment(&json!({"ownerReferences": [owner]}), "nginx");
+    insta::assert_snapshot!(sketch_clone(one.clone(), &policy()), @"skip: controlled by Shop/berlin");
+    one.named = true;
+    insta::assert_snapshot!(sketch_clone(one, &policy()), @r"
+    skip: controlled by Shop/berlin
+      note: change its images in Shop/berlin, which makes it
+    ");
 }
 
 #[test]
@@ -479,4 +497,71 @@ fn an_outlook_needs_no_more_than_the_workload() {
     let one = deployment(&json!({}), "nginx:1");
     let outlook = outlook(&one.workload, &with_secret());
     assert!(matches!(outlook.decision, Decision::Repoint(_)));
+}
+
+#[test]
+fn what_was_cloned_before_is_pinned_to_what_runs_and_its_record_stays_true() {
+    let record = r#"{"run":"0001","slots":{"containers/web":{"original":"nginx:1","target":"localhost:5000/nginx:1"}}}"#;
+    let pods = containers(&[
+        ("web", "localhost:5000/nginx:1"),
+        ("own", "localhost:5000/team/app:1"),
+    ]);
+    let mut one = observed("deploy", &recorded(record), &pods);
+    let pinning = |pins: &[(&str, &Digest)]| {
+        let pins = pins.iter();
+        let pins = pins.map(|(name, digest)| (reference(name), (*digest).clone()));
+        Policy {
+            images: ImagePolicy {
+                pins: Some(pins.collect()),
+                ..ImagePolicy::default()
+            },
+            ..policy()
+        }
+    };
+    let digest: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+    let known = pinning(&[("localhost:5000/nginx:1", &digest)]);
+    let short = |text: String| {
+        text.replace(&"a".repeat(64), "AA")
+            .replace(&"b".repeat(64), "BB")
+    };
+    // nothing runs: the tag's
+    insta::assert_snapshot!(short(sketch_clone(one.clone(), &known)), @r#"
+    repoint
+      containers/web: localhost:5000/nginx:1 -> localhost:5000/nginx:1@sha256:AA
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx:1","target":"localhost:5000/nginx:1@sha256:AA"}}}
+    copy localhost:5000/nginx:1 -> localhost:5000/nginx:1
+    "#);
+    // what runs is not what the tag has; a runtime may name one platform of it
+    let other: Digest = format!("sha256:{}", "b".repeat(64)).parse().unwrap();
+    let key = one.workload.slots[0].key.clone();
+    one.running.insert(key, BTreeSet::from([other.clone()]));
+    insta::assert_snapshot!(short(sketch_clone(one.clone(), &known)), @r#"
+    repoint
+      containers/web: localhost:5000/nginx:1 -> localhost:5000/nginx:1@sha256:BB
+      image-cloner.io/originals: {"run":"a7f3","slots":{"containers/web":{"original":"nginx:1","target":"localhost:5000/nginx:1@sha256:BB"}}}
+    copy localhost:5000/nginx:1@sha256:BB -> localhost:5000/nginx:1@sha256:BB
+    "#);
+    let name = format!("localhost:5000/nginx:1@{other}");
+    let known = pinning(&[(&name, &digest)]);
+    let plan = clone(std::slice::from_ref(&one), &known).unwrap();
+    let Decision::Repoint(repoint) = &plan.workloads[0].decision else {
+        panic!("{}", sketch(&plan));
+    };
+    assert_eq!(
+        repoint.slots[0].to,
+        format!("localhost:5000/nginx:1@{digest}")
+    );
+    // pinned, it stays
+    let text = repoint.annotations[ORIGINALS].clone().unwrap();
+    let pods = containers(&[
+        ("web", &repoint.slots[0].to),
+        ("own", "localhost:5000/team/app:1"),
+    ]);
+    let pinned = observed("deploy", &recorded(&text), &pods);
+    assert_eq!(sketch_clone(pinned.clone(), &known), "unchanged");
+    let restored = sketch_restore(pinned);
+    assert!(
+        restored.contains(&format!("{} -> nginx:1\n", repoint.slots[0].to)),
+        "{restored}"
+    );
 }

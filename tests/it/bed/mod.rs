@@ -3,9 +3,11 @@
 //!
 //! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
 
+mod cable;
 mod gate;
 mod tally;
 
+pub(crate) use cable::Cable;
 use gate::Gate;
 use serde_json::Value;
 use std::fmt::Write as _;

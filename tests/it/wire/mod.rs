@@ -13,6 +13,7 @@ mod faults;
 mod foreign;
 mod limits;
 mod logins;
+mod made;
 mod matrix;
 mod meanwhile;
 mod patience;

@@ -1,0 +1,391 @@
+//! `install-agent`: put the agent into the cluster, or bring it up to date.
+
+mod compose;
+mod image;
+
+use crate::args::{Connection, DryRun, time};
+use crate::ending::{json_text, yaml_text};
+use crate::interactive;
+use crate::settings::Settings;
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use clap::{Args, ValueEnum};
+use compose::Composed;
+use image_cloner::cluster::{Applied, Cluster, Rollout};
+use image_cloner::execute::agent_image;
+use image_cloner::install::{self, Live};
+use image_cloner::outcome::Failure;
+use image_cloner::workload::{Kind, WorkloadId};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InstallArgs {
+    /// Let it work in all namespaces but those of the system
+    #[arg(short = 'A', long, conflicts_with = "namespaces")]
+    all_namespaces: bool,
+    /// Let it work in these namespaces alone
+    #[arg(long, value_name = "NS,...", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Target registry, HOST[:PORT][/PREFIX]
+    #[arg(long, value_name = "REGISTRY")]
+    to: Option<String>,
+    /// Where pods reach the target registry, where its name means something else to them
+    #[arg(long, value_name = "URL")]
+    registry_endpoint: Option<String>,
+    /// Only tell what would be done, only copy images, or repoint workloads too [default: clone]
+    #[arg(
+        long,
+        value_name = "observe|copy|clone",
+        value_enum,
+        hide_possible_values = true
+    )]
+    mode: Option<Mode>,
+    /// What it works on, such as deploy,sts [default: deployments]
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    kinds: Vec<String>,
+    /// Where it may read and write secrets: private sources, pull secrets for the target [default: none]
+    #[arg(long, value_name = "none|all|NS,...", value_delimiter = ',')]
+    secrets: Vec<String>,
+    /// Let the credentials for pushing be put into pull secrets
+    #[arg(long)]
+    share_credentials: bool,
+    /// Any other setting, such as MAX_ROLLOUTS=5; may be repeated, and empty takes it away
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// A config.yaml for it: endpoints, certificate authorities of registries
+    #[arg(long, value_name = "FILE")]
+    agent_config: Option<PathBuf>,
+    /// How many of it there are [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9))]
+    replicas: Option<u32>,
+    /// Repoint workloads as they are created, where their copies are there already
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    webhook: Option<bool>,
+    /// Make a NetworkPolicy for it
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    network_policy: Option<bool>,
+    /// Make a ServiceMonitor for it (Prometheus operator)
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    service_monitor: Option<bool>,
+    /// Use this image, which is there already, and make none
+    #[arg(long, value_name = "IMAGE", conflicts_with = "agent_binary")]
+    agent_image: Option<String>,
+    /// Make its image of this file, not of the one beside the plugin; one for each architecture
+    #[arg(long, value_name = "FILE")]
+    agent_binary: Vec<PathBuf>,
+    /// Only show what would be done; with server, the API server checks it
+    #[arg(
+        long,
+        value_name = "none|client|server",
+        value_enum,
+        hide_possible_values = true,
+        hide_default_value = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "none",
+        default_missing_value = "client"
+    )]
+    dry_run: DryRun,
+    /// Print the objects, with their credentials
+    #[arg(
+        short,
+        long,
+        value_name = "json|yaml",
+        value_enum,
+        hide_possible_values = true
+    )]
+    output: Option<Format>,
+    /// Ask nothing
+    #[arg(short, long)]
+    yes: bool,
+    /// Wait until it is ready [default: true]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "true|false")]
+    wait: Option<bool>,
+    /// How long to wait for it
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
+    timeout: Duration,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    // Look, and tell
+    Observe,
+    // Copy images
+    Copy,
+    // Repoint workloads too
+    Clone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    // A List
+    Json,
+    // Documents, one after another
+    Yaml,
+}
+
+const EXAMPLES: &str = "\
+Its image is made here, of the program image-cloner-agent beside the plugin, and pushed
+to the target registry. Credentials: IMAGE_CLONER_USER and _PASS, or `login`; for the
+nodes, IMAGE_CLONER_PULL_USER and _PASS. Run again, it keeps what nothing else is said of.
+
+Examples:
+  # for the whole cluster; pull secrets are made where they are needed
+  kubectl image-cloner install-agent -A --to registry.corp/mirror --secrets all
+  # look only, in two namespaces
+  kubectl image-cloner install-agent --namespaces shop,db --mode observe
+  # what it is made of, for a repository of manifests
+  kubectl image-cloner install-agent -A --dry-run=client -o yaml
+  # change one setting
+  kubectl image-cloner install-agent --set MAX_ROLLOUTS=5";
+
+pub(crate) async fn run(args: InstallArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    let prepared = terminal.unless_interrupted(prepare(&args, terminal));
+    let installing = prepared.await?;
+    if args.dry_run == DryRun::Client {
+        return installing.print(&args, terminal).map(|()| 0);
+    }
+    installing.push(&args, terminal).await?;
+    installing.apply(&args, terminal).await?;
+    if args.dry_run == DryRun::Server {
+        return Ok(0);
+    }
+    if args.wait.unwrap_or(true) {
+        return installing.wait(&args, terminal).await;
+    }
+    Ok(0)
+}
+
+/// An install that was composed, shown and agreed to.
+struct Installing {
+    cluster: Cluster,
+    composed: Composed,
+    live: Vec<Value>,
+    wanted: Vec<Value>,
+}
+
+/// Everything up to the first write.
+async fn prepare(args: &InstallArgs, terminal: &Terminal) -> Result<Installing, Stopped> {
+    if let Some(namespace) = &args.connection.namespace {
+        return Err(Stopped::wrong(
+            Failure::new(format!(
+                "-n {namespace}: the agent lives in {}",
+                install::NAMESPACE
+            ))
+            .hint(format!("--namespaces {namespace} is where it works")),
+        ));
+    }
+    let settings = Settings::load()?;
+    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let live = observe(&cluster).await?;
+    let composed = compose::compose(args, &settings, &cluster, Live::read(&live), terminal).await?;
+    let mut wanted = install::objects(&composed.settings);
+    if is_someones_namespace(&cluster, &wanted[0]).await? {
+        // it was there before, and stays as it is
+        wanted.remove(0);
+    }
+    let installing = Installing {
+        cluster,
+        composed,
+        live,
+        wanted,
+    };
+    if args.output.is_none() || args.dry_run == DryRun::None {
+        installing.show(terminal);
+    }
+    if args.dry_run == DryRun::None && terminal.can_ask && !args.yes {
+        let question = if installing.composed.is_update {
+            "Update the agent?"
+        } else {
+            "Install the agent?"
+        };
+        if !interactive::confirm(question)? {
+            return Err(Stopped::cancelled());
+        }
+    }
+    Ok(installing)
+}
+
+/// All that is ours in the cluster.
+pub(crate) async fn observe(cluster: &Cluster) -> Result<Vec<Value>, Stopped> {
+    let mut live = Vec::new();
+    for (version, kind, own) in install::KINDS {
+        let namespace = own.then_some(install::NAMESPACE);
+        live.extend(cluster.ours(version, kind, namespace).await?);
+    }
+    Ok(live)
+}
+
+async fn is_someones_namespace(cluster: &Cluster, namespace: &Value) -> Result<bool, Stopped> {
+    let (label, ours) = install::MANAGED_BY;
+    let live = cluster.live(namespace).await?;
+    Ok(live.is_some_and(|live| live["metadata"]["labels"][label] != ours))
+}
+
+impl Installing {
+    /// What is about to be done.
+    fn show(&self, terminal: &Terminal) {
+        let composed = &self.composed;
+        terminal.say(&format!(
+            "context {}   target {}   push as {}\n",
+            self.cluster.context(),
+            composed.target.registry,
+            composed.target.user().unwrap_or("nobody"),
+        ));
+        for (name, value) in composed.summary() {
+            terminal.say(&format!("{name:<9} {value}"));
+        }
+        if composed.is_update {
+            let differences = install::differences(&self.live, &self.wanted);
+            terminal.say("");
+            if differences.is_empty() {
+                terminal.say("nothing changes");
+            }
+            for line in differences {
+                terminal.say(&line);
+            }
+        }
+        terminal.say("");
+        terminal.notes(&composed.notes);
+    }
+
+    /// The objects, for whoever applies them.
+    fn print(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
+        let secrets = self.wanted.iter().any(|object| object["kind"] == "Secret");
+        match args.output {
+            None => {
+                for object in &self.wanted {
+                    terminal.data(&format!("{} (client dry run)", install::name_of(object)));
+                }
+                return Ok(());
+            }
+            Some(Format::Json) => {
+                let list = json!({"apiVersion": "v1", "kind": "List", "items": self.wanted});
+                terminal.stream(&(json_text(&list) + "\n"))?;
+            }
+            Some(Format::Yaml) => {
+                let texts = self.wanted.iter().map(yaml_text);
+                let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
+                terminal.stream(&texts.join("---\n"))?;
+            }
+        }
+        if secrets {
+            terminal.note("the Secrets among these hold credentials that anybody can read");
+        }
+        if self.composed.image.is_made() {
+            terminal.note(&format!(
+                "the image is not pushed yet: install-agent without --dry-run does, or push {} another way",
+                self.composed.settings.image
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts the image where the nodes will look for it.
+    async fn push(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
+        let image::Image::Made { made, to, .. } = &self.composed.image else {
+            return Ok(());
+        };
+        if args.dry_run != DryRun::None {
+            return Ok(());
+        }
+        let target = &self.composed.target;
+        let pushed = agent_image::push(made, to, &target.registries, &target.credentials);
+        let pushed = terminal.unless_interrupted(async { pushed.await.map_err(Stopped::failed) });
+        pushed.await.map(drop)
+    }
+
+    /// Applies every object, and removes what is no longer wanted.
+    async fn apply(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
+        let label = match args.dry_run {
+            DryRun::Server => " (server dry run)",
+            DryRun::None | DryRun::Client => "",
+        };
+        let failed = |error| Stopped::from(error).after_changes();
+        for object in &self.wanted {
+            let done = match self.cluster.apply(object).await.map_err(failed)? {
+                Applied::Created => "created",
+                Applied::Changed => "configured",
+                Applied::Unchanged => "unchanged",
+            };
+            if args.output.is_none() {
+                terminal.data(&format!("{} {done}{label}", install::name_of(object)));
+            }
+        }
+        for object in install::stale(&self.live, &self.wanted) {
+            self.cluster.remove(&object).await.map_err(failed)?;
+            if args.output.is_none() {
+                terminal.data(&format!("{} removed{label}", install::name_of(&object)));
+            }
+        }
+        if args.output.is_some() {
+            self.print(args, terminal)?;
+        }
+        Ok(())
+    }
+
+    /// Follows the rollout, and says how to see the agent work.
+    async fn wait(&self, args: &InstallArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+        let id = deployment();
+        let rollout = self.cluster.wait(&id, None, args.timeout);
+        let rollout = terminal.unless_interrupted(async { Ok(rollout.await?) });
+        let rollout = rollout.await.map_err(Stopped::after_changes)?;
+        match rollout {
+            Rollout::Ready(ready) => {
+                terminal.say(&format!("\nthe agent runs, {ready}"));
+                terminal.say("see it work  kubectl image-cloner agent status");
+                terminal.say("             kubectl image-cloner agent logs -f");
+                terminal.say("hold it      kubectl image-cloner agent pause");
+                Ok(0)
+            }
+            Rollout::Later(why) => {
+                terminal.note(&format!("the agent does not start now: {why}"));
+                Ok(0)
+            }
+            Rollout::NotReady(not_ready) => {
+                let mut failure = Failure::new(format!(
+                    "the agent does not become ready: {}",
+                    not_ready.why
+                ));
+                failure.hints.extend(not_ready.hint);
+                self.say_last(terminal).await;
+                let failure = failure.hint("kubectl image-cloner agent logs tells more");
+                Err(Stopped::failed(failure).after_changes())
+            }
+        }
+    }
+}
+
+impl Installing {
+    /// The last words of the agent's pods, as far as there are some.
+    async fn say_last(&self, terminal: &Terminal) {
+        let labels = format!("app={}", install::NAME);
+        let pods = self.cluster.pods(install::NAMESPACE, &labels).await;
+        let pods = pods.unwrap_or_default();
+        let names = pods
+            .iter()
+            .filter_map(|pod| pod["metadata"]["name"].as_str());
+        for name in names {
+            let log = self.cluster.log(install::NAMESPACE, name, false, 5).await;
+            let Ok(mut log) = log else { continue };
+            while let Ok(Some(line)) = log.next().await {
+                terminal.say(&format!("{name}: {line}"));
+            }
+        }
+    }
+}
+
+/// The agent's Deployment.
+pub(crate) fn deployment() -> WorkloadId {
+    let kind = Kind::from_word("deployments").expect("a kind that every cluster has");
+    WorkloadId {
+        kind,
+        namespace: install::NAMESPACE.to_owned(),
+        name: install::NAME.to_owned(),
+    }
+}

@@ -1,0 +1,456 @@
+//! What the agent is to be: flags over what is installed, and questions where neither says.
+
+use super::image::{self, Image};
+use super::{InstallArgs, Mode};
+use crate::args::Copying;
+use crate::interactive;
+use crate::line;
+use crate::settings::{Settings, Target, log_in};
+use crate::stop::Stopped;
+use crate::terminal::Terminal;
+use image_cloner::cluster::Cluster;
+use image_cloner::config::AgentFile;
+use image_cloner::credentials::{Credentials, docker_config_json};
+use image_cloner::install::{self, Extra, Live, Scope, Secrets};
+use image_cloner::outcome::Failure;
+use image_cloner::reference::Reference;
+use image_cloner::registry::{Security, means_this_machine};
+use image_cloner::target::Layout;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the agent is to be, and what that takes.
+pub(super) struct Composed {
+    pub(super) settings: install::Settings,
+    pub(super) image: Image,
+    pub(super) target: Target,
+    pub(super) notes: Vec<String>,
+    /// Whether there is one already.
+    pub(super) is_update: bool,
+}
+
+/// Settings that have no flag of their own.
+const SETTABLE: [&str; 9] = [
+    "SKIP_NAMESPACES",
+    "MAX_ROLLOUTS",
+    "RESYNC",
+    "REFRESH",
+    "OWNED",
+    "PLATFORM",
+    "LAYOUT",
+    "CONCURRENCY",
+    "STATEFUL",
+];
+
+pub(super) async fn compose(
+    args: &InstallArgs,
+    settings: &Settings,
+    cluster: &Cluster,
+    live: Option<Live>,
+    terminal: &Terminal,
+) -> Result<Composed, Stopped> {
+    let mut composing = Composing {
+        args,
+        settings,
+        cluster,
+        terminal,
+        config: live
+            .as_ref()
+            .map(|live| live.config.clone())
+            .unwrap_or_default(),
+        live,
+        notes: Vec::new(),
+    };
+    composing.flags()?;
+    composing.scope()?;
+    let target = composing.target().await?;
+    composing.endpoint(&target).await?;
+    let live = composing.live.as_ref();
+    let image = image::choose(args, cluster, &target, live, &mut composing.notes).await?;
+    let (login, pull_secret) = composing.credentials(&target, &image).await?;
+    let secrets = composing.secrets();
+    let extras = composing.extras().await?;
+    let live = composing.live.as_ref();
+    let architectures = match &image {
+        Image::Made { architectures, .. } => architectures.clone(),
+        Image::There(name) => live
+            .filter(|live| live.image == *name)
+            .map(|live| live.architectures.clone())
+            .unwrap_or_default(),
+    };
+    let replicas = args.replicas.or(live.map(|live| live.replicas));
+    Ok(Composed {
+        settings: install::Settings {
+            image: image.name().to_owned(),
+            architectures,
+            replicas: replicas.unwrap_or(1),
+            config: composing.config,
+            login,
+            pull_secret,
+            secrets,
+            extras,
+        },
+        image,
+        target,
+        notes: composing.notes,
+        is_update: composing.live.is_some(),
+    })
+}
+
+impl Composed {
+    /// The agent in a few words.
+    pub(super) fn summary(&self) -> Vec<(&'static str, String)> {
+        let of = |name: &str| self.settings.config.get(name).map(String::as_str);
+        let scope = match self.settings.scope() {
+            Scope::Everything => "all namespaces but those of the system".to_owned(),
+            Scope::Namespaces(names) => words(&names),
+        };
+        let secrets = match &self.settings.secrets {
+            Secrets::None => "none: it reads no private source and makes no pull secret".to_owned(),
+            Secrets::All => "read, and image-cloner-pull written, wherever it works".to_owned(),
+            Secrets::Namespaces(names) => {
+                format!("read, and image-cloner-pull written, in {}", words(names))
+            }
+        };
+        let mut lines = vec![
+            ("works in", scope),
+            (
+                "works on",
+                of("IMAGE_CLONER_KINDS").unwrap_or("deployments").to_owned(),
+            ),
+            (
+                "mode",
+                of("IMAGE_CLONER_MODE").unwrap_or("clone").to_owned(),
+            ),
+            ("secrets", secrets),
+            ("image", self.settings.image.clone()),
+        ];
+        if let Some(endpoint) = of("IMAGE_CLONER_REGISTRY_ENDPOINT") {
+            lines.insert(2, ("pushes to", endpoint.to_owned()));
+        }
+        lines
+    }
+}
+
+fn words(names: &BTreeSet<String>) -> String {
+    names
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+struct Composing<'a> {
+    args: &'a InstallArgs,
+    settings: &'a Settings,
+    cluster: &'a Cluster,
+    terminal: &'a Terminal,
+    live: Option<Live>,
+    config: BTreeMap<String, String>,
+    notes: Vec<String>,
+}
+
+impl Composing<'_> {
+    fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.config
+            .insert(format!("IMAGE_CLONER_{name}"), value.into());
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let value = self.config.get(&format!("IMAGE_CLONER_{name}"))?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// What flags say in so many words.
+    fn flags(&mut self) -> Result<(), Stopped> {
+        if let Some(mode) = self.args.mode {
+            let mode = match mode {
+                Mode::Observe => "observe",
+                Mode::Copy => "copy",
+                Mode::Clone => "clone",
+            };
+            self.set("MODE", mode);
+        }
+        if !self.args.kinds.is_empty() {
+            if let Some(word) = self.args.kinds.iter().find(|kind| !install::is_kind(kind)) {
+                return Err(Stopped::wrong(
+                    Failure::new(format!("--kinds {word}: no type is called so"))
+                        .hint("custom ones are written with their group: rollouts.argoproj.io"),
+                ));
+            }
+            self.set("KINDS", self.args.kinds.join(","));
+        }
+        if self.args.share_credentials {
+            self.set("SHARE_CREDENTIALS", "true");
+        }
+        for setting in &self.args.set {
+            let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+            let name = name.trim().to_uppercase().replace('-', "_");
+            let name = name.strip_prefix("IMAGE_CLONER_").unwrap_or(&name);
+            if !SETTABLE.contains(&name) || !setting.contains('=') {
+                return Err(Stopped::wrong(
+                    Failure::new(format!("--set {setting:?} is no setting"))
+                        .hint(format!("NAME=VALUE with one of {}", SETTABLE.join(", "))),
+                ));
+            }
+            if value.trim().is_empty() {
+                self.config.remove(&format!("IMAGE_CLONER_{name}"));
+            } else {
+                self.set(name, value.trim());
+            }
+        }
+        if let Some(path) = &self.args.agent_config {
+            let files = AgentFile::read(path)?;
+            self.config
+                .retain(|key, _| key.starts_with("IMAGE_CLONER_"));
+            self.config.extend(files.entries);
+        }
+        Ok(())
+    }
+
+    /// Where it works, which has to be said once.
+    fn scope(&mut self) -> Result<(), Stopped> {
+        let mut namespaces = self.args.namespaces.clone();
+        if namespaces.is_empty() && !self.args.all_namespaces {
+            if self.live.is_some() {
+                return Ok(());
+            }
+            if !self.terminal.can_ask {
+                return Err(Stopped::wrong(
+                    Failure::new("where the agent is to work is not said")
+                        .hint("-A for all namespaces, or --namespaces NS,..."),
+                ));
+            }
+            let prompt = "Namespaces to work in, with commas between; * is all of them:";
+            let typed = interactive::answer(line::read(prompt, "*"))?;
+            if typed != "*" {
+                namespaces = typed
+                    .split(',')
+                    .map(|name| name.trim().to_owned())
+                    .collect();
+                namespaces.retain(|name| !name.is_empty());
+                if namespaces.is_empty() {
+                    return Err(Stopped::cancelled());
+                }
+            }
+        }
+        if namespaces.iter().any(|name| name == install::NAMESPACE) {
+            return Err(Stopped::wrong(Failure::new(format!(
+                "--namespaces {}: that is the agent's own",
+                install::NAMESPACE
+            ))));
+        }
+        if namespaces.is_empty() {
+            self.config.remove("IMAGE_CLONER_NAMESPACES");
+        } else {
+            self.set("NAMESPACES", namespaces.join(","));
+        }
+        Ok(())
+    }
+
+    /// The target registry: the flag's, the one that is installed, else as for a clone.
+    async fn target(&mut self) -> Result<Target, Stopped> {
+        let copying = Copying::to(self.args.to.clone(), None);
+        let kept = self.get("REGISTRY").map(str::to_owned);
+        let published = self.cluster.local_registry().await?;
+        let published = published.as_ref().and_then(|it| it.pull_and_push());
+        let mut target = match (&self.args.to, &kept) {
+            (None, Some(kept)) => {
+                let push = interactive::push_address(kept, published, self.terminal)?;
+                self.settings.way_to(kept, &copying, push).await?
+            }
+            _ => match self
+                .settings
+                .find_target(&copying, Some(self.cluster))
+                .await?
+            {
+                Some(target) => target,
+                None if self.terminal.can_ask => {
+                    let offered = published.map_or("", |(pull, _)| pull);
+                    let prompt = "Target registry, HOST[:PORT][/PREFIX]:";
+                    let typed = interactive::answer(line::read(prompt, offered))?;
+                    let push = interactive::push_address(&typed, published, self.terminal)?;
+                    self.settings.way_to(&typed, &copying, push).await?
+                }
+                None => return Err(Settings::no_target()),
+            },
+        };
+        let registry = target.registry.to_string();
+        if target.credentials == Credentials::Anonymous
+            && kept.as_deref() == Some(registry.as_str())
+            && let Some(live) = &self.live
+            && let Some(credentials) = basic(&live.login, "USER", "PASS")
+        {
+            target.credentials = credentials;
+        }
+        log_in(
+            &target.registries,
+            &target.registry,
+            &target.credentials,
+            "push",
+        )
+        .await?;
+        if kept.is_some_and(|kept| kept != registry) {
+            // it belongs to the registry that was
+            self.config.remove("IMAGE_CLONER_REGISTRY_ENDPOINT");
+        }
+        if target.registry.layout() == Layout::Flat && self.get("LAYOUT").is_none() {
+            self.set("LAYOUT", "flat");
+        }
+        self.set("REGISTRY", registry);
+        Ok(target)
+    }
+
+    /// Where pods reach the target, if they do not reach it by its name.
+    async fn endpoint(&mut self, target: &Target) -> Result<(), Stopped> {
+        let host = target.registry.host();
+        let published = self.cluster.local_registry().await?;
+        let published =
+            published.filter(|it| it.pull_and_push().is_some_and(|(pull, _)| pull == host));
+        let published = published.and_then(|it| it.host_from_cluster_network);
+        let given = self.args.registry_endpoint.clone();
+        let kept = self.get("REGISTRY_ENDPOINT").map(str::to_owned);
+        let Some(mut endpoint) = given.or(kept).or(published) else {
+            if means_this_machine(host) {
+                return Err(Stopped::wrong(
+                    Failure::new(format!("to the agent's pod, {host} is the pod itself"))
+                        .hint("--registry-endpoint says where pods reach this registry")
+                        .hint("or the cluster does: hostFromClusterNetwork of KEP-1755"),
+                ));
+            }
+            return Ok(());
+        };
+        if !endpoint.contains("://") && !means_this_machine(&endpoint) {
+            // what speaks plain HTTP to this machine does so to pods
+            let reached = target.registries.reach(host).await;
+            if reached.is_ok_and(|reached| reached.security == Security::Plain) {
+                endpoint = format!("http://{endpoint}");
+            }
+        }
+        self.set("REGISTRY_ENDPOINT", endpoint);
+        Ok(())
+    }
+
+    /// What goes into the Secret and into the agent's own pull secret.
+    async fn credentials(
+        &mut self,
+        target: &Target,
+        image: &Image,
+    ) -> Result<(BTreeMap<String, SecretString>, Option<SecretString>), Stopped> {
+        let host = target.registry.host();
+        let mut login = self
+            .live
+            .as_mut()
+            .map(|live| std::mem::take(&mut live.login));
+        let mut login = login.take().unwrap_or_default();
+        match &target.credentials {
+            Credentials::Anonymous => {}
+            Credentials::Basic { username, password } => {
+                insert(&mut login, "USER", "PASS", username, password);
+            }
+            Credentials::IdentityToken(_) => {
+                return Err(Stopped::wrong(
+                    Failure::new(format!(
+                        "the login for {host} is an identity token, which ends soon"
+                    ))
+                    .hint("give a user and a password that last: IMAGE_CLONER_USER and _PASS"),
+                ));
+            }
+        }
+        let mut pull = self.settings.chain.for_pull(host).await?;
+        if let Some(Credentials::Basic { username, password }) = &pull {
+            insert(&mut login, "PULL_USER", "PULL_PASS", username, password);
+        }
+        pull = pull.or_else(|| basic(&login, "PULL_USER", "PULL_PASS"));
+        let name = Reference::parse(image.name())?;
+        if !target.registry.holds(&name) || !target.registries.needs_credentials(&name).await? {
+            return Ok((login, None));
+        }
+        let pushes = target.credentials != Credentials::Anonymous;
+        if pull.is_none()
+            && pushes
+            && self.get("SHARE_CREDENTIALS").is_none()
+            && self.terminal.can_ask
+            && !self.args.yes
+            && interactive::share(self.terminal, &target.registry, &target.credentials)?
+        {
+            self.set("SHARE_CREDENTIALS", "true");
+        }
+        if pull.is_none() && self.get("SHARE_CREDENTIALS").is_some() && pushes {
+            pull = Some(target.credentials.clone());
+        }
+        let Some(pull) = pull else {
+            return Err(Stopped::wrong(
+                Failure::new(format!(
+                    "nodes need credentials to pull the agent's image from {host}"
+                ))
+                .hint("IMAGE_CLONER_PULL_USER and _PASS are for pulling")
+                .hint("or --share-credentials, to give pods those for pushing"),
+            ));
+        };
+        let config = docker_config_json(None, &target.registry.to_string(), &pull)?;
+        let config = String::from_utf8(config).expect("JSON is UTF-8");
+        Ok((login, Some(config.into())))
+    }
+
+    fn secrets(&mut self) -> Secrets {
+        let named: BTreeSet<String> = self.args.secrets.iter().cloned().collect();
+        let only = |word: &str| named.len() == 1 && named.contains(word);
+        match &self.live {
+            Some(live) if named.is_empty() => live.secrets.clone(),
+            _ if named.is_empty() || only("none") => Secrets::None,
+            _ if only("all") => Secrets::All,
+            _ => Secrets::Namespaces(named),
+        }
+    }
+
+    async fn extras(&self) -> Result<BTreeSet<Extra>, Stopped> {
+        let mut extras = self
+            .live
+            .as_ref()
+            .map(|live| live.extras.clone())
+            .unwrap_or_default();
+        for (extra, flag) in [
+            (Extra::Webhook, self.args.webhook),
+            (Extra::NetworkPolicy, self.args.network_policy),
+            (Extra::ServiceMonitor, self.args.service_monitor),
+        ] {
+            match flag {
+                Some(true) => drop(extras.insert(extra)),
+                Some(false) => drop(extras.remove(&extra)),
+                None => {}
+            }
+        }
+        if self.cluster.serves("policy/v1").await? {
+            extras.insert(Extra::Budget);
+        }
+        if extras.contains(&Extra::ServiceMonitor)
+            && !self.cluster.serves("monitoring.coreos.com/v1").await?
+        {
+            return Err(Stopped::wrong(
+                Failure::new("--service-monitor: the cluster knows no ServiceMonitor")
+                    .hint("it comes with the Prometheus operator"),
+            ));
+        }
+        Ok(extras)
+    }
+}
+
+fn insert(
+    login: &mut BTreeMap<String, SecretString>,
+    user: &str,
+    pass: &str,
+    username: &str,
+    password: &SecretString,
+) {
+    login.insert(format!("IMAGE_CLONER_{user}"), username.to_owned().into());
+    login.insert(format!("IMAGE_CLONER_{pass}"), password.clone());
+}
+
+fn basic(login: &BTreeMap<String, SecretString>, user: &str, pass: &str) -> Option<Credentials> {
+    let entry = |name: &str| login.get(&format!("IMAGE_CLONER_{name}"));
+    Some(Credentials::Basic {
+        username: entry(user)?.expose_secret().to_owned(),
+        password: entry(pass)?.clone(),
+    })
+}

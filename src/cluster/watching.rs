@@ -1,0 +1,100 @@
+//! Watching a kind: its objects as they are listed, then as they change.
+//!
+//! Decides the size of a page and when a watch that broke is begun again. Never keeps an object.
+
+use super::request::Collection;
+use super::{Cluster, Error};
+use crate::workload::Kind;
+use futures::stream::{BoxStream, Stream, StreamExt as _};
+use kube::Api;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::watcher::{self, Event, ExponentialBackoff};
+use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// Objects per page: what the first list holds in memory at a time.
+const PAGE_SIZE: u32 = 50;
+/// The longest pause before a watch that broke is begun again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a watch tells.
+#[derive(Debug)]
+pub enum Watched {
+    /// A list begins: what was known before counts only if it is in it.
+    Listing,
+    /// An object that is listed, or as it is now.
+    Object(Value),
+    /// The list is complete.
+    Listed,
+    /// An object is gone.
+    Gone(Value),
+}
+
+impl Cluster {
+    /// Watches the objects of a kind, in one namespace or in all. Failures are told and followed by another
+    /// try; it never ends.
+    ///
+    /// # Errors
+    /// When it cannot be found out in which version the server has the kind.
+    pub async fn watch(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<BoxStream<'static, Result<Watched, Error>>, Error> {
+        let (version, collection) = self.versioned(kind, namespace).await?;
+        let resource = GroupVersionKind::gvk(&kind.group, version, &kind.kind);
+        let resource = ApiResource::from_gvk_with_plural(&resource, &kind.plural);
+        let client = self.shared.client.clone();
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        Ok(self.told(api, &collection).boxed())
+    }
+
+    fn told(
+        &self,
+        api: Api<DynamicObject>,
+        collection: &Collection,
+    ) -> impl Stream<Item = Result<Watched, Error>> + Send + use<> {
+        let doing = self.doing(&collection.all("watching"));
+        let settings = watcher::Config::default().page_size(PAGE_SIZE);
+        let pauses = backon::ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(400))
+            .with_max_delay(LONGEST_PAUSE)
+            .without_max_times()
+            .with_jitter();
+        watch(api, settings)
+            .backoff(ExponentialBackoff::from(pauses))
+            .map(move |told| match told {
+                Ok(Event::Init) => Ok(Watched::Listing),
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    Ok(Watched::Object(plain(object)))
+                }
+                Ok(Event::InitDone) => Ok(Watched::Listed),
+                Ok(Event::Delete(object)) => Ok(Watched::Gone(plain(object))),
+                Err(error) => Err(match error {
+                    watcher::Error::InitialListFailed(error)
+                    | watcher::Error::WatchStartFailed(error)
+                    | watcher::Error::WatchFailed(error) => doing.failed(error),
+                    watcher::Error::WatchError(status) => doing.refused(&status),
+                    error @ watcher::Error::NoResourceVersion => {
+                        Error::Failed(format!("{}: {error}", doing.what))
+                    }
+                }),
+            })
+    }
+}
+
+/// The object as the rest of the crate reads objects.
+fn plain(object: DynamicObject) -> Value {
+    let mut fields = match object.data {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    // an ObjectMeta is made of what JSON has
+    let metadata = serde_json::to_value(object.metadata).unwrap_or_default();
+    fields.insert("metadata".to_owned(), metadata);
+    Value::Object(fields)
+}

@@ -1,0 +1,267 @@
+//! What is installed already.
+//!
+//! Decides what of it is kept, how it differs from what is wanted, and what of it is no longer. Credentials
+//! are compared and never shown.
+
+use super::rbac::SECRETS_ROLE;
+use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets};
+use base64::Engine as _;
+use secrecy::SecretString;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kinds of which there are objects of ours, in the order in which they are removed, and whether only
+/// those in the agent's namespace are meant.
+pub const KINDS: [(&str, &str, bool); 14] = [
+    (
+        "admissionregistration.k8s.io/v1",
+        "MutatingWebhookConfiguration",
+        false,
+    ),
+    ("apps/v1", "Deployment", true),
+    ("policy/v1", "PodDisruptionBudget", true),
+    ("networking.k8s.io/v1", "NetworkPolicy", true),
+    ("monitoring.coreos.com/v1", "ServiceMonitor", true),
+    ("v1", "Service", true),
+    ("v1", "Secret", true),
+    ("v1", "ConfigMap", true),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", false),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", false),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding", false),
+    ("rbac.authorization.k8s.io/v1", "Role", false),
+    ("v1", "ServiceAccount", true),
+    ("v1", "Namespace", false),
+];
+
+/// An install as it is. `Debug` shows no credentials.
+#[derive(Debug)]
+pub struct Live {
+    /// Its image.
+    pub image: String,
+    /// The architectures that it is limited to; none where to none.
+    pub architectures: BTreeSet<String>,
+    /// How many of it there are to be.
+    pub replicas: u32,
+    /// Its ConfigMap.
+    pub config: BTreeMap<String, String>,
+    /// Its Secret.
+    pub login: BTreeMap<String, SecretString>,
+    /// What its own image is pulled with.
+    pub pull_secret: Option<SecretString>,
+    /// Where it may read and write secrets.
+    pub secrets: Secrets,
+    /// What was made besides.
+    pub extras: BTreeSet<Extra>,
+}
+
+impl Live {
+    /// The install that these objects are; none where there is no Deployment or ConfigMap.
+    pub fn read(live: &[Value]) -> Option<Self> {
+        let find = |kind: &str, name: &str| {
+            live.iter().find(|object| {
+                object["kind"] == kind
+                    && object["metadata"]["name"] == name
+                    && object["metadata"]["namespace"] == NAMESPACE
+            })
+        };
+        let deployment = find("Deployment", NAME)?;
+        let container = deployment.pointer("/spec/template/spec/containers/0")?;
+        let config = strings(&find("ConfigMap", CONFIG)?["data"]);
+        let secret = |name: &str| find("Secret", name).map(decoded).unwrap_or_default();
+        let budget = find("PodDisruptionBudget", NAME).map(|_| Extra::Budget);
+        let policy = find("NetworkPolicy", NAME).map(|_| Extra::NetworkPolicy);
+        let monitor = find("ServiceMonitor", NAME).map(|_| Extra::ServiceMonitor);
+        let args = container["args"].as_array();
+        let webhook = args.is_some_and(|args| {
+            let mut args = args.iter().filter_map(Value::as_str);
+            args.any(|arg| arg.starts_with("--webhook-bind-address"))
+        });
+        let webhook = webhook.then_some(Extra::Webhook);
+        Some(Self {
+            image: container["image"].as_str()?.to_owned(),
+            replicas: u32::try_from(deployment["spec"]["replicas"].as_u64()?).ok()?,
+            architectures: architectures(deployment),
+            secrets: secrets(live, &Scope::of(&config)),
+            login: secret(LOGIN),
+            pull_secret: secret(PULL_SECRET).remove(".dockerconfigjson"),
+            extras: [budget, policy, monitor, webhook]
+                .into_iter()
+                .flatten()
+                .collect(),
+            config,
+        })
+    }
+}
+
+/// The architectures that its pods are limited to.
+fn architectures(deployment: &Value) -> BTreeSet<String> {
+    let path = "/spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/\
+                nodeSelectorTerms/0/matchExpressions/0/values";
+    let values = deployment.pointer(path).and_then(Value::as_array);
+    let values = values.into_iter().flatten().filter_map(Value::as_str);
+    values.map(str::to_owned).collect()
+}
+
+/// Where the agent may read and write secrets, by its roles.
+fn secrets(live: &[Value], scope: &Scope) -> Secrets {
+    let roles = live
+        .iter()
+        .filter(|object| object["metadata"]["name"] == SECRETS_ROLE);
+    let mut namespaces = BTreeSet::new();
+    for role in roles {
+        match role["metadata"]["namespace"].as_str() {
+            Some(namespace) => namespaces.insert(namespace.to_owned()),
+            None => return Secrets::All,
+        };
+    }
+    match scope {
+        _ if namespaces.is_empty() => Secrets::None,
+        Scope::Namespaces(scope) if *scope == namespaces => Secrets::All,
+        _ => Secrets::Namespaces(namespaces),
+    }
+}
+
+/// What becomes another with these objects, a line each.
+pub fn differences(live: &[Value], wanted: &[Value]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for object in wanted {
+        let name = name_of(object);
+        let Some(live) = live.iter().find(|live| is_same(live, object)) else {
+            lines.push(format!("{name}: new"));
+            continue;
+        };
+        match object["kind"].as_str() {
+            Some("ConfigMap") => {
+                let (old, new) = (strings(&live["data"]), strings(&object["data"]));
+                lines.extend(entries(&name, &old, &new, |text| {
+                    // a file is more than a line can show
+                    (!text.contains('\n')).then(|| text.clone())
+                }));
+            }
+            Some("Secret") => {
+                let (old, new) = (strings(&live["data"]), strings(&object["data"]));
+                lines.extend(entries(&name, &old, &new, |_| None));
+            }
+            Some("Deployment") => lines.extend(deployment(&name, live, object)),
+            Some("Role" | "ClusterRole") if live["rules"] != object["rules"] => {
+                lines.push(format!("{name}: other rights"));
+            }
+            _ => {}
+        }
+    }
+    let gone = stale(live, wanted);
+    lines.extend(
+        gone.iter()
+            .map(|object| format!("{}: removed", name_of(object))),
+    );
+    lines
+}
+
+fn deployment(name: &str, live: &Value, wanted: &Value) -> Vec<String> {
+    let fields = [
+        ("image", "/spec/template/spec/containers/0/image"),
+        ("replicas", "/spec/replicas"),
+    ];
+    let shown = |value: Option<&Value>| match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "none".to_owned(),
+    };
+    let field = |(field, path): (&str, &str)| {
+        let (old, new) = (live.pointer(path), wanted.pointer(path));
+        (old != new).then(|| format!("{name}: {field} {} -> {}", shown(old), shown(new)))
+    };
+    fields.into_iter().filter_map(field).collect()
+}
+
+/// How entries differ; those that are not to be shown are only named.
+fn entries(
+    name: &str,
+    old: &BTreeMap<String, String>,
+    new: &BTreeMap<String, String>,
+    shown: impl Fn(&String) -> Option<String>,
+) -> Vec<String> {
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let keys = keys
+        .into_iter()
+        .filter(|key| old.get(*key) != new.get(*key));
+    keys.map(|key| {
+        let becomes = match (old.get(key), new.get(key)) {
+            (old, None) => match old.and_then(&shown) {
+                Some(old) => format!("{old} -> none"),
+                None => "removed".to_owned(),
+            },
+            (None, Some(new)) => match shown(new) {
+                Some(new) => format!("none -> {new}"),
+                None => "new".to_owned(),
+            },
+            (Some(old), Some(new)) => match (shown(old), shown(new)) {
+                (Some(old), Some(new)) => format!("{old} -> {new}"),
+                _ => "changed".to_owned(),
+            },
+        };
+        format!("{name}: {key} {becomes}")
+    })
+    .collect()
+}
+
+/// What is there of ours and is no longer wanted. Secrets and ConfigMaps are left: some are the agent's own.
+pub fn stale(live: &[Value], wanted: &[Value]) -> Vec<Value> {
+    let left = [
+        "Namespace",
+        "Secret",
+        "ConfigMap",
+        "ServiceAccount",
+        "Deployment",
+    ];
+    live.iter()
+        .filter(|live| !left.iter().any(|kind| live["kind"] == *kind))
+        .filter(|live| !wanted.iter().any(|object| is_same(live, object)))
+        .cloned()
+        .collect()
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    let name = |object: &Value| {
+        let metadata = &object["metadata"];
+        [&object["kind"], &metadata["namespace"], &metadata["name"]].map(Value::clone)
+    };
+    name(one) == name(other)
+}
+
+/// An object as kubectl names it: `deployment.apps/image-cloner`, with its namespace where that is not the
+/// agent's own.
+pub fn name_of(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let kind = text(&object["kind"]).to_lowercase();
+    let version = text(&object["apiVersion"]);
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let dot = if group.is_empty() { "" } else { "." };
+    let name = text(&object["metadata"]["name"]);
+    let place = match object["metadata"]["namespace"].as_str() {
+        None | Some(NAMESPACE) => String::new(),
+        Some(namespace) => format!(" in {namespace}"),
+    };
+    format!("{kind}{dot}{group}/{name}{place}")
+}
+
+fn strings(data: &Value) -> BTreeMap<String, String> {
+    let entries = data.as_object().into_iter().flatten();
+    entries
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+/// A Secret's contents, as far as they are text.
+fn decoded(secret: &Value) -> BTreeMap<String, SecretString> {
+    let decode = |(key, text): (String, String)| {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .ok()?;
+        Some((key, String::from_utf8(bytes).ok()?.into()))
+    };
+    strings(&secret["data"])
+        .into_iter()
+        .filter_map(decode)
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! What became of an earlier clone: copies that a workload names, and images that somebody put back.
+//!
+//! Decides how often images were put back. Never what follows from it.
+
+use super::{Copy, Observed};
+use crate::reference::{Digest, Reference};
+use crate::target::TargetRegistry;
+use crate::workload::{Slot, Workload};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the annotation [`RECLAIMED`] holds.
+///
+/// [`RECLAIMED`]: crate::workload::RECLAIMED
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Reclaimed {
+    count: u32,
+    /// A hash of the images that were put back: others are counted anew.
+    images: String,
+}
+
+/// The copies that a workload names already, with what its record says they are copies of.
+pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
+    let workload = &observed.workload;
+    let Some(record) = &workload.record else {
+        return Vec::new();
+    };
+    let of_slot = |(name, recorded): (&String, &crate::workload::SlotRecord)| {
+        let mut slots = workload.slots.iter();
+        let slot = slots.find(|slot| slot.key.to_string() == *name)?;
+        let copy = Reference::parse(&slot.image).ok()?;
+        let source = Reference::parse(&recorded.original).ok()?;
+        (slot.image == recorded.target && target.holds(&copy)).then(|| Copy {
+            source,
+            target: copy,
+            running: runs(observed, slot),
+            users: BTreeMap::from([(workload.id.clone(), runs(observed, slot))]),
+        })
+    };
+    record.slots.iter().filter_map(of_slot).collect()
+}
+
+/// The digests that the pods of a workload run in a slot.
+fn runs(observed: &Observed, slot: &Slot) -> BTreeSet<Digest> {
+    let runs = observed.running.get(&slot.key);
+    runs.cloned().unwrap_or_default()
+}
+
+/// How often somebody has put back the images that this workload has now, after they were cloned; 0 where
+/// they are none that were cloned.
+pub fn reclaims(workload: &Workload) -> u32 {
+    let Some(record) = &workload.record else {
+        return 0;
+    };
+    let is_back = record.slots.iter().any(|(name, recorded)| {
+        let mut slots = workload.slots.iter();
+        slots.any(|slot| {
+            slot.image == recorded.original
+                && slot.image != recorded.target
+                && slot.key.to_string() == *name
+        })
+    });
+    if !is_back {
+        return 0;
+    }
+    let before = workload.reclaimed.as_deref();
+    let before: Option<Reclaimed> = before.and_then(|text| serde_json::from_str(text).ok());
+    let before = before.filter(|before| before.images == workload.images_hash());
+    before.map_or(1, |before| before.count.saturating_add(1))
+}
+
+/// What [`reclaims`] counts from the next time.
+pub fn reclaimed(workload: &Workload, count: u32) -> String {
+    let counted = Reclaimed {
+        count,
+        images: workload.images_hash(),
+    };
+    serde_json::to_string(&counted).expect("a number and a string always serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Kind, ORIGINALS, RECLAIMED};
+    use serde_json::json;
+
+    const RECORD: &str = r#"{"run":"1","slots":{"containers/a":{"original":"nginx:1","target":"reg.corp/nginx:1"}}}"#;
+
+    fn workload(image: &str, reclaimed: Option<&str>) -> Workload {
+        let object = json!({
+            "metadata": {"name": "web", "namespace": "shop",
+                         "annotations": {ORIGINALS: RECORD, RECLAIMED: reclaimed}},
+            "spec": {"template": {"spec": {"containers": [{"name": "a", "image": image}]}}},
+        });
+        Workload::from_object(&Kind::from_word("deploy").unwrap(), &object).unwrap()
+    }
+
+    #[test]
+    fn the_same_images_put_back_count_up_and_others_start_anew() {
+        assert_eq!(reclaims(&workload("reg.corp/nginx:1", None)), 0);
+        assert_eq!(reclaims(&workload("nginx:2", None)), 0);
+        let first = workload("nginx:1", None);
+        assert_eq!(reclaims(&first), 1);
+        let again = workload("nginx:1", Some(&reclaimed(&first, 1)));
+        assert_eq!(reclaims(&again), 2);
+        let other = workload("nginx:1", Some(r#"{"count":3,"images":"0011"}"#));
+        assert_eq!(reclaims(&other), 1);
+        assert_eq!(reclaims(&workload("nginx:1", Some("rubbish"))), 1);
+    }
+
+    #[test]
+    fn a_copy_that_is_named_is_kept_with_its_source() {
+        let target = TargetRegistry::parse("reg.corp", crate::target::Layout::Mirror).unwrap();
+        let observed = |image| Observed {
+            workload: workload(image, None),
+            running: std::collections::BTreeMap::new(),
+            account_pull_secrets: None,
+            pull_credentials: crate::plan::PullCredentials::None,
+            named: false,
+            namespace_opted_out: false,
+        };
+        let kept = kept(&observed("reg.corp/nginx:1"), &target);
+        let [copy] = &kept[..] else {
+            panic!("{kept:?}");
+        };
+        assert_eq!(copy.source.familiar(), "nginx:1");
+        assert_eq!(copy.target.to_string(), "reg.corp/nginx:1");
+        assert!(super::kept(&observed("nginx:1"), &target).is_empty());
+    }
+}

@@ -1,0 +1,480 @@
+//! The loop itself: what watches, settings and finished deeds tell goes into the ledger, and what the ledger
+//! decides is begun.
+//!
+//! Decides how many rounds are under way and when everything is looked at again.
+
+use super::deeds::{Brought, Done, Hands};
+use super::footing::{Footing, RunId};
+use super::ledger::{Ledger, Purpose};
+use super::round::{Found, Said, round};
+use super::seen::Seen;
+use super::{Health, Known, Metrics};
+use crate::cluster::{Cluster, Error, Watched};
+use crate::config::AgentSettings;
+use crate::outcome::{Failure, ImageState};
+use crate::registry::Prover;
+use crate::workload::{Kind, WorkloadId};
+use futures::future::FutureExt as _;
+use futures::stream::{BoxStream, SelectAll, StreamExt as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Workloads of one round at the most.
+const ROUND: usize = 250;
+/// Rounds under way at once.
+const ROUNDS: usize = 2;
+/// For how long more is waited for before a round is begun.
+const GATHERING: Duration = Duration::from_millis(20);
+/// Events written at once.
+const TELLERS: usize = 16;
+/// The loop moves at least this often: its probe asks for that.
+const BEAT: Duration = Duration::from_secs(10);
+/// Between two tries to log in to a target that does not answer.
+const LOGIN_PAUSE: Duration = Duration::from_secs(10);
+/// Watch events taken in before anything else is looked at.
+const GULP: usize = 500;
+
+/// The agent: what it works on, and what it tells of itself.
+pub struct Agent {
+    /// Where the workloads are.
+    pub cluster: Cluster,
+    /// What it works by; a change is taken over at once.
+    pub settings: watch::Receiver<Arc<AgentSettings>>,
+    /// Whether somebody paused it: nothing is begun while that is so.
+    pub paused: watch::Receiver<bool>,
+    /// What its probes answer.
+    pub health: Health,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// What it knows to be complete in the target.
+    pub known: Known,
+    /// The run that its records name.
+    pub run: RunId,
+}
+
+/// Something that was under way has ended.
+enum Ended {
+    Deed(Done),
+    Round(Vec<Found>),
+    LoggedIn(Result<(), Failure>),
+    /// Nothing waits for it.
+    Aside,
+}
+
+/// What is watched: a kind, in one namespace or in all.
+struct Place {
+    kind: Kind,
+    namespace: Option<String>,
+    /// Of its list that counts.
+    mark: u64,
+    listed: bool,
+}
+
+/// The loop under way.
+struct Working<'a> {
+    agent: &'a Agent,
+    settings: Arc<AgentSettings>,
+    hands: Hands,
+    ledger: Ledger,
+    places: Vec<Place>,
+    watches: SelectAll<BoxStream<'static, (usize, Result<Watched, Error>)>>,
+    marks: u64,
+    tasks: JoinSet<Ended>,
+    rounds: usize,
+    said: Arc<Said>,
+    tellers: Arc<Semaphore>,
+    due_since: Option<Instant>,
+    resync: Option<Instant>,
+    refresh: Option<Instant>,
+    /// When the target is asked again whether it takes our credentials.
+    login: Option<Instant>,
+    logging_in: bool,
+    /// Whether whoever else asks is told that workloads are repointed.
+    offering: bool,
+    stop: CancellationToken,
+}
+
+impl Agent {
+    /// Works until `closing` is cancelled and what is under way then has ended, or until `stop` is cancelled.
+    /// May be called again after it returned.
+    ///
+    /// # Errors
+    /// When it cannot begin: the cluster does not say what it has.
+    pub async fn work(
+        &self,
+        closing: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut settings = self.settings.clone();
+        let now_in_force = settings.borrow_and_update().clone();
+        let begun = Working::begin(self, now_in_force, stop.child_token());
+        let Some(working) = stop.run_until_cancelled(begun).await else {
+            return Ok(());
+        };
+        let mut working = working?;
+        let ended = stop
+            .run_until_cancelled(working.run(settings, closing))
+            .await;
+        working.stop.cancel();
+        self.known.set_terms(None);
+        ended.unwrap_or(Ok(()))
+    }
+}
+
+impl Agent {
+    async fn footing(
+        &self,
+        settings: &Arc<AgentSettings>,
+        stop: &CancellationToken,
+    ) -> Result<Footing, Failure> {
+        let (settings, known) = (Arc::clone(settings), self.known.clone());
+        Footing::new(settings, &self.cluster, &self.run, known, stop.clone()).await
+    }
+}
+
+impl<'a> Working<'a> {
+    async fn begin(
+        agent: &'a Agent,
+        settings: Arc<AgentSettings>,
+        stop: CancellationToken,
+    ) -> Result<Self, Failure> {
+        let footing = agent.footing(&settings, &stop);
+        let hands = Hands {
+            cluster: agent.cluster.clone(),
+            footing: Arc::new(footing.await?),
+            metrics: agent.metrics.clone(),
+            prover: prover(&settings),
+        };
+        let mut working = Self {
+            agent,
+            ledger: Ledger::new(agent.known.clone(), settings.max_rollouts),
+            settings,
+            hands,
+            places: Vec::new(),
+            watches: SelectAll::new(),
+            marks: 0,
+            tasks: JoinSet::new(),
+            rounds: 0,
+            said: Arc::default(),
+            tellers: Arc::new(Semaphore::new(TELLERS)),
+            due_since: None,
+            resync: None,
+            refresh: None,
+            login: None,
+            logging_in: false,
+            offering: false,
+            stop,
+        };
+        working.survey().await?;
+        Ok(working)
+    }
+
+    /// Looks at everything from the start: new watches, the target, the pull secrets.
+    async fn survey(&mut self) -> Result<(), Failure> {
+        let settings = &self.settings;
+        let namespaces: Vec<Option<String>> = match &settings.namespaces[..] {
+            [] => vec![None],
+            named => named.iter().cloned().map(Some).collect(),
+        };
+        let mut watches = SelectAll::new();
+        let mut places = Vec::new();
+        for kind in &settings.kinds {
+            for namespace in &namespaces {
+                let stream = self.agent.cluster.watch(kind, namespace.as_deref());
+                let at = places.len();
+                watches.push(stream.await?.map(move |told| (at, told)).boxed());
+                places.push(Place {
+                    kind: kind.clone(),
+                    namespace: namespace.clone(),
+                    mark: 0,
+                    listed: false,
+                });
+            }
+        }
+        self.ledger.listed = false;
+        self.ledger
+            .complete(|id, _| !places.iter().any(|place| place.has(id)));
+        self.watches = watches;
+        self.places = places;
+        let now = Instant::now();
+        self.resync = settings.resync.map(|after| now + after);
+        self.refresh = settings.refresh.map(|after| now + after);
+        self.login = Some(now);
+        Ok(())
+    }
+
+    async fn run(
+        &mut self,
+        mut settings: watch::Receiver<Arc<AgentSettings>>,
+        closing: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut paused = self.agent.paused.clone();
+        loop {
+            self.ledger.held = closing.is_cancelled() || *paused.borrow_and_update();
+            if closing.is_cancelled() && self.tasks.is_empty() {
+                return Ok(());
+            }
+            self.begin_what_is_due().await?;
+            self.tell_of_itself();
+            let wake = tokio::time::sleep_until(self.wakes().into());
+            tokio::select! {
+                () = closing.cancelled(), if !self.ledger.held => {}
+                Some((at, told)) = self.watches.next() => self.take_in(at, told),
+                Some(ended) = self.tasks.join_next() => {
+                    // a task that was aborted or panicked has nothing to tell
+                    if let Ok(ended) = ended {
+                        self.ended(ended);
+                    }
+                }
+                Ok(()) = settings.changed() => {
+                    let changed = settings.borrow_and_update().clone();
+                    self.take_over(changed).await;
+                }
+                Ok(()) = paused.changed() => {}
+                () = wake => {}
+            }
+        }
+    }
+
+    /// What a watch told, and what is there of more without waiting.
+    fn take_in(&mut self, at: usize, told: Result<Watched, Error>) {
+        self.take_one(at, told);
+        for _ in 0..GULP {
+            match self.watches.next().now_or_never() {
+                Some(Some((at, told))) => self.take_one(at, told),
+                _ => return,
+            }
+        }
+    }
+
+    fn take_one(&mut self, at: usize, told: Result<Watched, Error>) {
+        let now = Instant::now();
+        let place = &mut self.places[at];
+        match told {
+            Ok(Watched::Listing) => {
+                self.marks += 1;
+                place.mark = self.marks;
+            }
+            Ok(Watched::Object(object)) => match Seen::of(&place.kind, &object) {
+                Ok(seen) => self.ledger.seen(seen, place.mark, now),
+                Err(reason) => tracing::debug!("{reason}"),
+            },
+            Ok(Watched::Gone(object)) => {
+                if let Ok(seen) = Seen::of(&place.kind, &object) {
+                    self.ledger.gone(&seen.workload.id);
+                }
+            }
+            Ok(Watched::Listed) => {
+                place.listed = true;
+                let place = &self.places[at];
+                self.ledger
+                    .complete(|id, mark| place.has(id) && mark != place.mark);
+                if self.places.iter().all(|place| place.listed) {
+                    self.ledger.listed = true;
+                    self.agent.health.well("workloads");
+                }
+            }
+            Err(error) => {
+                tracing::warn!("{error}");
+                if !place.listed {
+                    self.agent.health.trouble("workloads", error.to_string());
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let now = Instant::now();
+        match ended {
+            Ended::Aside => {}
+            Ended::Round(found) => {
+                self.rounds -= 1;
+                for Found { id, read, verdict } in found {
+                    self.ledger.planned(&id, read, verdict, now);
+                }
+            }
+            Ended::LoggedIn(answer) => {
+                self.logging_in = false;
+                match answer {
+                    Ok(()) => {
+                        self.agent.health.well("target");
+                        self.ledger.retry(now);
+                    }
+                    Err(failure) => {
+                        tracing::error!("{failure}");
+                        self.agent.health.trouble("target", failure.to_string());
+                        self.login = Some(now + LOGIN_PAUSE);
+                    }
+                }
+            }
+            Ended::Deed(done) => match done {
+                Done::Brought(brought) => {
+                    let Brought {
+                        copy,
+                        outcome,
+                        denied,
+                        with_own,
+                    } = *brought;
+                    let failed = matches!(outcome.state, ImageState::Failed(_));
+                    self.ledger
+                        .brought(&copy, &outcome, &denied, &with_own, now);
+                    // where it is the target that fails, all are tried again as soon as it answers
+                    if failed && self.login.is_none() && !self.logging_in {
+                        self.login = Some(now + LOGIN_PAUSE);
+                    }
+                }
+                Done::Checked(copy, checked) => self.ledger.checked(&copy, &checked, now),
+                Done::Written(id, written) => self.ledger.written(&id, written, now),
+                Done::Looked(id, why) => self.ledger.looked(&id, why, now),
+                Done::PutBack(id, done) => self.ledger.put_back_done(&id, done, now),
+            },
+        }
+    }
+
+    /// Begins everything whose time has come.
+    async fn begin_what_is_due(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if self.resync.is_some_and(|at| at <= now) {
+            tracing::info!("looking at everything again");
+            let settings = Arc::clone(&self.settings);
+            self.take_over(settings).await;
+        }
+        if self.refresh.is_some_and(|at| at <= now) {
+            self.refresh = self.settings.refresh.map(|after| now + after);
+            tracing::info!("looking at the tags of all sources again");
+            self.ledger.ask_all(Purpose::Refresh, now);
+        }
+        if self.login.is_some_and(|at| at <= now) && !self.logging_in {
+            (self.login, self.logging_in) = (None, true);
+            let footing = Arc::clone(&self.hands.footing);
+            self.tasks
+                .spawn(async move { Ended::LoggedIn(footing.log_in().await) });
+        }
+        for action in self.ledger.actions(now) {
+            let deed = self.hands.clone().carry_out(action);
+            self.tasks.spawn(async move { Ended::Deed(deed.await) });
+        }
+        self.begin_rounds(now);
+        for (id, uid, telling) in self.ledger.tellings() {
+            if telling.warning {
+                tracing::warn!(
+                    workload = %id, namespace = id.namespace, reason = telling.reason, "{}", telling.message
+                );
+            } else {
+                tracing::debug!(workload = %id, reason = telling.reason, "{}", telling.message);
+            }
+            let (cluster, tellers) = (self.agent.cluster.clone(), Arc::clone(&self.tellers));
+            self.tasks.spawn(async move {
+                let _teller = tellers.acquire().await;
+                if let Err(error) = cluster.tell(&id, &uid, &telling).await {
+                    tracing::debug!("telling of {id}: {error}");
+                }
+                Ended::Aside
+            });
+        }
+        Ok(())
+    }
+
+    fn begin_rounds(&mut self, now: Instant) {
+        if self.ledger.due() == 0 || self.stop.is_cancelled() {
+            self.due_since = None;
+            return;
+        }
+        let since = *self.due_since.get_or_insert(now);
+        let gathered = self.ledger.due() >= ROUND || now.duration_since(since) >= GATHERING;
+        while gathered && self.rounds < ROUNDS && self.ledger.due() > 0 {
+            let due = self.ledger.take_due(ROUND);
+            if due.is_empty() {
+                break;
+            }
+            self.rounds += 1;
+            let (hands, said) = (self.hands.clone(), Arc::clone(&self.said));
+            self.tasks.spawn(async move {
+                Ended::Round(round(&hands.cluster, &hands.footing, &said, due).await)
+            });
+            self.due_since = None;
+        }
+    }
+
+    /// When something may be due that nobody tells of.
+    fn wakes(&self) -> Instant {
+        let now = Instant::now();
+        let gathered = self.due_since.map(|since| since + GATHERING);
+        let gathered = gathered.filter(|_| self.rounds < ROUNDS);
+        let all = [
+            gathered,
+            self.ledger.wakes(),
+            self.resync,
+            self.refresh,
+            self.login,
+        ];
+        let beat = now + BEAT;
+        all.into_iter().flatten().fold(beat, Instant::min)
+    }
+
+    /// Works by these settings from now on. Where they cannot be used, the old ones hold.
+    async fn take_over(&mut self, settings: Arc<AgentSettings>) {
+        let agent = self.agent;
+        match agent.footing(&settings, &self.stop).await {
+            Ok(footing) => {
+                agent.health.well("footing");
+                self.hands.footing = Arc::new(footing);
+                self.offering = false;
+                agent.known.set_terms(None);
+                self.hands.prover = prover(&settings);
+                self.settings = settings;
+            }
+            Err(failure) => {
+                tracing::error!("the old settings hold: {failure}");
+                agent.health.trouble("footing", failure.to_string());
+            }
+        }
+        let now = Instant::now();
+        self.ledger.look_again();
+        self.ledger.anew(self.settings.max_rollouts, now);
+        if let Err(failure) = self.survey().await {
+            tracing::error!("{failure}");
+            self.resync = Some(now + LOGIN_PAUSE);
+        }
+    }
+
+    fn tell_of_itself(&mut self) {
+        let terms = || self.hands.footing.terms();
+        let offered = self.ledger.repoints() && !self.ledger.held;
+        if offered != self.offering {
+            let terms = offered.then(terms).flatten();
+            self.offering = terms.is_some();
+            self.agent.known.set_terms(terms);
+        }
+        let (health, metrics) = (&self.agent.health, &self.agent.metrics);
+        health.moved();
+        match self.ledger.trouble() {
+            Some(why) => health.trouble("nodes", why),
+            None => health.well("nodes"),
+        }
+        let census = self.ledger.census(Instant::now());
+        let number = |many: usize| i64::try_from(many).unwrap_or(i64::MAX);
+        metrics.workloads.set(number(census.workloads));
+        metrics.waiting.set(number(census.waiting));
+        metrics.copying.set(number(census.copying));
+        metrics.rollouts.set(number(census.rollouts));
+        metrics.failing.set(number(census.failing));
+        let lag = i64::try_from(census.lag.as_secs()).unwrap_or(i64::MAX);
+        metrics.lag.set(lag);
+        metrics.paused.set(i64::from(*self.agent.paused.borrow()));
+    }
+}
+
+impl Place {
+    fn has(&self, id: &WorkloadId) -> bool {
+        let namespace = self.namespace.as_ref();
+        self.kind == id.kind && namespace.is_none_or(|namespace| *namespace == id.namespace)
+    }
+}
+
+fn prover(settings: &AgentSettings) -> Arc<Prover> {
+    Arc::new(Prover::new(false, settings.concurrency))
+}

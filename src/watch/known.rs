@@ -1,0 +1,212 @@
+//! What was seen of copies and of what surrounds workloads, for whoever may not ask.
+//!
+//! Decides nothing, and never asks anybody: what is not in here is not known.
+
+use crate::plan::{Observed, Policy, PullCredentials};
+use crate::reference::{Digest, Reference};
+use crate::workload::{Kind, Workload};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// On what terms workloads are repointed.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What becomes of images.
+    pub policy: Policy,
+    /// The kinds that are worked on, besides Pods and Jobs: those can be changed before they are made alone.
+    pub kinds: BTreeSet<Kind>,
+    /// The namespaces that are worked in; none is all.
+    pub namespaces: Option<BTreeSet<String>>,
+    /// Whether what cannot recover from a bad image, or is down while it changes, is repointed too.
+    pub stateful: bool,
+}
+
+impl Terms {
+    /// Why a workload is none of those that are worked on.
+    pub fn leave_out(&self, workload: &Workload) -> Option<String> {
+        let id = &workload.id;
+        let is_made_once = id.kind.is_pod() || id.kind.kind == "Job";
+        if !is_made_once && !self.kinds.contains(&id.kind) {
+            return Some(format!("{} is not among the kinds", id.kind));
+        }
+        let namespaces = self.namespaces.as_ref();
+        if namespaces.is_some_and(|all| !all.contains(&id.namespace)) {
+            return Some(format!("{} is not among the namespaces", id.namespace));
+        }
+        let needs_care = workload.recreates || id.kind.kind == "StatefulSet";
+        (needs_care && !self.stateful).then(|| "changed only when asked for".to_owned())
+    }
+}
+
+/// Who may be given a copy: those who may read its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reader {
+    /// Its source was read without the pull secrets of any namespace.
+    Anyone,
+    /// It was read with this namespace's.
+    Namespace(String),
+}
+
+/// What was seen; a clone is another handle to the same.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    shared: Arc<RwLock<Facts>>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    /// None while nothing is repointed.
+    terms: Option<Arc<Terms>>,
+    copies: HashMap<Reference, Complete>,
+    /// Whether each namespace opted out.
+    opted_out: HashMap<String, bool>,
+    /// The pull secrets that each ServiceAccount gives, by namespace and name.
+    accounts: HashMap<(String, String), Vec<String>>,
+    /// What pods with these pull secrets can pull from the target with, by namespace.
+    pulls: HashMap<(String, BTreeSet<String>), PullCredentials>,
+    /// The namespaces that have our pull secret.
+    pull_secrets: BTreeSet<String>,
+}
+
+/// A copy that is complete in the target.
+#[derive(Debug)]
+struct Complete {
+    digest: Digest,
+    anyone: bool,
+    namespaces: BTreeSet<String>,
+}
+
+impl Known {
+    /// Workloads are repointed on these terms from now on; on none, they are not: while work is held, before
+    /// nodes were seen to pull from the target, and when nothing but copies is wanted.
+    pub fn set_terms(&self, terms: Option<Terms>) {
+        self.write().terms = terms.map(Arc::new);
+    }
+
+    /// The terms on which workloads are repointed, while they are.
+    pub fn terms(&self) -> Option<Arc<Terms>> {
+        self.read().terms.clone()
+    }
+
+    /// A copy was proven complete, and somebody to have been allowed its source.
+    pub fn complete(&self, target: &Reference, digest: &Digest, reader: Reader) {
+        let mut facts = self.write();
+        let copy = facts
+            .copies
+            .entry(target.clone())
+            .or_insert_with(|| Complete {
+                digest: digest.clone(),
+                anyone: false,
+                namespaces: BTreeSet::new(),
+            });
+        copy.digest.clone_from(digest);
+        match reader {
+            Reader::Anyone => copy.anyone = true,
+            Reader::Namespace(namespace) => {
+                copy.namespaces.insert(namespace);
+            }
+        }
+    }
+
+    /// A copy is not there any more, or is being replaced.
+    pub fn forget(&self, target: &Reference) {
+        self.write().copies.remove(target);
+    }
+
+    /// The digest of a copy that is complete and that this namespace may have.
+    pub fn copy_for(&self, namespace: &str, target: &Reference) -> Option<Digest> {
+        let facts = self.read();
+        let copy = facts.copies.get(target)?;
+        let allowed = copy.anyone || copy.namespaces.contains(namespace);
+        allowed.then(|| copy.digest.clone())
+    }
+
+    /// A workload's surroundings were observed.
+    pub fn observed(&self, observed: &Observed) {
+        let workload = &observed.workload;
+        let namespace = &workload.id.namespace;
+        let own = workload.pull_secrets.as_deref().unwrap_or_default();
+        let account = observed.account_pull_secrets.as_deref();
+        let mut facts = self.write();
+        facts
+            .opted_out
+            .insert(namespace.clone(), observed.namespace_opted_out);
+        if let Some(names) = account {
+            let key = (namespace.clone(), workload.service_account.clone());
+            facts.accounts.insert(key, names.to_vec());
+        }
+        let effective = if own.is_empty() { account } else { Some(own) };
+        if let Some(names) = effective {
+            let key = (namespace.clone(), names.iter().cloned().collect());
+            facts.pulls.insert(key, observed.pull_credentials);
+        }
+    }
+
+    /// A ServiceAccount was seen, with the pull secrets that it gives.
+    pub fn account(&self, namespace: &str, account: &str, pull_secrets: &[&str]) {
+        let key = (namespace.to_owned(), account.to_owned());
+        let names = pull_secrets.iter().map(|name| (*name).to_owned());
+        self.write().accounts.insert(key, names.collect());
+    }
+
+    /// A namespace was seen, with or without an opt-out.
+    pub fn namespace(&self, namespace: &str, opted_out: bool) {
+        let mut facts = self.write();
+        facts.opted_out.insert(namespace.to_owned(), opted_out);
+    }
+
+    /// A namespace is gone, with all that was in it.
+    pub fn forget_namespace(&self, namespace: &str) {
+        let mut facts = self.write();
+        facts.opted_out.remove(namespace);
+        facts.pull_secrets.remove(namespace);
+        facts.accounts.retain(|(of, _), _| of != namespace);
+        facts.pulls.retain(|(of, _), _| of != namespace);
+        for copy in facts.copies.values_mut() {
+            copy.namespaces.remove(namespace);
+        }
+    }
+
+    /// Whether a namespace opted out, where that is known.
+    pub fn opted_out(&self, namespace: &str) -> Option<bool> {
+        self.read().opted_out.get(namespace).copied()
+    }
+
+    /// The pull secrets that a ServiceAccount gives, where they are known.
+    pub fn account_pull_secrets(&self, namespace: &str, account: &str) -> Option<Vec<String>> {
+        let key = (namespace.to_owned(), account.to_owned());
+        self.read().accounts.get(&key).cloned()
+    }
+
+    /// What pods with these pull secrets can pull from the target with, where that is known.
+    pub fn pull_credentials(&self, namespace: &str, names: &[String]) -> Option<PullCredentials> {
+        if names.is_empty() {
+            return Some(PullCredentials::None);
+        }
+        let key = (namespace.to_owned(), names.iter().cloned().collect());
+        self.read().pulls.get(&key).copied()
+    }
+
+    /// Our pull secret is in a namespace, or not.
+    pub fn pull_secret(&self, namespace: &str, is_there: bool) {
+        let mut facts = self.write();
+        if is_there {
+            facts.pull_secrets.insert(namespace.to_owned());
+        } else {
+            facts.pull_secrets.remove(namespace);
+        }
+    }
+
+    /// Whether our pull secret is known to be in a namespace.
+    pub fn has_pull_secret(&self, namespace: &str) -> bool {
+        self.read().pull_secrets.contains(namespace)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Facts> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Facts> {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,615 @@
+//! What is known of every workload, and what is to be done next.
+//!
+//! Decides when a workload is looked at, when its images are brought, when it is repointed, put back or left.
+//! Pure but for the time, which is given: it neither asks nor writes, so that all of it can be tested without
+//! a cluster.
+//!
+//! A workload is *at rest* until something of it changes that a plan looks at; at rest, all that is kept of it
+//! is a hash. One that changed is *due*: it is read with its surroundings and planned, together with all
+//! others that are due. From there on it waits: for its images, for being settled, for a rollout's turn, for
+//! its rollout.
+
+mod book;
+mod gate;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub(super) use book::Job;
+pub(super) use work::{Due, Purpose, Then, Verdict};
+
+use super::copies::Copies;
+use super::known::{Known, Reader};
+use super::seen::{Seen, stands};
+use crate::cluster::{NotReady, Standing, Telling};
+use crate::outcome::{Failure, ImageOutcome, ImageState};
+use crate::plan::{Copy, Decision, Planned};
+use crate::reference::{Digest, Reference};
+use crate::workload::{Workload, WorkloadId};
+use book::Book;
+use gate::Gate;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+use work::{Entry, Stage, Work};
+
+/// Images under way at once.
+const IMAGES: usize = 16;
+/// Pods looked at at once.
+const LOOKS: usize = 8;
+/// Between two looks at the pods of a rollout, and before the first one.
+const LOOK: Duration = Duration::from_secs(4);
+/// The longest pause between two looks at the pods of a workload that is not settled.
+const LONGEST_LOOK: Duration = Duration::from_secs(300);
+/// A pull that has failed for so long has failed twice: kubelets try again after ten seconds.
+const PULL_PATIENCE: Duration = Duration::from_secs(20);
+/// A rollout that no controller gives up on is given up after so long, as Deployments are by default.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Something to be done, by whoever can.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// An image is brought or looked at.
+    Image(Job),
+    /// A workload is written as planned.
+    Repoint(Box<Planned>),
+    /// The pods of a workload are looked at: whether they get their images.
+    Look(Box<Workload>),
+    /// A workload gets back what it had; what was done to it, where this process did it.
+    PutBack(Box<Workload>, Option<Box<Planned>>),
+}
+
+/// What a write came to.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// It was written: as it is now.
+    Done(Box<Seen>),
+    /// Somebody else wrote in between.
+    Conflict,
+    /// It is not there any more.
+    Gone,
+    /// It could not be written.
+    Failed(Failure),
+}
+
+/// What became of an image that is in use.
+#[derive(Debug)]
+pub(super) enum Checked {
+    /// All of it is there.
+    Sound(Digest),
+    /// Something is missing.
+    Broken,
+    /// That could not be told.
+    Failed(Failure),
+}
+
+/// Everything that is known.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    copies: Copies,
+    workloads: HashMap<WorkloadId, Entry>,
+    due: BTreeSet<WorkloadId>,
+    /// When something is to be done about a workload that waits.
+    wakes: BTreeSet<(Instant, WorkloadId)>,
+    /// Those that may be repointed, in the order in which they came to it.
+    queue: VecDeque<WorkloadId>,
+    /// The same of those from which no rollout follows.
+    idle: VecDeque<WorkloadId>,
+    to_look_at: VecDeque<WorkloadId>,
+    to_put_back: VecDeque<WorkloadId>,
+    looking: usize,
+    book: Book,
+    gate: Gate,
+    /// Nothing is begun: somebody paused it, or the process ends.
+    pub(super) held: bool,
+    /// Whether everything was listed once: before, unfinished rollouts may be unknown.
+    pub(super) listed: bool,
+    tellings: Vec<(WorkloadId, String, Telling)>,
+    /// Why nothing is repointed; some while that is so, none while it is not.
+    trouble: Option<String>,
+}
+
+impl Ledger {
+    pub(super) fn new(known: Known, max_rollouts: Option<usize>) -> Self {
+        Self {
+            copies: Copies::new(known),
+            workloads: HashMap::new(),
+            due: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            queue: VecDeque::new(),
+            idle: VecDeque::new(),
+            to_look_at: VecDeque::new(),
+            to_put_back: VecDeque::new(),
+            looking: 0,
+            book: Book::default(),
+            gate: Gate::new(max_rollouts),
+            held: false,
+            listed: false,
+            tellings: Vec::new(),
+            trouble: None,
+        }
+    }
+
+    /// A workload was seen, in the list or change of this mark.
+    pub(super) fn seen(&mut self, seen: Seen, mark: u64, now: Instant) {
+        let id = seen.workload.id.clone();
+        let is_rolling_out = seen.is_rolling_out();
+        let entry = self.workloads.entry(id.clone()).or_default();
+        entry.mark = mark;
+        if entry.work.as_ref().is_some_and(|work| work.is_after(&seen)) {
+            return;
+        }
+        if entry.print == seen.print {
+            if let Some(work) = &mut entry.work {
+                work.take(seen);
+                self.stands_otherwise(&id, now);
+            }
+            return;
+        }
+        let is_new = entry.print == 0;
+        entry.print = seen.print;
+        match &mut entry.work {
+            Some(work) => {
+                work.take(seen);
+                self.changed(&id, now);
+            }
+            None if is_new && is_rolling_out => {
+                entry.work = Some(Work::of(seen, Stage::rolling(None, now), now));
+                self.gate.found(&id);
+                self.wake_at(&id, now + LOOK);
+            }
+            None => {
+                entry.work = Some(Work::of(seen, Stage::Due, now));
+                self.due.insert(id);
+            }
+        }
+    }
+
+    /// A workload is gone.
+    pub(super) fn gone(&mut self, id: &WorkloadId) {
+        self.rest(id);
+        self.workloads.remove(id);
+    }
+
+    /// A list is complete: what has the mark of an earlier one of the same place is gone.
+    pub(super) fn complete(&mut self, is_stale: impl Fn(&WorkloadId, u64) -> bool) {
+        let stale: Vec<WorkloadId> = self
+            .workloads
+            .iter()
+            .filter(|(id, entry)| is_stale(id, entry.mark))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in stale {
+            self.gone(&id);
+        }
+    }
+
+    /// Everything is to be looked at again as it is listed, in the target too.
+    pub(super) fn look_again(&mut self) {
+        self.copies.age();
+        for entry in self.workloads.values_mut() {
+            if entry.work.is_none() {
+                entry.print = 0;
+            }
+        }
+    }
+
+    /// What failed is tried again at once: why it failed is over.
+    pub(super) fn retry(&mut self, now: Instant) {
+        self.book.retry(now, true);
+    }
+
+    /// Other settings hold: what failed under the old ones is tried again at once, and who waits is planned
+    /// anew.
+    pub(super) fn anew(&mut self, max_rollouts: Option<usize>, now: Instant) {
+        self.book.retry(now, true);
+        self.gate.anew(max_rollouts);
+        self.trouble = None;
+        let waiting: Vec<WorkloadId> = self
+            .workloads
+            .iter()
+            .filter(|(_, entry)| entry.work.as_ref().is_some_and(Work::waits))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in waiting {
+            self.make_due(&id);
+        }
+    }
+
+    /// Those that are due, at most so many; they are being read from now on.
+    pub(super) fn take_due(&mut self, most: usize) -> Vec<Due> {
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(id) = self.due.pop_first()
+        {
+            let Some(work) = self.work(&id) else {
+                continue;
+            };
+            work.stage = Stage::Reading { again: false };
+            taken.push(Due {
+                id,
+                workload: work.workload.clone(),
+                purpose: work.purpose,
+            });
+        }
+        taken
+    }
+
+    pub(super) fn due(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Whether anything of this workload is to be looked at again for this, at rest as it is.
+    pub(super) fn ask_again(&mut self, id: &WorkloadId, purpose: Purpose, now: Instant) {
+        let Some(entry) = self.workloads.get_mut(id) else {
+            return;
+        };
+        if entry.work.is_none() {
+            entry.work = Some(Work::unseen(purpose, now));
+            self.due.insert(id.clone());
+        }
+    }
+
+    /// Every workload that is at rest and has copies is looked at again for this.
+    pub(super) fn ask_all(&mut self, purpose: Purpose, now: Instant) {
+        let resting = self.workloads.iter();
+        let resting = resting.filter(|(_, entry)| entry.work.is_none() && entry.copied);
+        let resting: Vec<WorkloadId> = resting.map(|(id, _)| id.clone()).collect();
+        for id in resting {
+            self.ask_again(&id, purpose, now);
+        }
+    }
+
+    /// A workload that was due was planned, and read again where nothing was kept of it.
+    pub(super) fn planned(
+        &mut self,
+        id: &WorkloadId,
+        read: Option<Seen>,
+        verdict: Verdict,
+        now: Instant,
+    ) {
+        let Some(work) = self.work(id) else {
+            return;
+        };
+        if let Some(read) = read.filter(|read| !work.is_after(read)) {
+            work.take(read);
+        }
+        let Stage::Reading { again } = work.stage else {
+            return;
+        };
+        if again {
+            return self.make_due(id);
+        }
+        match verdict {
+            Verdict::Gone => self.gone(id),
+            Verdict::Failed(failure) => self.fails(id, &failure, now),
+            Verdict::Rest { kept, left } => {
+                if let Some(reason) = left {
+                    self.tell(id, "LeftAlone", reason, false);
+                }
+                if let Some(entry) = self.workloads.get_mut(id) {
+                    entry.copied = !kept.is_empty();
+                }
+                for copy in kept {
+                    self.book.check(&self.copies, copy);
+                }
+                self.rest(id);
+            }
+            Verdict::Renew { copies, keyring } => {
+                for copy in copies {
+                    self.book.renew(copy, &keyring);
+                }
+                self.rest(id);
+            }
+            Verdict::Wants {
+                copies,
+                keyring,
+                then,
+            } => {
+                work.stage = Stage::Copying {
+                    copies,
+                    keyring,
+                    then,
+                    planned: now,
+                };
+                self.advance(id, now);
+            }
+        }
+    }
+
+    /// What can be begun now.
+    pub(super) fn actions(&mut self, now: Instant) -> Vec<Action> {
+        self.wake(now);
+        let mut actions = Vec::new();
+        while self.looking < LOOKS
+            && let Some(id) = self.to_look_at.pop_front()
+        {
+            if let Some(workload) = self.work(&id).and_then(|work| work.workload.clone()) {
+                self.looking += 1;
+                actions.push(Action::Look(Box::new(workload)));
+            }
+        }
+        if self.held {
+            return actions;
+        }
+        while let Some(job) = self.book.start(IMAGES) {
+            actions.push(Action::Image(job));
+        }
+        while let Some(id) = self.to_put_back.pop_front() {
+            actions.extend(self.put_back(&id));
+        }
+        while let Some(id) = self.next_to_write() {
+            actions.extend(self.write(&id, now));
+        }
+        actions
+    }
+
+    /// When there may be something to do that nobody tells of.
+    pub(super) fn wakes(&self) -> Option<Instant> {
+        let first = self.wakes.first().map(|(at, _)| *at);
+        [first, self.book.wakes(), self.gate.wakes()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What is to be told of workloads since this was asked last.
+    pub(super) fn tellings(&mut self) -> Vec<(WorkloadId, String, Telling)> {
+        std::mem::take(&mut self.tellings)
+    }
+
+    /// Why nothing is repointed now, if so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Whether nodes are known to pull copies, so that workloads are repointed as they come.
+    pub(super) fn repoints(&self) -> bool {
+        self.gate.is_proven()
+    }
+
+    /// An image was brought, or could not be.
+    pub(super) fn brought(
+        &mut self,
+        copy: &Copy,
+        outcome: &ImageOutcome,
+        denied: &BTreeMap<WorkloadId, Failure>,
+        with_own: &BTreeSet<WorkloadId>,
+        now: Instant,
+    ) {
+        let users = match (&outcome.state, &outcome.digest) {
+            (ImageState::Failed(failure), _) => {
+                let (users, _) = self.book.failed(&copy.target, now);
+                for user in users {
+                    self.tell_failure(&user, failure);
+                }
+                return;
+            }
+            (_, Some(digest)) => {
+                let readers = copy.users.keys().filter(|user| !denied.contains_key(user));
+                let readers = readers.map(|user| match with_own.contains(user) {
+                    true => Reader::Namespace(user.namespace.clone()),
+                    false => Reader::Anyone,
+                });
+                self.copies.complete(copy, digest, readers);
+                self.book.done(&copy.target)
+            }
+            (_, None) => self.book.done(&copy.target),
+        };
+        let copied = matches!(outcome.state, ImageState::Copied { .. });
+        for user in users {
+            if let Some(failure) = denied.get(&user) {
+                self.fails(&user, failure, now);
+                continue;
+            }
+            if copied && copy.users.contains_key(&user) {
+                let message = format!("{} is {}", copy.source.familiar(), copy.target);
+                self.tell(&user, "ImageCloned", message, false);
+            }
+            self.advance(&user, now);
+        }
+    }
+
+    /// It was looked whether an image that is in use is there.
+    pub(super) fn checked(&mut self, copy: &Copy, checked: &Checked, now: Instant) {
+        match checked {
+            Checked::Sound(digest) => {
+                let users = self.book.done(&copy.target);
+                // they were given it before
+                let readers = copy.users.keys();
+                let readers = readers.map(|user| Reader::Namespace(user.namespace.clone()));
+                self.copies.complete(copy, digest, readers);
+                for user in users {
+                    self.advance(&user, now);
+                }
+            }
+            Checked::Broken => {
+                self.copies.lost(&copy.target);
+                for user in self.book.done(&copy.target) {
+                    self.ask_again(&user, Purpose::Repair, now);
+                    self.advance(&user, now);
+                }
+            }
+            Checked::Failed(failure) => {
+                let (users, _) = self.book.failed(&copy.target, now);
+                for user in users {
+                    self.tell_failure(&user, failure);
+                }
+            }
+        }
+    }
+
+    /// A workload was written, or could not be.
+    pub(super) fn written(&mut self, id: &WorkloadId, written: Written, now: Instant) {
+        self.gate.written();
+        let Some(entry) = self.workloads.get_mut(id) else {
+            return self.gate.over(id);
+        };
+        let Some(work) = entry.work.as_mut() else {
+            return self.gate.over(id);
+        };
+        let stage = std::mem::replace(&mut work.stage, Stage::Due);
+        let Stage::Writing { planned, is_idle } = stage else {
+            work.stage = stage;
+            return;
+        };
+        match written {
+            Written::Done(seen) => {
+                // a later state may have been seen already
+                if !work.is_after(&seen) {
+                    entry.print = seen.print;
+                    work.take(*seen);
+                }
+                let still_is = work.workload.as_ref().is_some_and(stands);
+                let message = changes(&planned);
+                work.stage = Stage::rolling(Some(planned), now);
+                self.tell(id, "Repointed", message, false);
+                if !still_is {
+                    self.gate.over(id);
+                    self.make_due(id);
+                } else if is_idle {
+                    self.finished(id, now);
+                } else {
+                    self.wake_at(id, now + self.look_pause());
+                    self.stands_otherwise(id, now);
+                }
+            }
+            Written::Conflict => {
+                self.gate.over(id);
+                self.later(id, now + Duration::from_secs(1));
+            }
+            Written::Gone => self.gone(id),
+            Written::Failed(failure) => {
+                self.gate.over(id);
+                self.fails(id, &failure, now);
+            }
+        }
+    }
+
+    /// The pods of a workload were looked at: why they do not get their images, if so.
+    pub(super) fn looked(&mut self, id: &WorkloadId, why: Option<NotReady>, now: Instant) {
+        self.looking = self.looking.saturating_sub(1);
+        let pause = self.look_pause();
+        let Some(work) = self.work(id) else {
+            return;
+        };
+        let ails = work.standing == Standing::Ailing;
+        match &mut work.stage {
+            Stage::Unsettled { looks } => {
+                if why.is_some() {
+                    // nobody gets at the source: its copy is no risk
+                    work.unpullable = true;
+                    return self.make_due(id);
+                }
+                *looks += 1;
+                let next = LOOK.saturating_mul(1 << (*looks).min(7)).min(LONGEST_LOOK);
+                self.wake_at(id, now + next);
+            }
+            Stage::Rolling {
+                failing,
+                refused,
+                since,
+                ..
+            } => match why {
+                Some(why) => {
+                    let first = *failing.get_or_insert(now);
+                    *refused = Some(why);
+                    if now.duration_since(first) >= PULL_PATIENCE {
+                        self.to_put_back.push_back(id.clone());
+                    } else {
+                        self.wake_at(id, now + LOOK);
+                    }
+                }
+                None if ails || now.duration_since(*since) >= DEADLINE => self.finished(id, now),
+                None => {
+                    *failing = None;
+                    self.wake_at(id, now + pause);
+                }
+            },
+            _ => {}
+        }
+    }
+
+    /// A workload was given back what it had, or could not be.
+    pub(super) fn put_back_done(
+        &mut self,
+        id: &WorkloadId,
+        done: Result<(), Failure>,
+        now: Instant,
+    ) {
+        let Some(work) = self.work(id) else {
+            return self.gate.over(id);
+        };
+        let Stage::PuttingBack { why } = &work.stage else {
+            return;
+        };
+        let why = why.clone();
+        match done {
+            Ok(()) => {
+                self.gate.over(id);
+                let message = format!("it could not pull its copy: {}", why.why);
+                self.tell(id, "PutBack", message, true);
+                let until = self.gate.halt(now);
+                self.trouble = Some(refusal(id, &why));
+                // others go first when it is tried again
+                let after = until.duration_since(now);
+                self.later(id, until + after);
+            }
+            Err(failure) => {
+                self.gate.over(id);
+                self.fails(id, &failure.context("putting it back"), now);
+            }
+        }
+    }
+
+    /// How many workloads are known, wait, and for how long the first of them has.
+    pub(super) fn census(&self, now: Instant) -> Census {
+        let mut census = Census {
+            workloads: self.workloads.len(),
+            copying: self.book.under_way(),
+            rollouts: self.gate.unfinished(),
+            failing: self.book.failing(),
+            ..Census::default()
+        };
+        for work in self.workloads.values().filter_map(|it| it.work.as_ref()) {
+            census.waiting += 1;
+            census.lag = census.lag.max(now.duration_since(work.since));
+        }
+        census
+    }
+}
+
+/// Figures of a moment.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    pub(super) workloads: usize,
+    pub(super) waiting: usize,
+    pub(super) copying: usize,
+    pub(super) rollouts: usize,
+    pub(super) failing: usize,
+    pub(super) lag: Duration,
+}
+
+/// What was changed, in one line.
+fn changes(planned: &Planned) -> String {
+    let Decision::Repoint(repoint) = &planned.decision else {
+        return String::new();
+    };
+    let slots = repoint.slots.iter();
+    let slots = slots.map(|change| format!("{} is {} now", change.slot.name, change.to));
+    slots.collect::<Vec<_>>().join(", ")
+}
+
+/// Why nothing is repointed.
+fn refusal(id: &WorkloadId, why: &NotReady) -> String {
+    let hint = why.hint.as_ref();
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    format!(
+        "nothing is repointed: {id} in {} could not pull its copy and was put back: {}{hint}",
+        id.namespace, why.why
+    )
+}
+
+/// The names of these copies.
+fn targets(copies: &[Copy]) -> BTreeSet<Reference> {
+    copies.iter().map(|copy| copy.target.clone()).collect()
+}

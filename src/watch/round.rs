@@ -1,0 +1,335 @@
+//! One round: workloads that are due are read with what surrounds them, and planned.
+//!
+//! Decides what is not even asked about: what would be left alone anyway. Never writes.
+
+use super::footing::Footing;
+use super::ledger::{Due, Purpose, Then, Verdict};
+use super::seen::Seen;
+use crate::cluster::{Cluster, Error, Observation, PULL_SECRET};
+use crate::config::Mode;
+use crate::credentials::Keyring;
+use crate::outcome::Failure;
+use crate::plan::{
+    self, Copy, Decision, Observed, Planned, Policy, PullCredentials, Repoint, kept, reclaims,
+};
+use crate::workload::{Kind, RECLAIMED, Workload, WorkloadId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+/// How often images that somebody put back are cloned again.
+const RECLAIMS: u32 = 3;
+
+/// What was found out about a workload that was due.
+pub(super) struct Found {
+    pub(super) id: WorkloadId,
+    /// As it was read, where nothing was kept of it.
+    pub(super) read: Option<Seen>,
+    pub(super) verdict: Verdict,
+}
+
+/// Notes that were logged already.
+#[derive(Debug, Default)]
+pub(super) struct Said(Mutex<BTreeSet<String>>);
+
+impl Said {
+    pub(super) fn once(&self, note: &str) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(note.to_owned()) {
+            tracing::warn!("{note}");
+        }
+    }
+}
+
+/// Reads and plans these.
+pub(super) async fn round(
+    cluster: &Cluster,
+    footing: &Footing,
+    said: &Said,
+    due: Vec<Due>,
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut asked = Vec::new();
+    let mut purposes = BTreeMap::new();
+    let mut read = BTreeMap::new();
+    for Due {
+        id,
+        workload,
+        purpose,
+    } in due
+    {
+        let workload = match workload {
+            Some(workload) => workload,
+            None => match read_again(cluster, &id).await {
+                Ok(seen) => {
+                    let workload = seen.workload.clone();
+                    read.insert(id.clone(), seen);
+                    workload
+                }
+                Err(verdict) => {
+                    found.push((id, verdict));
+                    continue;
+                }
+            },
+        };
+        let settled = (purpose == Purpose::Clone)
+            .then(|| settled_at_sight(&workload, footing))
+            .flatten();
+        match settled {
+            Some(verdict) => {
+                if has_our_secret(&workload)
+                    && let Err(failure) = footing.ensure(cluster, &id.namespace).await
+                {
+                    let namespace = &id.namespace;
+                    said.once(&format!(
+                        "keeping up the pull secret in {namespace}: {failure}"
+                    ));
+                }
+                found.push((id, verdict));
+            }
+            None => {
+                purposes.insert(id, purpose);
+                asked.push(workload);
+            }
+        }
+    }
+    if !asked.is_empty() {
+        found.extend(surrounded(cluster, footing, said, asked, &purposes).await);
+    }
+    let with_read = |(id, verdict)| Found {
+        read: read.remove(&id),
+        id,
+        verdict,
+    };
+    found.into_iter().map(with_read).collect()
+}
+
+/// Whether a workload pulls copies with the pull secret that we keep up.
+fn has_our_secret(workload: &Workload) -> bool {
+    let mut named = workload.pull_secrets.iter().flatten();
+    workload.record.is_some() && named.any(|name| name == PULL_SECRET)
+}
+
+async fn read_again(cluster: &Cluster, id: &WorkloadId) -> Result<Seen, Verdict> {
+    match cluster.get(id).await {
+        Ok(object) => {
+            Seen::of(&id.kind, &object).map_err(|error| Verdict::Failed(Failure::new(error)))
+        }
+        Err(Error::NotFound(_)) => Err(Verdict::Gone),
+        Err(error) => Err(Verdict::Failed(error.into())),
+    }
+}
+
+/// What becomes of a workload where that does not depend on anything around it.
+fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
+    let observed = Observed {
+        workload: workload.clone(),
+        running: BTreeMap::new(),
+        account_pull_secrets: None,
+        pull_credentials: PullCredentials::Own,
+        named: false,
+        namespace_opted_out: false,
+    };
+    let policy = footing.policy(std::iter::once(workload));
+    let planned = plan_one(&observed, &policy).ok()?.0;
+    match planned.decision {
+        Decision::Repoint(_) | Decision::CopyOnly(_) => None,
+        Decision::Skip(reason) => {
+            tracing::debug!(workload = %workload.id, namespace = workload.id.namespace, reason, "left alone");
+            Some(Verdict::Rest {
+                kept: Vec::new(),
+                left: None,
+            })
+        }
+        Decision::Unchanged => {
+            inspect(workload);
+            for slot in &workload.slots {
+                checking(workload, slot);
+                tracing::info!(image = slot.image, "image already cloned");
+            }
+            Some(Verdict::Rest {
+                kept: kept(&observed, &footing.settings.target),
+                left: None,
+            })
+        }
+    }
+}
+
+async fn surrounded(
+    cluster: &Cluster,
+    footing: &Footing,
+    said: &Said,
+    workloads: Vec<Workload>,
+    purposes: &BTreeMap<WorkloadId, Purpose>,
+) -> Vec<(WorkloadId, Verdict)> {
+    let ids: Vec<WorkloadId> = workloads.iter().map(|it| it.id.clone()).collect();
+    let observation = cluster.surround_all(workloads, &footing.settings.target);
+    let Observation {
+        observed,
+        mut keyrings,
+        notes,
+        missing,
+        ..
+    } = match observation.await {
+        Ok(observation) => observation,
+        Err(error) => {
+            let failure = Failure::from(error);
+            let failed = |id| (id, Verdict::Failed(failure.clone()));
+            return ids.into_iter().map(failed).collect();
+        }
+    };
+    for note in notes {
+        said.once(&note);
+    }
+    for error in missing {
+        tracing::debug!("{error}");
+    }
+    let mut verdicts = Vec::new();
+    for one in observed {
+        footing.known.observed(&one);
+        let id = one.workload.id.clone();
+        let keyring = keyrings.remove(&id).unwrap_or_default();
+        let purpose = purposes.get(&id).copied().unwrap_or_default();
+        let verdict = match purpose {
+            Purpose::Clone => clone(footing, &one, keyring).await,
+            Purpose::Repair => Ok(Verdict::Wants {
+                copies: kept(&one, &footing.settings.target),
+                keyring,
+                then: Then::Leave(None),
+            }),
+            Purpose::Refresh => Ok(Verdict::Renew {
+                copies: tags(&one, footing),
+                keyring,
+            }),
+        };
+        verdicts.push((id, verdict.unwrap_or_else(Verdict::Failed)));
+    }
+    verdicts
+}
+
+/// Plans one workload, and says so in the controller's words.
+async fn clone(
+    footing: &Footing,
+    observed: &Observed,
+    keyring: Keyring,
+) -> Result<Verdict, Failure> {
+    let workload = &observed.workload;
+    let (mut planned, mut copies) = plan_one(observed, &footing.policy(std::iter::once(workload)))?;
+    if let (Decision::Repoint(_), Some(copy), Mode::Clone) =
+        (&planned.decision, copies.first(), footing.settings.mode)
+    {
+        footing.access(&copy.target).await?;
+        (planned, copies) = plan_one(observed, &footing.policy(std::iter::once(workload)))?;
+    }
+    inspect(workload);
+    for slot in &workload.slots {
+        checking(workload, slot);
+    }
+    if footing.settings.mode == Mode::Observe {
+        for copy in &copies {
+            tracing::info!(
+                image = copy.source.familiar(), target = %copy.target, "would clone (observing only)"
+            );
+        }
+        copies.clear();
+    }
+    if copies.is_empty() {
+        return Ok(Verdict::Rest {
+            kept: kept(observed, &footing.settings.target),
+            left: None,
+        });
+    }
+    let then = then(footing, planned);
+    Ok(Verdict::Wants {
+        copies,
+        keyring,
+        then,
+    })
+}
+
+/// What follows once the images are there.
+fn then(footing: &Footing, mut planned: Planned) -> Then {
+    let settings = &footing.settings;
+    let workload = &planned.workload;
+    let left = match &planned.decision {
+        Decision::CopyOnly(_) if settings.mode == Mode::Copy => return Then::Leave(None),
+        Decision::CopyOnly(reason) | Decision::Skip(reason) => Some(reason.clone()),
+        Decision::Unchanged => return Then::Leave(None),
+        Decision::Repoint(_) if settings.stateful => None,
+        Decision::Repoint(_) if workload.recreates => Some(
+            "a Recreate Deployment is down while its pods are replaced: only with IMAGE_CLONER_STATEFUL".to_owned(),
+        ),
+        Decision::Repoint(_) if workload.id.kind.kind == "StatefulSet" => Some(
+            "a StatefulSet does not recover from a bad image by itself: only with IMAGE_CLONER_STATEFUL".to_owned(),
+        ),
+        Decision::Repoint(_) => None,
+    };
+    let count = reclaims(workload);
+    let left = left.or_else(|| {
+        (count > RECLAIMS).then(|| {
+            format!(
+                "somebody put its images back {RECLAIMS} times after they were cloned: left to them"
+            )
+        })
+    });
+    if left.is_some() {
+        return Then::Leave(
+            left.map(|reason| format!("its images are copied, it is left: {reason}")),
+        );
+    }
+    let text = (count > 0).then(|| plan::reclaimed(workload, count));
+    let stale = workload.reclaimed.is_some();
+    if let Decision::Repoint(Repoint { annotations, .. }) = &mut planned.decision
+        && (text.is_some() || stale)
+    {
+        annotations.insert(RECLAIMED, text);
+    }
+    Then::Repoint(Box::new(planned))
+}
+
+/// The copies that a workload uses and that were made of tags: as the tags are now, whatever runs.
+fn tags(observed: &Observed, footing: &Footing) -> Vec<Copy> {
+    let copies = kept(observed, &footing.settings.target).into_iter();
+    let copies = copies.filter(|copy| copy.source.digest().is_none());
+    copies
+        .map(|copy| Copy {
+            running: BTreeSet::new(),
+            ..copy
+        })
+        .collect()
+}
+
+/// A plan for one workload.
+fn plan_one(observed: &Observed, policy: &Policy) -> Result<(Planned, Vec<Copy>), Failure> {
+    let plan = plan::clone(std::slice::from_ref(observed), policy)
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let planned = plan.workloads.into_iter().next();
+    let planned = planned.ok_or_else(|| Failure::new("it was left out of its own plan"))?;
+    Ok((planned, plan.copies))
+}
+
+/// The kind as the controller's log has it: `deployment`.
+pub(super) fn word(kind: &Kind) -> String {
+    kind.kind.to_lowercase()
+}
+
+fn inspect(workload: &Workload) {
+    let id = &workload.id;
+    tracing::info!(
+        namespace = id.namespace,
+        name = id.name,
+        "inspecting {}",
+        word(&id.kind)
+    );
+}
+
+fn checking(workload: &Workload, slot: &crate::workload::Slot) {
+    let id = &workload.id;
+    tracing::info!(
+        namespace = id.namespace,
+        name = id.name,
+        container = slot.key.name,
+        image = slot.image,
+        "checking {} container",
+        word(&id.kind)
+    );
+}

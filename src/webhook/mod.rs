@@ -1,0 +1,104 @@
+//! Admission: workloads repointed as they are created, where their copies are known complete.
+//!
+//! Decides the answer to an admission review, from what is known in this process alone ([`Known`]), and keeps the
+//! certificate by which the API server knows it. Never asks anybody before it answers, and never refuses a
+//! workload: whatever is not known passes as it is, and the loop sees to it later.
+
+mod certificate;
+mod decide;
+mod keep;
+mod review;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use keep::{Keeper, Place};
+
+use crate::cluster::{Cluster, Error};
+use crate::install::LEADER;
+use crate::watch::{Known, Metrics};
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How often the certificate is looked at.
+const ROUND: Duration = Duration::from_secs(10 * 60);
+
+/// How soon after the first failure it is looked at again; twice as long after each further one.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The webhook of one agent, for as long as that leads.
+pub struct Webhook {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// What it knows.
+    pub known: Known,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Its own pod, which the API server is led to: namespace and name. None where it is in none.
+    pub pod: Option<(String, String)>,
+}
+
+impl Webhook {
+    /// Answers admission reviews and keeps its certificate until it is told to stop.
+    pub async fn run(self, cluster: Cluster, place: Place, stop: &CancellationToken) {
+        let keeper = Keeper::new(cluster.clone(), place);
+        let pod = self.pod.clone();
+        tokio::join!(
+            self.serve(&keeper, stop),
+            keep(&keeper, &cluster, pod.as_ref(), stop)
+        );
+    }
+
+    /// Answers admission reviews, as whoever the keeper's certificate says, until it is told to stop.
+    pub async fn serve(self, keeper: &Keeper, stop: &CancellationToken) {
+        serve::serve(
+            self.listener,
+            keeper.shown(),
+            self.known,
+            self.metrics,
+            stop,
+        )
+        .await;
+    }
+}
+
+/// Keeps the certificate and the way to this pod until it is told to stop.
+async fn keep(
+    keeper: &Keeper,
+    cluster: &Cluster,
+    pod: Option<&(String, String)>,
+    stop: &CancellationToken,
+) {
+    let mut again = AGAIN;
+    loop {
+        let pause = match round(keeper, cluster, pod).await {
+            Ok(()) => {
+                again = AGAIN;
+                ROUND
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the webhook is not called yet");
+                let pause = again;
+                again = (again * 2).min(ROUND);
+                pause
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn round(
+    keeper: &Keeper,
+    cluster: &Cluster,
+    pod: Option<&(String, String)>,
+) -> Result<(), Error> {
+    keeper.round(SystemTime::now()).await?;
+    if let Some((namespace, name)) = pod {
+        cluster.mark_only(namespace, name, LEADER).await?;
+    }
+    Ok(())
+}

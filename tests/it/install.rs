@@ -1,0 +1,307 @@
+//! The agent as a real pod that pulled its own image from the target: installed, at work, removed.
+//!
+//! There is one agent in a cluster: these tests take turns.
+
+use crate::bed::{Bed, deployment, var};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const SYSTEM: &str = "image-cloner-system";
+
+/// A test's turn with the one agent.
+struct Turn {
+    bed: Bed,
+    binary: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Turn {
+    /// None, with the reason printed, where there is no bed or no static agent.
+    fn take(name: &str) -> Option<Self> {
+        static TURN: Mutex<()> = Mutex::new(());
+        let bed = Bed::share(name, true)?;
+        let Some(binary) = std::env::var_os("TESTBED_AGENT") else {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "skipped in CI: TESTBED_AGENT is not set"
+            );
+            eprintln!("skipped: no static agent: tests/run.sh builds one");
+            return None;
+        };
+        let turn = Self {
+            bed,
+            binary: binary.into(),
+            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        turn.remove();
+        Some(turn)
+    }
+
+    /// Runs `install-agent` for this test's namespace.
+    fn install(&self, more: &[&str]) -> crate::bed::Ran {
+        let config = self.config();
+        let binary = self.binary.display().to_string();
+        let endpoint = var("TARGET_FROM_PODS");
+        let args = [
+            &["install-agent", "--namespaces", &self.bed.namespace],
+            &["--registry-endpoint", &endpoint, "--agent-binary", &binary][..],
+            &["--agent-config", &config, "--timeout", "120s"][..],
+            more,
+        ];
+        self.bed.plugin(&args.concat())
+    }
+
+    /// Where pods find the sources.
+    fn config(&self) -> String {
+        let path = self.bed.folder().join("agent.yaml");
+        let mut text = "registries:\n".to_owned();
+        for (host, name) in [
+            ("docker.io", "DOCKER_IO"),
+            ("quay.io", "QUAY_IO"),
+            ("registry.corp:5443", "CORP"),
+        ] {
+            let address = var(&format!("{name}_FROM_PODS"));
+            let _ = writeln!(text, "  '{host}': {{endpoint: 'http://{address}'}}");
+        }
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    fn remove(&self) {
+        self.bed.plugin(&["uninstall-agent", "--yes"]);
+    }
+
+    fn log(&self) -> String {
+        self.bed.plugin(&["agent", "logs", "--tail", "2000"]).stdout
+    }
+
+    fn image(&self, what: &str) -> String {
+        let object = self.bed.get(what);
+        let image = &object["spec"]["template"]["spec"]["containers"][0]["image"];
+        image.as_str().unwrap().to_owned()
+    }
+
+    /// Waits for an image; tells what the agent says where it never comes.
+    #[track_caller]
+    fn becomes(&self, what: &str, image: &str) {
+        let told = std::cell::Cell::new(0);
+        self.bed.until(&format!("{what} with {image}"), || {
+            told.set(told.get() + 1);
+            if told.get() % 200 == 0 {
+                eprintln!("{}\n{}", self.log(), self.status());
+            }
+            self.image(what) == image
+        });
+    }
+
+    fn status(&self) -> String {
+        self.bed.plugin(&["agent", "status"]).stdout
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+#[test]
+fn what_is_missing_is_said_before_anything_is_made() {
+    let Some(bed) = Bed::share("installing", false) else {
+        return;
+    };
+    let endpoint = format!("--registry-endpoint={}", var("TARGET"));
+    let plugin = env!("CARGO_BIN_EXE_kubectl-image_cloner");
+    bed.plugin(&["install-agent"]).exits(2).says(
+        "error: where the agent is to work is not said\nnothing was changed\nhint: -A for all",
+    );
+    bed.plugin(&["install-agent", "-A"])
+        .exits(2)
+        .says("hint: --registry-endpoint says where pods reach this registry");
+    bed.plugin(&["install-agent", "-A", &endpoint, "--agent-binary", plugin])
+        .exits(2)
+        .says("is not statically linked")
+        .says("hint: RUSTFLAGS='-C target-feature=+crt-static' cargo build --release");
+    bed.plugin(&["install-agent", "-A", "--set", "MODE=clone"])
+        .exits(2)
+        .says("error: --set \"MODE=clone\" is no setting");
+    bed.plugin(&["install-agent", "-A", "--kinds", "deploy,widgets"])
+        .exits(2)
+        .says("error: --kinds widgets: no type is called so");
+    bed.plugin(&["install-agent", "-A", "-n", "shop"])
+        .exits(2)
+        .says("hint: --namespaces shop is where it works");
+    bed.plugin(&["install-agent", "--namespaces", SYSTEM])
+        .exits(2)
+        .says("that is the agent's own");
+    bed.plugin(&[
+        "install-agent",
+        "-A",
+        "--agent-image",
+        "Not An Image",
+        &endpoint,
+    ])
+    .exits(2);
+    let image = "--agent-image=localhost:1/agent:1";
+    bed.plugin(&["install-agent", "-A", &endpoint, image, "--service-monitor"])
+        .exits(2)
+        .says("the cluster knows no ServiceMonitor");
+}
+
+#[test]
+fn the_objects_are_printed_for_whoever_applies_them() {
+    let Some(bed) = Bed::share("printing", false) else {
+        return;
+    };
+    let image = format!("{}/agent@sha256:{}", bed.target(), "0a".repeat(32));
+    let endpoint = format!("--registry-endpoint={}", var("TARGET"));
+    let args = ["install-agent", "-A", &endpoint, "--agent-image", &image];
+    let ran = bed
+        .plugin(&[&args[..], &["--dry-run", "-o", "yaml"]].concat())
+        .exits(0)
+        .says("note: the Secrets among these hold credentials");
+    // kubectl itself takes them
+    let path = bed.folder().join("agent.yaml");
+    std::fs::write(&path, &ran.stdout).unwrap();
+    let path = path.display().to_string();
+    let made = bed.kubectl(&[
+        "create",
+        "--dry-run=client",
+        "-f",
+        &path,
+        "-o",
+        "name",
+        "-n",
+        SYSTEM,
+    ]);
+    assert!(made.contains("deployment.apps/image-cloner"), "{made}");
+    let ran = bed
+        .plugin(&[&args[..], &["--dry-run", "-o", "json"]].concat())
+        .exits(0);
+    let list: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(list["kind"], "List");
+}
+
+#[test]
+fn an_applied_deployment_is_cloned_kept_and_given_back() {
+    let Some(turn) = Turn::take("agent") else {
+        return;
+    };
+    let bed = &turn.bed;
+    let installed = turn
+        .install(&["--secrets", "all", "--set", "MAX_ROLLOUTS=3"])
+        .exits(0)
+        .says("the agent runs");
+    assert!(
+        installed
+            .stdout
+            .contains("deployment.apps/image-cloner created")
+    );
+    let pods = bed.kubectl(&["-n", SYSTEM, "get", "pods", "-o", "json"]);
+    let pods: Value = serde_json::from_str(&pods).unwrap();
+    let image = pods["items"][0]["spec"]["containers"][0]["image"]
+        .as_str()
+        .unwrap();
+    let own = format!("{}/image-cloner.internal/agent:v", bed.target());
+    assert!(
+        image.starts_with(&own) && image.contains("@sha256:"),
+        "{image}"
+    );
+
+    // the seed: the example as it is, in a namespace of this test's own
+    let example = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/examples/deploy-nginx.yml"
+    ));
+    bed.apply(&example.unwrap().replace("demo-system", &bed.namespace));
+    let copy = format!("{}/nginx:1.21.4-alpine", bed.target());
+    turn.becomes("deploy/nginx", &copy);
+    bed.rolled_out("deploy/nginx");
+    let running = bed.kubectl(&[
+        "get",
+        "pods",
+        "-o",
+        "jsonpath={.items[*].spec.containers[*].image}",
+    ]);
+    assert!(running.contains(&copy), "{running}");
+
+    // looked at again, it is left alone
+    let generation = bed.get("deploy/nginx")["metadata"]["generation"].clone();
+    let writes = bed.writes("TARGET").len();
+    let said = turn.log().matches("image already cloned").count();
+    bed.kubectl(&["annotate", "deploy/nginx", "looked-at=again"]);
+    bed.until("another look", || {
+        turn.log().matches("image already cloned").count() > said
+    });
+    assert_eq!(
+        bed.get("deploy/nginx")["metadata"]["generation"],
+        generation
+    );
+    assert_eq!(bed.writes("TARGET").len(), writes);
+
+    // installed again, nothing changes; with a flag, that alone does
+    let again = turn.install(&[]).exits(0).says("nothing changes");
+    assert!(
+        !again.stdout.contains("configured") && !again.stdout.contains("created"),
+        "{}",
+        again.stdout
+    );
+    let again = bed
+        .plugin(&[
+            "install-agent",
+            "--set",
+            "MAX_ROLLOUTS=4",
+            "--agent-binary",
+            &turn.binary.display().to_string(),
+        ])
+        .exits(0)
+        .says("configmap/image-cloner-config: IMAGE_CLONER_MAX_ROLLOUTS 3 -> 4");
+    assert!(
+        again
+            .stdout
+            .contains("deployment.apps/image-cloner unchanged"),
+        "{}",
+        again.stdout
+    );
+    let status = turn.status();
+    assert!(
+        status.contains("ready      1/1") && status.contains("paused     no"),
+        "{status}"
+    );
+    let version = bed.plugin(&["version"]).exits(0).stdout;
+    assert!(version.contains("\nagent   v"), "{version}");
+
+    // held, it begins nothing
+    bed.plugin(&["agent", "pause"]).exits(0);
+    bed.until("the pause", || turn.status().contains("paused     yes"));
+    bed.until("the pause in its figures", || {
+        let path = format!("/api/v1/namespaces/{SYSTEM}/pods");
+        let _ = path;
+        turn.log().contains("paused")
+    });
+    bed.apply(&deployment("held", &[("web", "busybox:1.36")], &[]));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(turn.image("deploy/held"), "busybox:1.36");
+    bed.plugin(&["agent", "resume"]).exits(0);
+
+    // and put back with the rest
+    bed.plugin(&["uninstall-agent", "--restore", "--yes"])
+        .exits(0);
+    assert_eq!(turn.image("deploy/nginx"), "nginx:1.21.4-alpine");
+    let left = bed.kubectl(&["get", "role,rolebinding", "-o", "name"]);
+    assert!(!left.contains("image-cloner"), "{left}");
+    let namespace = bed.kubectl(&[
+        "get",
+        "namespace",
+        SYSTEM,
+        "--ignore-not-found",
+        "-o",
+        "name",
+    ]);
+    assert_eq!(namespace, "");
+    bed.plugin(&["agent", "status"])
+        .exits(1)
+        .says("there is no agent");
+}
