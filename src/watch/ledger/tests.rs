@@ -107,7 +107,7 @@ impl Play {
 
     fn brought(&mut self, users: &[&str], state: ImageState) {
         let mut copy = copy(users[0]);
-        copy.users = users.iter().map(|name| id(name)).collect();
+        copy.users = users.iter().map(|name| (id(name), BTreeSet::new())).collect();
         let failed = matches!(state, ImageState::Failed(_));
         let outcome = ImageOutcome {
             source: copy.source.clone(),
@@ -155,7 +155,7 @@ fn copy(user: &str) -> Copy {
         source: Reference::parse(IMAGE).unwrap(),
         target: Reference::parse(COPY).unwrap(),
         running: BTreeSet::new(),
-        users: vec![id(user)],
+        users: BTreeMap::from([(id(user), BTreeSet::new())]),
     }
 }
 
