@@ -107,7 +107,10 @@ impl Play {
 
     fn brought(&mut self, users: &[&str], state: ImageState) {
         let mut copy = copy(users[0]);
-        copy.users = users.iter().map(|name| (id(name), BTreeSet::new())).collect();
+        copy.users = users
+            .iter()
+            .map(|name| (id(name), BTreeSet::new()))
+            .collect();
         let failed = matches!(state, ImageState::Failed(_));
         let outcome = ImageOutcome {
             source: copy.source.clone(),
