@@ -90,16 +90,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let (health, figures) = (Health::starting(), Metrics::default());
     let cluster = Cluster::connect(&ConnectFlags::default(), WriteMode::Apply).await?;
     tokio::spawn(sources.follow(settings, health.clone()));
-    serve_at(
-        &arguments.health_probe_bind_address,
-        probes::router(health.clone()),
-    )
-    .await?;
-    serve_at(
-        &arguments.metrics_bind_address,
-        metrics::router(&figures, &health),
-    )
-    .await?;
+    let probes = probes::router(health.clone());
+    serve_at(&arguments.health_probe_bind_address, "probes", probes).await?;
+    let metrics = metrics::router(&figures, &health);
+    serve_at(&arguments.metrics_bind_address, "metrics", metrics).await?;
     let stop = Stop::listen()?;
     let candidacy = Candidacy::begin(arguments.leader_elect, &cluster, &health, &figures);
     let admission = (arguments.webhook_bind_address != Address::Nowhere).then(|| {
@@ -124,8 +118,11 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     ended
 }
 
-async fn serve_at(address: &Address, router: Router) -> Result<(), Failure> {
+async fn serve_at(address: &Address, what: &str, router: Router) -> Result<(), Failure> {
     if let Some(listener) = address.listen().await? {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "serving {what}");
+        }
         tokio::spawn(serve::serve(listener, router));
     }
     Ok(())

@@ -27,6 +27,7 @@ mod dry_run;
 mod examples;
 mod files;
 mod gitops;
+mod handover;
 mod install;
 mod krew;
 mod lease;

@@ -24,6 +24,31 @@ impl Bed {
 
     /// The same with another kubeconfig.
     pub(crate) fn agent_as(&self, kubeconfig: &str, settings: &[(&str, &str)]) -> Agent<'_> {
+        self.start_agent(kubeconfig, settings, None)
+    }
+
+    /// An agent that stands for leadership in this test's namespace under this name.
+    pub(crate) fn candidate(&self, name: &str, settings: &[(&str, &str)]) -> Agent<'_> {
+        let kubeconfig = std::env::var("KUBECONFIG").expect("the bed sets it");
+        self.candidate_as(&kubeconfig, name, settings)
+    }
+
+    /// The same with another kubeconfig.
+    pub(crate) fn candidate_as(
+        &self,
+        kubeconfig: &str,
+        name: &str,
+        settings: &[(&str, &str)],
+    ) -> Agent<'_> {
+        self.start_agent(kubeconfig, settings, Some(name))
+    }
+
+    fn start_agent(
+        &self,
+        kubeconfig: &str,
+        settings: &[(&str, &str)],
+        pod: Option<&str>,
+    ) -> Agent<'_> {
         let folder = tempfile::tempdir_in(self.folder())
             .expect("a folder")
             .keep();
@@ -34,6 +59,8 @@ impl Bed {
         let process = Command::new(env!("CARGO_BIN_EXE_image-cloner-agent"))
             .arg("--settings")
             .arg(&folder)
+            .arg("--metrics-bind-address=127.0.0.1:0")
+            .arg("--health-probe-bind-address=127.0.0.1:0")
             .env_clear()
             .env("HOME", self.folder())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -45,6 +72,8 @@ impl Bed {
             .env("IMAGE_CLONER_PULL_USER", var("PULL_USER"))
             .env("IMAGE_CLONER_PULL_PASS", var("PULL_PASS"))
             .env("IMAGE_CLONER_NAMESPACES", &self.namespace)
+            .envs(pod.map(|name| ("POD_NAME", name)))
+            .envs(pod.map(|_| ("POD_NAMESPACE", self.namespace.as_str())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).expect("a log"))
@@ -99,6 +128,60 @@ impl Agent<'_> {
                 "{what} never came to that: {object:#}\n{}",
                 self.log()
             );
+            left -= 1;
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    }
+
+    /// Sends it a signal: `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.process.id().to_string();
+        let kill = Command::new("kill").args(["-s", name, &process]).status();
+        assert!(kill.expect("kill starts").success(), "kill -s {name}");
+    }
+
+    /// Waits until it has ended; its exit code, none after SIGKILL.
+    #[track_caller]
+    pub(crate) fn ends(&mut self) -> Option<i32> {
+        let mut left = 600;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child") {
+                return status.code();
+            }
+            assert!(left > 0, "it never ends:\n{}", self.log());
+            left -= 1;
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    }
+
+    /// What its `probes` or `metrics` server answers, with the HTTP status.
+    pub(crate) fn answers(&self, server: &str, path: &str) -> (String, String) {
+        let said = format!("serving {server} address=");
+        self.says(&[&said]);
+        let log = self.log();
+        let address = log.split_once(&said).expect("just said").1;
+        let address = address.split_whitespace().next().unwrap_or_default();
+        let url = format!("http://{address}{path}");
+        let curl = Command::new("curl")
+            .args(["-s", "-m", "20", "-w", "\n%{http_code}", &url])
+            .output()
+            .expect("curl is installed by the bed");
+        let answer = String::from_utf8(curl.stdout).expect("UTF-8");
+        let (body, code) = answer.rsplit_once('\n').expect("a code");
+        (code.to_owned(), body.to_owned())
+    }
+
+    /// Waits until one of its figures is this.
+    #[track_caller]
+    pub(crate) fn figure(&self, name: &str, value: &str) {
+        let line = format!("image_cloner_{name} {value}");
+        let mut left = 600;
+        loop {
+            let (_, figures) = self.answers("metrics", "/metrics");
+            if figures.lines().any(|it| it == line) {
+                return;
+            }
+            assert!(left > 0, "never came: {line}\n{figures}\n{}", self.log());
             left -= 1;
             std::thread::sleep(std::time::Duration::from_millis(200));
         }

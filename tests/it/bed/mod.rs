@@ -9,9 +9,10 @@ mod cable;
 mod gate;
 mod tally;
 
+pub(crate) use agent::Agent;
 pub(crate) use api::ApiProxy;
 pub(crate) use cable::Cable;
-use gate::Gate;
+pub(crate) use gate::Gate;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
