@@ -157,8 +157,11 @@ async fn repair(
         };
         let copy = copies.entry(target).or_insert_with(|| Copy {
             source: source.clone(),
-            target: target.clone(),
             // the tag may have moved since: a repair is not an upgrade
+            target: match &found.digest {
+                Some(digest) => target.with(target.tag(), Some(digest)),
+                None => target.clone(),
+            },
             running: found.digest.iter().cloned().collect(),
             users: BTreeMap::new(),
         });
@@ -166,6 +169,7 @@ async fn repair(
         copy.users
             .extend(users.map(|user| (user, usage.running.clone())));
     }
+    let tried: BTreeSet<Reference> = copies.keys().map(|target| (*target).clone()).collect();
     let copies: Vec<Copy> = copies.into_values().collect();
     let progress = Progress::draw(terminal, copies.len(), true);
     let observer: Arc<dyn Observer> = progress.clone();
@@ -177,7 +181,7 @@ async fn repair(
             terminal.hints(failure);
         }
     }
-    copies.into_iter().map(|copy| copy.target).collect()
+    tried
 }
 
 /// How to mend these: those whose source is known, and the others.

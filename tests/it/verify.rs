@@ -65,3 +65,22 @@ fn a_copy_that_is_gone_altogether_is_told_of_and_comes_back() {
     bed.plugin(&["verify", "--repair"]).exits(0);
     assert_eq!(bed.digest("TARGET", &repository, "1.36"), Some(digest));
 }
+
+#[test]
+fn a_copy_for_some_platforms_keeps_its_digest_when_it_is_repaired() {
+    let Some(bed) = Bed::share("narrow", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", BUSYBOX)], &[]));
+    bed.plugin(&["clone", "deploy/web", "--platform", "linux/amd64"])
+        .exits(0);
+    let repository = format!("{}/busybox", bed.namespace);
+    let before = bed.digest("TARGET", &repository, "1.36");
+    let blob = format!("{}/busybox/blobs/{}", bed.namespace, layer(&bed));
+    bed.delete("TARGET", &blob);
+
+    bed.plugin(&["verify", "--repair"]).exits(0);
+
+    assert_eq!(bed.digest("TARGET", &repository, "1.36"), before);
+    bed.plugin(&["verify", "--deep"]).exits(0);
+}
