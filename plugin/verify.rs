@@ -71,14 +71,16 @@ pub(crate) async fn run(args: VerifyArgs, terminal: &Terminal) -> Result<u8, Sto
             Purpose::Look
         };
         let scene = Scene::look(&args.looking, &args.connection, purpose, terminal).await?;
-        let mut verified = prove(&args, &scene, in_use(&scene.usages), terminal).await;
-        if args.repair {
-            let repaired = repair(&scene, &verified, terminal).await;
-            verified.extend(prove(&args, &scene, repaired, terminal).await);
-        }
+        let verified = prove(&args, &scene, in_use(&scene.usages), terminal).await;
         Ok((scene, verified))
     };
-    let (scene, verified) = terminal.unless_interrupted(look).await?;
+    let (scene, mut verified) = terminal.unless_interrupted(look).await?;
+    if args.repair {
+        let repaired = repair(&scene, &verified, terminal).await;
+        let again = async { Ok(prove(&args, &scene, repaired, terminal).await) };
+        let again = terminal.unless_interrupted(again).await;
+        verified.extend(again.map_err(Stopped::after_changes)?);
+    }
     let target = &scene.target.registry;
     match args.output {
         Some(output) => {
