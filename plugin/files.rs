@@ -4,6 +4,7 @@ use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::manifest::{Manifest, ReadError};
 use image_cloner::outcome::Failure;
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -193,7 +194,18 @@ fn find(names: &[String], recursive: bool) -> Result<Vec<Origin>, Stopped> {
             }));
         }
     }
-    Ok(origins)
+    Ok(each_once(origins))
+}
+
+/// The same without files that come by a second name or link: they are one manifest, and writing one over
+/// makes what was read of the other old.
+fn each_once(mut origins: Vec<Origin>) -> Vec<Origin> {
+    let mut seen = BTreeSet::new();
+    origins.retain(|origin| {
+        let place = origin.path().and_then(|path| fs::canonicalize(path).ok());
+        place.is_none_or(|place| seen.insert(place))
+    });
+    origins
 }
 
 fn walk(folder: &Path, recursive: bool, origins: &mut Vec<Origin>) -> Result<(), Stopped> {
