@@ -2,10 +2,12 @@
 
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use image_cloner::config::overwrite;
 use image_cloner::manifest::{Manifest, ReadError};
 use image_cloner::outcome::Failure;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The endings of manifest files in a folder, as kubectl has them.
@@ -193,7 +195,18 @@ fn find(names: &[String], recursive: bool) -> Result<Vec<Origin>, Stopped> {
             }));
         }
     }
-    Ok(origins)
+    Ok(each_once(origins))
+}
+
+/// The same without files that come by a second name or link: they are one manifest, and writing one over
+/// makes what was read of the other old.
+fn each_once(mut origins: Vec<Origin>) -> Vec<Origin> {
+    let mut seen = BTreeSet::new();
+    origins.retain(|origin| {
+        let place = origin.path().and_then(|path| fs::canonicalize(path).ok());
+        place.is_none_or(|place| seen.insert(place))
+    });
+    origins
 }
 
 fn walk(folder: &Path, recursive: bool, origins: &mut Vec<Origin>) -> Result<(), Stopped> {
@@ -239,36 +252,7 @@ pub(crate) fn replace(path: &Path, before: &str, after: &str) -> Result<(), Fail
                 "it was changed by somebody else meanwhile",
             ));
         }
-        let path = fs::canonicalize(path)?;
-        let metadata = fs::metadata(&path)?;
-        match substitute(&path, &metadata)? {
-            None => fs::write(&path, after),
-            Some(mut file) => {
-                file.write_all(after.as_bytes())?;
-                file.as_file().sync_all()?;
-                file.persist(&path)?;
-                Ok(())
-            }
-        }
+        overwrite(path, after.as_bytes())
     });
     written.map_err(|error| Failure::new(format!("writing {}: {error}", path.display())))
-}
-
-/// A file that can take the place of another; none where it would not be the same to others, who know it by
-/// another hard link or as its owner.
-fn substitute(path: &Path, metadata: &Metadata) -> io::Result<Option<tempfile::NamedTempFile>> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let file = tempfile::Builder::new()
-        .prefix(".image-cloner-")
-        .tempfile_in(folder)?;
-    file.as_file().set_permissions(metadata.permissions())?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let own = file.as_file().metadata()?;
-        if metadata.nlink() > 1 || (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
-            return Ok(None);
-        }
-    }
-    Ok(Some(file))
 }

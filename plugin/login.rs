@@ -74,18 +74,21 @@ pub(crate) async fn log_in(args: LoginArgs, terminal: &Terminal) -> Result<u8, S
     let registry = TargetRegistry::parse(&args.registry, Layout::default())?;
     let (host, path) = (registry.host(), registry.prefix().unwrap_or_default());
     let environment = Environment::from_process();
-    let mut file = ConfigFile::open(&environment)?;
-    let remembered = remember(&args, host, &mut file)?;
-    let config = file.config()?;
-    let registries = Registries::new(&config.registries)?;
-    let mut logins = Logins::local()?;
-    let credentials = ask(args, host, terminal).await?;
+    let (file, _) = remember(&args, host, &environment)?;
+    let registries = Registries::new(&file.config()?.registries)?;
+    // what is wrong with docker's file is told before a password is asked for
+    Logins::local()?;
+    let credentials = ask(&args, host, terminal).await?;
     terminal
         .unless_interrupted(async {
             let checked = registries.check(host, &credentials).await;
             checked.map_err(|error| refused(host, &credentials, error))
         })
         .await?;
+    // the files as they are now: a person types slowly, and others write them too
+    let (file, remembered) = remember(&args, host, &environment)?;
+    let config = file.config()?;
+    let mut logins = Logins::local()?;
     if remembered {
         file.save()?;
     }
@@ -118,8 +121,13 @@ pub(crate) async fn log_in(args: LoginArgs, terminal: &Terminal) -> Result<u8, S
     Ok(0)
 }
 
-/// Puts what the flags say of the host into the configuration, not yet into its file.
-fn remember(args: &LoginArgs, host: &str, file: &mut ConfigFile) -> Result<bool, Stopped> {
+/// The configuration with what the flags say of the host, not yet in its file; and whether they say anything.
+fn remember(
+    args: &LoginArgs,
+    host: &str,
+    environment: &Environment,
+) -> Result<(ConfigFile, bool), Stopped> {
+    let mut file = ConfigFile::open(environment)?;
     let place = Place::Host(host.to_owned());
     if let Some(ca) = &args.ca_file {
         let ca = std::path::absolute(ca).unwrap_or_else(|_| ca.clone());
@@ -132,11 +140,11 @@ fn remember(args: &LoginArgs, host: &str, file: &mut ConfigFile) -> Result<bool,
         };
         file.set(&place, "insecure", value)?;
     }
-    Ok(args.ca_file.is_some() || args.insecure.is_some())
+    Ok((file, args.ca_file.is_some() || args.insecure.is_some()))
 }
 
 /// User and password, from flags, standard input, or a person.
-async fn ask(args: LoginArgs, host: &str, terminal: &Terminal) -> Result<Credentials, Stopped> {
+async fn ask(args: &LoginArgs, host: &str, terminal: &Terminal) -> Result<Credentials, Stopped> {
     if args.password_stdin {
         let mut password = String::new();
         let read = tokio::io::stdin().read_to_string(&mut password).await;
@@ -150,7 +158,7 @@ async fn ask(args: LoginArgs, host: &str, terminal: &Terminal) -> Result<Credent
             return Err(Stopped::wrong(Failure::new(what)));
         }
         return Ok(Credentials::Basic {
-            username: args.username.unwrap_or_default(),
+            username: args.username.clone().unwrap_or_default(),
             password: password.into(),
         });
     }
@@ -160,7 +168,7 @@ async fn ask(args: LoginArgs, host: &str, terminal: &Terminal) -> Result<Credent
             Failure::new("there is no terminal to ask for the password on").hint(hint),
         ));
     }
-    interactive::credentials(args.username, terminal).await
+    interactive::credentials(args.username.clone(), terminal).await
 }
 
 fn refused(host: &str, credentials: &Credentials, error: registry::Error) -> Stopped {

@@ -71,14 +71,16 @@ pub(crate) async fn run(args: VerifyArgs, terminal: &Terminal) -> Result<u8, Sto
             Purpose::Look
         };
         let scene = Scene::look(&args.looking, &args.connection, purpose, terminal).await?;
-        let mut verified = prove(&args, &scene, in_use(&scene.usages), terminal).await;
-        if args.repair {
-            let repaired = repair(&scene, &verified, terminal).await;
-            verified.extend(prove(&args, &scene, repaired, terminal).await);
-        }
+        let verified = prove(&args, &scene, in_use(&scene.usages), terminal).await;
         Ok((scene, verified))
     };
-    let (scene, verified) = terminal.unless_interrupted(look).await?;
+    let (scene, mut verified) = terminal.unless_interrupted(look).await?;
+    if args.repair {
+        let repaired = repair(&scene, &verified, terminal).await;
+        let again = async { Ok(prove(&args, &scene, repaired, terminal).await) };
+        let again = terminal.unless_interrupted(again).await;
+        verified.extend(again.map_err(Stopped::after_changes)?);
+    }
     let target = &scene.target.registry;
     match args.output {
         Some(output) => {
@@ -157,8 +159,11 @@ async fn repair(
         };
         let copy = copies.entry(target).or_insert_with(|| Copy {
             source: source.clone(),
-            target: target.clone(),
             // the tag may have moved since: a repair is not an upgrade
+            target: match &found.digest {
+                Some(digest) => target.with(target.tag(), Some(digest)),
+                None => target.clone(),
+            },
             running: found.digest.iter().cloned().collect(),
             users: BTreeMap::new(),
         });
@@ -166,6 +171,7 @@ async fn repair(
         copy.users
             .extend(users.map(|user| (user, usage.running.clone())));
     }
+    let tried: BTreeSet<Reference> = copies.keys().map(|target| (*target).clone()).collect();
     let copies: Vec<Copy> = copies.into_values().collect();
     let progress = Progress::draw(terminal, copies.len(), true);
     let observer: Arc<dyn Observer> = progress.clone();
@@ -177,7 +183,7 @@ async fn repair(
             terminal.hints(failure);
         }
     }
-    copies.into_iter().map(|copy| copy.target).collect()
+    tried
 }
 
 /// How to mend these: those whose source is known, and the others.

@@ -22,6 +22,7 @@ pub use agent_file::AgentFile;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use keys::{KeyError, Place};
+pub use private::overwrite;
 pub use view::{Override, Setting, in_force};
 
 use crate::platform::PlatformChoice;

@@ -5,12 +5,17 @@ use crate::args::DryRun;
 use crate::interactive;
 use crate::settings::log_in;
 use crate::stop::Stopped;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use image_cloner::cluster::PULL_SECRET;
 use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::execute::PullSecret;
 use image_cloner::plan::{Decision, Observed, Plan, Policy, PullAccess, PullCredentials};
+use image_cloner::reference::Reference;
 use image_cloner::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Repositories asked at once.
+const AT_ONCE: usize = 16;
 
 impl Job<'_> {
     /// Settles how the nodes will get at the copies, and what is put into pull secrets for it.
@@ -20,13 +25,14 @@ impl Job<'_> {
         policy: &mut Policy,
         ask: bool,
     ) -> Result<Option<PullSecret>, Stopped> {
-        let mut repointed = plan
+        let repointed = plan
             .workloads
             .iter()
             .filter(|planned| is_repointed(planned));
-        let Some(copy) = repointed.find_map(|planned| planned.targets.first()) else {
+        let copies: Vec<&Reference> = repointed.flat_map(|planned| &planned.targets).collect();
+        if copies.is_empty() {
             return Ok(None);
-        };
+        }
         match self.args.pull_secret.as_deref() {
             Some("none") => return Ok(None),
             Some(name) => {
@@ -37,7 +43,7 @@ impl Job<'_> {
             None => {}
         }
         let registry = &self.target.registry;
-        if !self.target.registries.needs_credentials(copy).await? {
+        if !self.any_needs_credentials(&copies).await? {
             return Ok(None);
         }
         match self.pull_credentials(ask).await? {
@@ -60,6 +66,25 @@ impl Job<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether strangers cannot pull one of these. Each repository is asked, until one says so: on some
+    /// registries one is public and the next is private.
+    async fn any_needs_credentials(&self, copies: &[&Reference]) -> Result<bool, Stopped> {
+        let places: BTreeMap<&str, &Reference> = copies
+            .iter()
+            .map(|copy| (copy.repository(), *copy))
+            .collect();
+        let registries = &self.target.registries;
+        let mut answers = stream::iter(places.into_values())
+            .map(|copy| registries.needs_credentials(copy))
+            .buffer_unordered(AT_ONCE);
+        while let Some(needed) = answers.try_next().await? {
+            if needed {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Says so where workloads that stay as they are pull with other credentials than are given now. What

@@ -230,6 +230,11 @@ impl Sources {
             ));
             return Ok(read);
         };
+        if copy.target.digest() == Some(&running) {
+            // this very digest is meant, which nobody has but the target: narrowed once
+            read.source = self.registries.seen_as(&read.source, &own).await?;
+            return Ok(read);
+        }
         let of_tag = self.registries.children(&read.source).await?;
         let of_copy = self.registries.children(&own).await?;
         if of_copy.is_empty() || !of_copy.iter().all(|child| of_tag.contains(child)) {

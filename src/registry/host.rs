@@ -273,9 +273,16 @@ impl Endpoint {
         *not_before = until.max(*not_before);
     }
 
+    /// Until when nothing was to be asked here, or still is.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        *lock(&self.not_before)
+    }
+
     /// How long nothing is to be asked here.
     pub(super) fn held(&self) -> Option<Duration> {
-        let left = lock(&self.not_before).map(|until| until.duration_since(Instant::now()));
+        let left = self
+            .held_until()
+            .map(|until| until.duration_since(Instant::now()));
         left.filter(|left| !left.is_zero())
     }
 

@@ -257,6 +257,11 @@ impl Registries {
         Ok(())
     }
 
+    /// The image that another place has, with all below its manifest to be read at this one.
+    pub async fn seen_as(&self, source: &Source, other: &Source) -> Result<Source, Error> {
+        Ok(source.seen_as(other.manifest().await?.clone()))
+    }
+
     /// The bytes that a copy of this image carries at the most: all manifests, configs and layers of all
     /// platforms, each digest once.
     pub async fn size(&self, source: &Source, extras: Extras) -> Result<u64, Error> {

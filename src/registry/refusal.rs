@@ -30,14 +30,23 @@ pub(super) struct Refusal {
     pub(super) hint: Option<String>,
     /// Whether the credentials were refused themselves, not their use here.
     pub(super) by_token_server: bool,
-    /// Whether it was the answer to somebody who may write.
-    pub(super) refused_push: bool,
-    /// Whether nobody in particular had asked.
-    pub(super) to_stranger: bool,
+    /// To whom it was the answer.
+    pub(super) asker: Asker,
     /// Whether it was answered with as many further tries as there are.
     pub(super) exhausted: bool,
     /// The registry's own word for it, such as `MANIFEST_UNKNOWN`.
     pub(super) code: String,
+}
+
+/// Who asks, as far as that bears on an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Somebody whom the registry knows, or no registry had a part in it.
+    Known,
+    /// Nobody in particular, who is shown less.
+    Stranger,
+    /// Somebody who may write, known or not.
+    Writer,
 }
 
 /// The kinds that are told apart inside.
@@ -69,8 +78,7 @@ impl Refusal {
             retry_after: None,
             hint: None,
             by_token_server: false,
-            refused_push: false,
-            to_stranger: false,
+            asker: Asker::Known,
             exhausted: false,
             code: String::new(),
         })
@@ -148,8 +156,7 @@ impl From<Box<Refusal>> for Error {
             detail,
             who,
             hint,
-            refused_push,
-            to_stranger,
+            asker,
             ..
         } = *refusal;
         if denied {
@@ -161,11 +168,11 @@ impl From<Box<Refusal>> for Error {
             };
         }
         // the caller must not take a refused push for a source that is gone
-        if missing && !refused_push {
+        if missing && asker != Asker::Writer {
             return Self::NotFound {
                 what,
                 detail: format!(": {detail}"),
-                to_stranger,
+                to_stranger: asker == Asker::Stranger,
             };
         }
         match kind {

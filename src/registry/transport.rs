@@ -11,7 +11,7 @@ use super::hint;
 use super::host::Endpoint;
 use super::place;
 use super::quota::Quota;
-use super::refusal::{self, Kind, Refusal, Result};
+use super::refusal::{self, Asker, Kind, Refusal, Result};
 use super::retry::{Pause, Pauses, RETRIES};
 use super::token::{self, Asked};
 use crate::credentials::Credentials;
@@ -263,7 +263,9 @@ impl Repository {
         let base = self.endpoint.base().await;
         let own = base.is_ok_and(|base| same_origin(response.url(), base));
         let mut refusal = refusal::read(method, response, &self.who()).await;
-        refusal.to_stranger = self.is_anonymous();
+        if self.is_anonymous() {
+            refusal.asker = Asker::Stranger;
+        }
         if let Some(asked) = refusal.pause_asked().filter(|_| own) {
             self.endpoint.hold(asked);
         }
@@ -274,7 +276,7 @@ impl Repository {
             refusal = quota.explain(refusal, &self.endpoint.host, self.is_anonymous());
         }
         if self.access == Access::Push && (refusal.is_denied() || refusal.is_not_found()) {
-            refusal.refused_push = true;
+            refusal.asker = Asker::Writer;
             let hint = hint::for_push(&self.endpoint.host, &self.name, &refusal);
             return refusal.hinted(hint);
         }

@@ -5,6 +5,7 @@
 
 use super::body::{Meter, Source};
 use super::call::Call;
+use super::host::Endpoint;
 use super::manifest::{Content, header_digest};
 use super::refusal::{self, Kind, Refusal, Result};
 use super::retry::{Pauses, RETRIES};
@@ -15,6 +16,7 @@ use reqwest::{Body, Method, Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const BYTES: &str = "application/octet-stream";
 
@@ -110,6 +112,8 @@ fn refuses_the_way(refusal: &Refusal) -> bool {
 
 /// A blob that is being uploaded.
 struct Upload<'a> {
+    /// Where its bytes come from.
+    from: Arc<Endpoint>,
     to: &'a Repository,
     content: &'a Content,
     source: Source,
@@ -139,6 +143,7 @@ impl<'a> Upload<'a> {
             piece => Some(piece).filter(|_| content.size > 0),
         };
         Ok(Self {
+            from: Arc::clone(&from.endpoint),
             to,
             content,
             source: Source::new(from, content, &meter)?,
@@ -220,7 +225,8 @@ impl<'a> Upload<'a> {
         let sending = self
             .to
             .send_stream(&call, Body::wrap_stream(self.source.stream(length)));
-        watched(sending, &call.name(), self.content, &self.meter).await
+        let what = call.name();
+        watched(sending, &what, self.content, &self.meter, &self.from).await
     }
 
     /// What the answer to the last request of an upload is worth.
@@ -325,25 +331,32 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Waits for an upload as long as bytes move.
+/// Waits for an upload as long as bytes move. No time counts while their source asks to be left alone.
 async fn watched(
     sending: impl Future<Output = Result<Response>>,
     what: &str,
     content: &Content,
     meter: &Meter,
+    source: &Endpoint,
 ) -> Result<Response> {
     tokio::pin!(sending);
     let mut at = meter.at.load(Ordering::Relaxed);
+    let mut since = Instant::now();
     loop {
         let limit = if at == content.size { STORING } else { STALL };
-        if let Ok(result) = tokio::time::timeout(limit, &mut sending).await {
+        if let Ok(result) = tokio::time::timeout_at(since + limit, &mut sending).await {
             return result;
         }
         let now = meter.at.load(Ordering::Relaxed);
-        if now == at {
-            let detail = format!("stalled at {at} of {} bytes", content.size);
-            return Err(Refusal::new(what, Kind::Connection, detail));
-        }
+        let left_alone = source.held_until().filter(|until| *until > since);
+        since = match left_alone {
+            _ if now != at => Instant::now(),
+            Some(until) => until,
+            None => {
+                let detail = format!("stalled at {at} of {} bytes", content.size);
+                return Err(Refusal::new(what, Kind::Connection, detail));
+            }
+        };
         at = now;
     }
 }

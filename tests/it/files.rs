@@ -553,3 +553,17 @@ fn what_kubectl_makes_goes_through_a_pipe_and_back() {
         live
     );
 }
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_is_named_twice_is_taken_once() {
+    let folder = folder(&[("k8s/a.yaml", DEPLOYMENT)]);
+    std::os::unix::fs::symlink("a.yaml", folder.path().join("k8s/b.yaml")).expect("a link");
+    let args = ["clone", "--no-copy", "-w", "-f", "k8s", "-f", "k8s/a.yaml"];
+
+    let ran = plugin(folder.path(), &args, "").exits(0);
+
+    assert_eq!(ran.stdout, "k8s/a.yaml repointed, 2 images\n");
+    let text = fs::read_to_string(folder.path().join("k8s/a.yaml")).expect("a file");
+    assert_eq!(text, repointed(DEPLOYMENT));
+}

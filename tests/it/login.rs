@@ -2,6 +2,7 @@
 
 use crate::bed::{Bed, Ran, var};
 use crate::terminal::{exit_code, on_terminal_with, press};
+use crate::wire::server::Registry;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -325,4 +326,36 @@ fn a_password_is_asked_for_and_never_shown() {
         .expect("what it came to");
     session.exp_eof().expect("the end");
     assert_eq!(exit_code(&session), 130);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_keep_while_a_login_is_checked_stays() {
+    let Some(home) = Home::share("meanwhile") else {
+        return;
+    };
+    let registry = Registry::start().await;
+    let (docker, config) = (home.docker(), home.bed.folder().join("config.yaml"));
+    let path = config.clone();
+    registry.hook(move |_| {
+        fs::write(&docker, r#"{"auths":{"other.corp":{"auth":"dTpw"}}}"#).unwrap();
+        fs::write(&path, "registry: new.corp\n").unwrap();
+        None
+    });
+    let args = [
+        "login",
+        &registry.host,
+        "-u",
+        "me",
+        "--password-stdin",
+        "--insecure=http",
+    ];
+
+    home.run(&args, "pass").exits(0);
+
+    let kept = home.read();
+    assert!(kept.contains("other.corp"), "{kept}");
+    assert!(kept.contains(&registry.host), "{kept}");
+    let kept = fs::read_to_string(config).unwrap();
+    assert!(kept.contains("registry: new.corp"), "{kept}");
+    assert!(kept.contains("insecure: http"), "{kept}");
 }

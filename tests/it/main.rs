@@ -36,6 +36,7 @@ mod moving;
 mod names;
 mod owners;
 mod platforms;
+mod pull_access;
 mod push_address;
 mod reach;
 mod readme;

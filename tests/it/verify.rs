@@ -2,6 +2,7 @@
 
 use crate::bed::{Bed, deployment};
 use serde_json::Value;
+use std::process::Command;
 
 const BUSYBOX: &str = "busybox:1.36";
 
@@ -64,4 +65,50 @@ fn a_copy_that_is_gone_altogether_is_told_of_and_comes_back() {
     assert_eq!(gone.stdout, "busybox:1.36  missing: not in the target\n");
     bed.plugin(&["verify", "--repair"]).exits(0);
     assert_eq!(bed.digest("TARGET", &repository, "1.36"), Some(digest));
+}
+
+#[test]
+fn a_copy_for_some_platforms_keeps_its_digest_when_it_is_repaired() {
+    let Some(bed) = Bed::share("narrow", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", BUSYBOX)], &[]));
+    bed.plugin(&["clone", "deploy/web", "--platform", "linux/amd64"])
+        .exits(0);
+    let repository = format!("{}/busybox", bed.namespace);
+    let before = bed.digest("TARGET", &repository, "1.36");
+    let blob = format!("{}/busybox/blobs/{}", bed.namespace, layer(&bed));
+    bed.delete("TARGET", &blob);
+
+    bed.plugin(&["verify", "--repair"]).exits(0);
+
+    assert_eq!(bed.digest("TARGET", &repository, "1.36"), before);
+    bed.plugin(&["verify", "--deep"]).exits(0);
+}
+
+#[test]
+fn an_interrupted_repair_does_not_say_that_nothing_was_changed() {
+    let Some(bed) = Bed::share("half", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", BUSYBOX)], &[]));
+    bed.plugin(&["clone", "deploy/web"]).exits(0);
+    let blob = format!("{}/busybox/blobs/{}", bed.namespace, layer(&bed));
+    bed.delete("TARGET", &blob);
+
+    let ran = bed
+        .plugin_held(&["verify", "--repair"], &[], |plugin| {
+            let pid = plugin.id().to_string();
+            let sent = Command::new("kill").args(["-INT", &pid]).status();
+            assert!(sent.expect("kill").success());
+            plugin.wait().expect("the plugin ends");
+        })
+        .exits(130);
+
+    assert!(ran.stderr.contains("interrupted"), "{}", ran.stderr);
+    assert!(
+        !ran.stderr.contains("nothing was changed"),
+        "{}",
+        ran.stderr
+    );
 }

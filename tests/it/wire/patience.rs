@@ -233,3 +233,36 @@ async fn one_odd_answer_to_a_whole_blob_does_not_switch_to_pieces_for_good() {
         .unwrap_err();
     copy(&copier, &request(&from, &to, "a/b:2")).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_upload_does_not_stall_while_its_source_asks_to_be_left_alone() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let manifest = image(&from, "a/b", &[&bytes(3, 300), &bytes(4, 900_000)]);
+    from.put_manifest("a/b", "1", MANIFEST, &manifest);
+    let mut asked = 0;
+    from.amend(move |r, reply| {
+        if !r.is("GET", &digest(&bytes(4, 900_000))) {
+            return reply;
+        }
+        asked += 1;
+        match asked {
+            // it breaks off after the upload was opened, and then has enough for a while
+            1 => Reply {
+                cut: Some(300_000),
+                ..reply
+            },
+            2..=5 => {
+                run_the_clock();
+                Reply::new(429).header("Retry-After", "85")
+            }
+            _ => reply,
+        }
+    });
+
+    copy(&copier(), &request(&from, &to, "a/b:1"))
+        .await
+        .unwrap();
+
+    let opened = to.log().into_iter().filter(|r| r.is("POST", "/uploads/"));
+    assert_eq!(opened.count(), 2, "one for each blob");
+}
