@@ -122,6 +122,8 @@ async fn status(connection: &Connection, terminal: &Terminal) -> Result<u8, Stop
     let leader = lease
         .as_ref()
         .and_then(|lease| lease["spec"]["holderIdentity"].as_str());
+    // a candidate is a pod and a life of it
+    let leader = leader.map(|leader| leader.split('_').next().unwrap_or(leader));
     let leader = leader.filter(|leader| pods.iter().any(|pod| pod == leader));
     let figures = match leader {
         Some(leader) => figures(&cluster, leader).await,

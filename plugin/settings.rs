@@ -146,8 +146,8 @@ impl Settings {
         Ok(target)
     }
 
-    /// The way to a target registry by its name in workloads, pushed to at another address where one was
-    /// agreed to.
+    /// The way to a target registry by its name; `push` is another address that this machine pushes to, which
+    /// somebody agreed to.
     pub(crate) async fn way_to(
         &self,
         name: &str,

@@ -79,6 +79,8 @@ fn leader(view: &AgentView<'_>) -> String {
     let Some(holder) = holder.filter(|holder| !holder.is_empty()) else {
         return "none".to_owned();
     };
+    // a pod, and a life of it
+    let holder = holder.split('_').next().unwrap_or(holder);
     let renewed = spec.and_then(|spec| spec["renewTime"].as_str()?.parse().ok());
     match renewed {
         Some(renewed) => format!("{holder}, seen {} ago", age(renewed, view.now)),
@@ -222,7 +224,7 @@ image_cloner_lag_seconds 190
             deployment: &json!({"spec": {"replicas": 2}, "status": {"readyReplicas": 1}}),
             config: &json!({"data": {"IMAGE_CLONER_REGISTRY": "localhost:5000"}}),
             lease: Some(&json!({"spec": {
-                "holderIdentity": "image-cloner-7d-x2", "renewTime": "2026-01-01T11:59:58.000000Z",
+                "holderIdentity": "image-cloner-7d-x2_0a1b", "renewTime": "2026-01-01T11:59:58.000000Z",
             }})),
             paused: false,
             figures: Ok(FIGURES),

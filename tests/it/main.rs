@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod agent;
 mod agent_objects;
 mod architecture;
 mod bed;
