@@ -96,8 +96,10 @@ impl Play {
     fn begins(&mut self) -> Vec<String> {
         let actions = self.ledger.actions(self.now);
         let word = |action: Action| match action {
-            Action::Image(Job::Bring(copy, _)) => format!("bring {}", copy.target),
-            Action::Image(Job::Check(copy)) => format!("check {}", copy.target),
+            Action::Image(job) => match *job {
+                Job::Bring(copy, _) => format!("bring {}", copy.target),
+                Job::Check(copy) => format!("check {}", copy.target),
+            },
             Action::Repoint(planned) => format!("repoint {}", planned.workload.id.name),
             Action::Look(workload) => format!("look {}", workload.id.name),
             Action::PutBack(workload, _) => format!("put back {}", workload.id.name),
@@ -107,7 +109,10 @@ impl Play {
 
     fn brought(&mut self, users: &[&str], state: ImageState) {
         let mut copy = copy(users[0]);
-        copy.users = users.iter().map(|name| id(name)).collect();
+        copy.users = users
+            .iter()
+            .map(|name| (id(name), BTreeSet::new()))
+            .collect();
         let failed = matches!(state, ImageState::Failed(_));
         let outcome = ImageOutcome {
             source: copy.source.clone(),
@@ -155,7 +160,7 @@ fn copy(user: &str) -> Copy {
         source: Reference::parse(IMAGE).unwrap(),
         target: Reference::parse(COPY).unwrap(),
         running: BTreeSet::new(),
-        users: vec![id(user)],
+        users: BTreeMap::from([(id(user), BTreeSet::new())]),
     }
 }
 
