@@ -57,7 +57,7 @@ pub struct Agent {
 
 /// Something that was under way has ended.
 enum Ended {
-    Deed(Done),
+    Deed(Box<Done>),
     Round(Vec<Found>),
     LoggedIn(Result<(), Failure>),
     /// Nothing waits for it.
@@ -310,7 +310,7 @@ impl<'a> Working<'a> {
                     }
                 }
             }
-            Ended::Deed(done) => match done {
+            Ended::Deed(done) => match *done {
                 Done::Brought(brought) => {
                     let Brought {
                         copy,
@@ -355,7 +355,8 @@ impl<'a> Working<'a> {
         }
         for action in self.ledger.actions(now) {
             let deed = self.hands.clone().carry_out(action);
-            self.tasks.spawn(async move { Ended::Deed(deed.await) });
+            self.tasks
+                .spawn(async move { Ended::Deed(Box::new(deed.await)) });
         }
         self.begin_rounds(now);
         for (id, uid, telling) in self.ledger.tellings() {

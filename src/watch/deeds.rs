@@ -54,8 +54,10 @@ pub(super) struct Hands {
 impl Hands {
     pub(super) async fn carry_out(self, action: Action) -> Done {
         match action {
-            Action::Image(Job::Bring(copy, keyrings)) => self.bring(copy, keyrings).await,
-            Action::Image(Job::Check(copy)) => self.check(copy).await,
+            Action::Image(job) => match *job {
+                Job::Bring(copy, keyrings) => self.bring(copy, keyrings).await,
+                Job::Check(copy) => self.check(copy).await,
+            },
             Action::Repoint(planned) => {
                 let id = planned.workload.id.clone();
                 let written = self.repoint(&planned).await;

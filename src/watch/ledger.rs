@@ -49,7 +49,7 @@ const DEADLINE: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) enum Action {
     /// An image is brought or looked at.
-    Image(Job),
+    Image(Box<Job>),
     /// A workload is written as planned.
     Repoint(Box<Planned>),
     /// The pods of a workload are looked at: whether they get their images.
@@ -94,7 +94,7 @@ pub(super) struct Ledger {
     queue: VecDeque<WorkloadId>,
     /// The same of those from which no rollout follows.
     idle: VecDeque<WorkloadId>,
-    to_look_at: VecDeque<WorkloadId>,
+    to_look_at: BTreeSet<WorkloadId>,
     to_put_back: VecDeque<WorkloadId>,
     looking: usize,
     book: Book,
@@ -117,7 +117,7 @@ impl Ledger {
             wakes: BTreeSet::new(),
             queue: VecDeque::new(),
             idle: VecDeque::new(),
-            to_look_at: VecDeque::new(),
+            to_look_at: BTreeSet::new(),
             to_put_back: VecDeque::new(),
             looking: 0,
             book: Book::default(),
@@ -323,7 +323,7 @@ impl Ledger {
         self.wake(now);
         let mut actions = Vec::new();
         while self.looking < LOOKS
-            && let Some(id) = self.to_look_at.pop_front()
+            && let Some(id) = self.to_look_at.pop_first()
         {
             if let Some(workload) = self.work(&id).and_then(|work| work.workload.clone()) {
                 self.looking += 1;
@@ -334,7 +334,7 @@ impl Ledger {
             return actions;
         }
         while let Some(job) = self.book.start(IMAGES) {
-            actions.push(Action::Image(job));
+            actions.push(Action::Image(Box::new(job)));
         }
         while let Some(id) = self.to_put_back.pop_front() {
             actions.extend(self.put_back(&id));
@@ -388,9 +388,12 @@ impl Ledger {
             }
             (_, Some(digest)) => {
                 let readers = copy.users.keys().filter(|user| !denied.contains_key(user));
-                let readers = readers.map(|user| match with_own.contains(user) {
-                    true => Reader::Namespace(user.namespace.clone()),
-                    false => Reader::Anyone,
+                let readers = readers.map(|user| {
+                    if with_own.contains(user) {
+                        Reader::Namespace(user.namespace.clone())
+                    } else {
+                        Reader::Anyone
+                    }
                 });
                 self.copies.complete(copy, digest, readers);
                 self.book.done(&copy.target)

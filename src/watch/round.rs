@@ -293,6 +293,11 @@ fn tags(observed: &Observed, footing: &Footing) -> Vec<Copy> {
     copies
         .map(|copy| Copy {
             running: BTreeSet::new(),
+            users: copy
+                .users
+                .into_keys()
+                .map(|user| (user, BTreeSet::new()))
+                .collect(),
             ..copy
         })
         .collect()

@@ -96,8 +96,10 @@ impl Play {
     fn begins(&mut self) -> Vec<String> {
         let actions = self.ledger.actions(self.now);
         let word = |action: Action| match action {
-            Action::Image(Job::Bring(copy, _)) => format!("bring {}", copy.target),
-            Action::Image(Job::Check(copy)) => format!("check {}", copy.target),
+            Action::Image(job) => match *job {
+                Job::Bring(copy, _) => format!("bring {}", copy.target),
+                Job::Check(copy) => format!("check {}", copy.target),
+            },
             Action::Repoint(planned) => format!("repoint {}", planned.workload.id.name),
             Action::Look(workload) => format!("look {}", workload.id.name),
             Action::PutBack(workload, _) => format!("put back {}", workload.id.name),

@@ -489,9 +489,7 @@ impl Ledger {
             match work.stage {
                 Stage::Later => self.make_due(&id),
                 Stage::Unsettled { .. } | Stage::Rolling { .. } => {
-                    if !self.to_look_at.contains(&id) {
-                        self.to_look_at.push_back(id);
-                    }
+                    self.to_look_at.insert(id);
                 }
                 _ => {}
             }
