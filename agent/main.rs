@@ -1,18 +1,27 @@
 //! `image-cloner-agent`: arguments, probes, the metrics server; all that is decided is in the library.
 
+mod leading;
 mod log;
+mod metrics;
+mod probes;
+mod serve;
 mod settings;
+mod stop;
+mod webhook;
 
+use axum::Router;
 use clap::Parser;
 use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
 use image_cloner::outcome::Failure;
 use image_cloner::watch::{Agent, Health, Known, Metrics, RunId};
+use leading::Candidacy;
+use serve::Address;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use stop::Stop;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use webhook::Admission;
 
 /// Copies the images of a cluster's workloads into your registry and repoints the workloads, as they come.
 ///
@@ -25,6 +34,23 @@ struct Arguments {
     /// again, a later one goes before an earlier one and all before the environment
     #[arg(long, value_name = "DIR")]
     settings: Vec<PathBuf>,
+    /// Where figures are given, at /metrics; 0 for nowhere
+    #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
+    metrics_bind_address: Address,
+    /// Where probes are answered, at /healthz and /readyz; 0 for nowhere
+    #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
+    health_probe_bind_address: Address,
+    /// Where workloads are repointed as they are created, over TLS at /mutate; nowhere by default
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    webhook_bind_address: Address,
+    /// Whether several agents agree by a Lease on which of them works; by default where POD_NAMESPACE is set
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: Option<bool>,
     /// How log lines look
     #[arg(long, value_enum, default_value = "text")]
     log_format: log::Format,
@@ -61,27 +87,43 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         "starting"
     );
     let (settings, in_force) = watch::channel(Arc::new(first));
-    let (health, metrics) = (Health::starting(), Metrics::default());
+    let (health, figures) = (Health::starting(), Metrics::default());
     let cluster = Cluster::connect(&ConnectFlags::default(), WriteMode::Apply).await?;
     tokio::spawn(sources.follow(settings, health.clone()));
-    let (_pause, paused) = watch::channel(false);
+    let probes = probes::router(health.clone());
+    serve_at(&arguments.health_probe_bind_address, "probes", probes).await?;
+    let metrics = metrics::router(&figures, &health);
+    serve_at(&arguments.metrics_bind_address, "metrics", metrics).await?;
+    let stop = Stop::listen()?;
+    let candidacy = Candidacy::begin(arguments.leader_elect, &cluster, &health, &figures);
+    let admission = (arguments.webhook_bind_address != Address::Nowhere).then(|| {
+        let namespace = candidacy.namespace.clone();
+        Admission::new(
+            arguments.webhook_bind_address,
+            namespace,
+            leading::pod_name(),
+        )
+    });
     let agent = Agent {
         cluster,
         settings: in_force,
-        paused,
+        paused: candidacy.leadership.paused(),
         health,
-        metrics,
+        metrics: figures,
         known: Known::default(),
         run: run_id()?,
     };
-    let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
-    let mut terminated =
-        signal(SignalKind::terminate()).map_err(|error| failed("listening for signals", error))?;
-    let working = agent.work(&closing, &stop);
-    tokio::select! {
-        ended = working => ended?,
-        _ = terminated.recv() => tracing::info!("stopping"),
-        _ = tokio::signal::ctrl_c() => tracing::info!("stopping"),
+    let ended = candidacy.work(agent, admission.as_ref(), &stop).await;
+    candidacy.end().await;
+    ended
+}
+
+async fn serve_at(address: &Address, what: &str, router: Router) -> Result<(), Failure> {
+    if let Some(listener) = address.listen().await? {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "serving {what}");
+        }
+        tokio::spawn(serve::serve(listener, router));
     }
     Ok(())
 }

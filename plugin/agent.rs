@@ -119,9 +119,7 @@ async fn status(connection: &Connection, terminal: &Terminal) -> Result<u8, Stop
     let config = cluster.live(&config).await?.unwrap_or_default();
     let lease = cluster.lease(install::NAMESPACE, install::NAME).await?;
     let pods = pods(&cluster).await?;
-    let leader = lease
-        .as_ref()
-        .and_then(|lease| lease["spec"]["holderIdentity"].as_str());
+    let leader = lease.as_ref().and_then(report::leading_pod);
     let leader = leader.filter(|leader| pods.iter().any(|pod| pod == leader));
     let figures = match leader {
         Some(leader) => figures(&cluster, leader).await,

@@ -65,6 +65,7 @@ pub(super) async fn compose(
     composing.scope()?;
     let target = composing.target().await?;
     composing.endpoint(&target).await?;
+    composing.trust(&target)?;
     let live = composing.live.as_ref();
     let image = image::choose(args, cluster, &target, live, &mut composing.notes).await?;
     let (login, pull_secret) = composing.credentials(&target, &image).await?;
@@ -328,6 +329,18 @@ impl Composing<'_> {
             }
         }
         self.set("REGISTRY_ENDPOINT", endpoint);
+        Ok(())
+    }
+
+    /// How far the target is trusted, as it is from here; a configuration of the agent's own goes before that.
+    fn trust(&mut self, target: &Target) -> Result<(), Stopped> {
+        let host = target.registry.host();
+        if !self.config.contains_key("config.yaml")
+            && let Some(own) = self.settings.config.registries.get(host)
+            && let Some(file) = AgentFile::of_host(host, own)?
+        {
+            self.config.extend(file.entries);
+        }
         Ok(())
     }
 

@@ -242,7 +242,7 @@ fn from_parts(
         format!("{} {words}", status.as_u16()).trim_end().to_owned(),
     );
     who.clone_into(&mut refusal.who);
-    refusal.code = first_code(body);
+    refusal.code = telling_code(body);
     refusal.retry_after = retry_after(headers, jiff::Timestamp::now());
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         refusal = refusal.hinted(
@@ -304,10 +304,13 @@ impl TokenError {
 }
 
 /// The code of the first error in a registry's envelope.
-fn first_code(body: &[u8]) -> String {
+fn telling_code(body: &[u8]) -> String {
     let envelope = serde_json::from_slice::<OciEnvelope>(body);
-    let first = envelope.ok().and_then(|e| e.errors.into_iter().next());
-    first.map_or_else(String::new, |error| code(&error.code))
+    let errors = envelope.map(|envelope| envelope.errors).unwrap_or_default();
+    let codes: Vec<String> = errors.iter().map(|error| code(&error.code)).collect();
+    // Distribution 2.8 says that a manifest's blobs are missing behind a DIGEST_INVALID
+    let telling = codes.iter().find(|code| *code != "DIGEST_INVALID");
+    telling.or(codes.first()).cloned().unwrap_or_default()
 }
 
 fn code(code: &OciErrorCode) -> String {
@@ -342,6 +345,21 @@ mod tests {
             "anonymous",
         );
         (refusal.kind, refusal.detail)
+    }
+
+    #[test]
+    fn missing_content_is_seen_behind_an_invalid_digest() {
+        let misses = |body: &str| {
+            let status = StatusCode::BAD_REQUEST;
+            let what = "PUT https://r/v2/a/manifests/b".to_owned();
+            from_parts(what, status, &HeaderMap::new(), body.as_bytes(), "me").misses_content()
+        };
+        let invalid = r#"{"code":"DIGEST_INVALID","message":"provided digest did not match"}"#;
+        let unknown = r#"{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}"#;
+        assert!(misses(&format!(r#"{{"errors":[{invalid},{unknown}]}}"#)));
+        assert!(misses(&format!(r#"{{"errors":[{unknown}]}}"#)));
+        assert!(!misses(&format!(r#"{{"errors":[{invalid}]}}"#)));
+        assert!(!misses("busy"));
     }
 
     #[test]

@@ -73,12 +73,19 @@ pub fn agent(view: &AgentView<'_>) -> String {
     text
 }
 
+/// The pod that a Lease names; none where nobody leads. Its holder's identity is the pod's name, `_` and a
+/// number of the process.
+pub fn leading_pod(lease: &Value) -> Option<&str> {
+    let holder = lease["spec"]["holderIdentity"].as_str()?;
+    let pod = holder.rsplit_once('_').map_or(holder, |(pod, _)| pod);
+    Some(pod).filter(|pod| !pod.is_empty())
+}
+
 fn leader(view: &AgentView<'_>) -> String {
-    let spec = view.lease.map(|lease| &lease["spec"]);
-    let holder = spec.and_then(|spec| spec["holderIdentity"].as_str());
-    let Some(holder) = holder.filter(|holder| !holder.is_empty()) else {
+    let Some(holder) = view.lease.and_then(leading_pod) else {
         return "none".to_owned();
     };
+    let spec = view.lease.map(|lease| &lease["spec"]);
     let renewed = spec.and_then(|spec| spec["renewTime"].as_str()?.parse().ok());
     match renewed {
         Some(renewed) => format!("{holder}, seen {} ago", age(renewed, view.now)),
@@ -222,7 +229,7 @@ image_cloner_lag_seconds 190
             deployment: &json!({"spec": {"replicas": 2}, "status": {"readyReplicas": 1}}),
             config: &json!({"data": {"IMAGE_CLONER_REGISTRY": "localhost:5000"}}),
             lease: Some(&json!({"spec": {
-                "holderIdentity": "image-cloner-7d-x2", "renewTime": "2026-01-01T11:59:58.000000Z",
+                "holderIdentity": "image-cloner-7d-x2_0a1b2c3d", "renewTime": "2026-01-01T11:59:58.000000Z",
             }})),
             paused: false,
             figures: Ok(FIGURES),

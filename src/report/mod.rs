@@ -17,7 +17,7 @@ mod tests;
 mod text;
 mod verify;
 
-pub use agent::{AgentView, agent};
+pub use agent::{AgentView, agent, leading_pod};
 pub use checks::{checks, checks_file};
 pub use file::report_file;
 pub use lines::{copy_line, foreign_line, image_line, secret_line, workload_line};

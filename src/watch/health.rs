@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// The loop that has not moved for so long is taken for dead.
 const STILL: Duration = Duration::from_secs(60);
 
+/// What concerns a replica that waits while another works; all else is the work's.
+const ABIDING: [&str; 2] = ["lease", "settings"];
+
 /// What the loop says of itself and the probes answer; a clone is another handle to the same.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -35,6 +38,13 @@ impl Health {
     /// The loop moved: to be said more often than once a minute.
     pub fn moved(&self) {
         self.state().moved = Instant::now();
+    }
+
+    /// Another replica works: nothing of the work can fail here.
+    pub fn waits(&self) {
+        let mut state = self.state();
+        state.moved = Instant::now();
+        state.troubles.retain(|about, _| ABIDING.contains(about));
     }
 
     /// Something that it needs fails, why.
@@ -97,5 +107,15 @@ mod tests {
         health.well("target");
         assert_eq!(health.ready(), Ok(()));
         assert_eq!(health.alive(), Ok(()));
+    }
+
+    #[test]
+    fn a_replica_that_waits_is_ready_to_unless_it_could_not_take_over() {
+        let health = Health::starting();
+        health.trouble("lease", "no answer in time");
+        health.waits();
+        assert_eq!(health.ready(), Err("lease: no answer in time".to_owned()));
+        health.well("lease");
+        assert_eq!(health.ready(), Ok(()));
     }
 }

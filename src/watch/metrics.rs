@@ -73,6 +73,21 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Another replica works: what is under way is its to tell.
+    pub fn rest(&self) {
+        let under_way = [
+            &self.workloads,
+            &self.waiting,
+            &self.copying,
+            &self.rollouts,
+            &self.failing,
+            &self.lag,
+        ];
+        for gauge in under_way {
+            gauge.set(0);
+        }
+    }
+
     /// Makes them known to whoever serves them, under `image_cloner_…`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("image_cloner");

@@ -10,6 +10,7 @@
 )]
 
 mod admission;
+mod agent;
 mod agent_objects;
 mod architecture;
 mod bed;
@@ -26,6 +27,7 @@ mod dry_run;
 mod examples;
 mod files;
 mod gitops;
+mod handover;
 mod install;
 mod krew;
 mod lease;

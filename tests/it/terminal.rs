@@ -1,6 +1,6 @@
 //! What a person is asked, in a real pseudo-terminal.
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{ApiProxy, Bed, deployment, var};
 use crate::cluster_wire::Server;
 use crate::wire::server::{Registry, Reply};
 use rexpect::session::PtySession;
@@ -164,6 +164,63 @@ fn a_namespace_and_a_registry_are_chosen_checked_and_kept() {
     assert_eq!(exit_code(&session), 0);
     let after = std::fs::read_to_string(own_config(&bed)).expect("a file");
     assert_eq!(after, format!("{before}registry: {}\n", bed.open_target()));
+}
+
+#[test]
+fn what_the_cluster_publishes_is_offered_and_taken_unasked_only_on_loopback() {
+    let Some(bed) = Bed::share("published", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
+    let open = var("OPEN_TARGET");
+    let config = own_config(&bed);
+    let mut text = std::fs::read_to_string(&config).expect("a file");
+    text += &format!("  'registry.lan:5000': {{endpoint: 'http://{open}'}}\n");
+    std::fs::write(&config, text).expect("a file");
+    let nobody = bed.folder().join("kubeconfig");
+    std::fs::write(&nobody, "{}").expect("a file");
+    let proxy = ApiProxy::start();
+    // of the whole cluster, where it would be everybody's
+    let path = "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting";
+    let start = |host: &str, runtime: &str| {
+        let hosting = format!("host: \"{host}\"\nhostFromContainerRuntime: \"{runtime}\"\n");
+        let map = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "local-registry-hosting", "namespace": "kube-public"},
+            "data": {"localRegistryHosting.v1": hosting},
+        });
+        let server = format!("http://{}", proxy.with(path, &map));
+        let mut command = without_target(&bed, &["clone", "--server", &server]);
+        command.env("KUBECONFIG", &nobody);
+        on_terminal_with(command)
+    };
+    let mut session = start("registry.lan:5000", "registry.lan:5000");
+    session.exp_string("Target registry").expect("the question");
+    session
+        .exp_string("registry.lan:5000")
+        .expect("what is published");
+    press(&mut session, "\r");
+    session.exp_string("Keep it").expect("the offer");
+    press(&mut session, "n\r");
+    session
+        .exp_string("Workloads to clone to registry.lan:5000")
+        .expect("the choice");
+    session
+        .exp_string("busybox:1.36 -> registry.lan:5000/busybox:1.36")
+        .expect("where it would go");
+    press(&mut session, ESCAPE);
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130);
+
+    // pushed to on loopback, pulled by another name
+    let mut session = start(&open, "kind-registry:5000");
+    session
+        .exp_string("Workloads to clone to kind-registry:5000")
+        .expect("no question before the choice");
+    press(&mut session, ESCAPE);
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130);
 }
 
 #[test]
