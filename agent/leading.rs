@@ -4,6 +4,7 @@
 //! probes and the figures. Never decides who wins: that is [`image_cloner::lease`].
 
 use crate::stop::Stop;
+use crate::webhook::Admission;
 use image_cloner::cluster::Cluster;
 use image_cloner::lease::{self, Leadership};
 use image_cloner::outcome::Failure;
@@ -14,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// A way to lead, and to give it up.
 pub(crate) struct Candidacy {
     pub(crate) leadership: Leadership,
+    /// Where this agent's Lease is, and all else that is its own.
+    pub(crate) namespace: String,
     retired: CancellationToken,
     standing: Option<JoinHandle<()>>,
 }
@@ -28,33 +31,41 @@ impl Candidacy {
     ) -> Self {
         let retired = CancellationToken::new();
         let pod_namespace = variable("POD_NAMESPACE");
-        if !elect.unwrap_or(pod_namespace.is_some()) {
+        let is_pod = pod_namespace.is_some();
+        let namespace = pod_namespace.unwrap_or_else(|| cluster.namespace().to_owned());
+        if !elect.unwrap_or(is_pod) {
             metrics.leading.set(1);
             return Self {
                 leadership: Leadership::alone(),
+                namespace,
                 retired,
                 standing: None,
             };
         }
-        let namespace = pod_namespace.unwrap_or_else(|| cluster.namespace().to_owned());
-        let name = variable("POD_NAME").unwrap_or_else(|| {
+        let name = pod_name().unwrap_or_else(|| {
             let host = rustix::system::uname();
             let host = host.nodename().to_string_lossy();
             format!("{host}_{}", std::process::id())
         });
         let (leadership, standing) =
-            lease::stand(cluster.clone(), namespace, &name, retired.clone());
+            lease::stand(cluster.clone(), namespace.clone(), &name, retired.clone());
         let told = tell(leadership.clone(), health.clone(), metrics.clone());
         tokio::spawn(told);
         Self {
             leadership,
+            namespace,
             retired,
             standing: Some(tokio::spawn(standing)),
         }
     }
 
-    /// Works in every term that this process wins, until it is told to stop.
-    pub(crate) async fn work(&self, mut agent: Agent, stop: &Stop) -> Result<(), Failure> {
+    /// Works in every term that this process wins, and answers admission requests, until it is told to stop.
+    pub(crate) async fn work(
+        &self,
+        mut agent: Agent,
+        admission: Option<&Admission>,
+        stop: &Stop,
+    ) -> Result<(), Failure> {
         let cluster = agent.cluster.clone();
         loop {
             let held = self.leadership.held();
@@ -63,7 +74,7 @@ impl Candidacy {
             };
             agent.cluster = cluster.behind(term.fence());
             let over = term.ended().child_token();
-            let mut work = std::pin::pin!(agent.work(&stop.closing, &over));
+            let mut work = std::pin::pin!(term_of(&agent, admission, &stop.closing, &over));
             let ended = tokio::select! {
                 ended = &mut work => ended,
                 () = stop.ending.cancelled() => {
@@ -87,6 +98,28 @@ impl Candidacy {
             let _ = standing.await;
         }
     }
+}
+
+/// One term: the loop, and the webhook as long as that works.
+async fn term_of(
+    agent: &Agent,
+    admission: Option<&Admission>,
+    closing: &CancellationToken,
+    over: &CancellationToken,
+) -> Result<(), Failure> {
+    let idle = over.child_token();
+    let working = async {
+        let ended = agent.work(closing, over).await;
+        idle.cancel();
+        ended
+    };
+    let answering = async {
+        match admission {
+            Some(admission) => admission.serve(agent, agent.cluster.clone(), &idle).await,
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(working, answering).map(|_| ())
 }
 
 /// Tells probes and figures of every look at the Lease.
@@ -113,6 +146,11 @@ async fn tell(mut leadership: Leadership, health: Health, metrics: Metrics) {
         }
         led = leads;
     }
+}
+
+/// The name of the pod that this is, where it is told.
+pub(crate) fn pod_name() -> Option<String> {
+    variable("POD_NAME")
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -7,6 +7,7 @@ mod probes;
 mod serve;
 mod settings;
 mod stop;
+mod webhook;
 
 use axum::Router;
 use clap::Parser;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use stop::Stop;
 use tokio::sync::watch;
+use webhook::Admission;
 
 /// Copies the images of a cluster's workloads into your registry and repoints the workloads, as they come.
 ///
@@ -38,6 +40,14 @@ struct Arguments {
     /// Where probes are answered, at /healthz and /readyz; 0 for nowhere
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     health_probe_bind_address: Address,
+    /// Where workloads are repointed as they are created, over TLS at /mutate; nowhere by default
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    webhook_bind_address: Address,
     /// Whether several agents agree by a Lease on which of them works; by default where POD_NAMESPACE is set
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: Option<bool>,
@@ -86,6 +96,14 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     serve_at(&arguments.metrics_bind_address, "metrics", metrics).await?;
     let stop = Stop::listen()?;
     let candidacy = Candidacy::begin(arguments.leader_elect, &cluster, &health, &figures);
+    let admission = (arguments.webhook_bind_address != Address::Nowhere).then(|| {
+        let namespace = candidacy.namespace.clone();
+        Admission::new(
+            arguments.webhook_bind_address,
+            namespace,
+            leading::pod_name(),
+        )
+    });
     let agent = Agent {
         cluster,
         settings: in_force,
@@ -95,7 +113,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         known: Known::default(),
         run: run_id()?,
     };
-    let ended = candidacy.work(agent, &stop).await;
+    let ended = candidacy.work(agent, admission.as_ref(), &stop).await;
     candidacy.end().await;
     ended
 }

@@ -5,7 +5,7 @@
 use crate::args::CloneArgs;
 use crate::line;
 use crate::policy::image_policy;
-use crate::settings::{Settings, Target};
+use crate::settings::{self, Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
@@ -14,6 +14,7 @@ use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::credentials::Credentials;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{self, Decision, Patterns, Planned, Policy, PullAccess};
+use image_cloner::registry::means_this_machine;
 use image_cloner::target::TargetRegistry;
 use image_cloner::workload::Workload;
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,7 +238,8 @@ async fn ask_target(
             "Target registry, HOST[:PORT][/PREFIX]:",
             &offered,
         ))?;
-        match settings.reach(&typed, &args.copying, published).await {
+        let push = push_address(&typed, published, terminal)?;
+        match settings.reach(&typed, &args.copying, push).await {
             Ok(target) => break (target, typed),
             Err(stopped) => {
                 terminal.failure(&stopped.failure);
@@ -248,6 +250,32 @@ async fn ask_target(
     };
     let remember = confirm("Keep it as the target registry in the configuration?")?;
     Ok((target, remember.then_some(typed)))
+}
+
+/// The address that the cluster says a typed registry is pushed to, where that is another. Whoever may write
+/// what a cluster publishes would otherwise be sent the credentials of any registry that they name.
+pub(crate) fn push_address<'a>(
+    typed: &str,
+    published: Option<(&str, &'a str)>,
+    terminal: &Terminal,
+) -> Result<Option<&'a str>, Stopped> {
+    let is_typed = |pull: &str| settings::host_in(typed) == pull;
+    let Some((pull, push)) = published.filter(|(pull, push)| is_typed(pull) && pull != push) else {
+        return Ok(None);
+    };
+    if means_this_machine(push) {
+        return Ok(Some(push));
+    }
+    if !terminal.can_ask {
+        return Ok(None);
+    }
+    terminal.say(&format!(
+        "The cluster says that {pull} is pushed to at {push}."
+    ));
+    let agreed = confirm(&format!(
+        "Send the images there, and your credentials for {pull}?"
+    ))?;
+    Ok(agreed.then_some(push))
 }
 
 /// Asks for a user, unless one is named, and a password, which is not shown.

@@ -206,15 +206,22 @@ fn place(keeper: &Keeper) -> String {
 pub(crate) async fn log_out(args: LogoutArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let registry = TargetRegistry::parse(&args.registry, Layout::default())?;
     let path = registry.prefix().unwrap_or_default();
-    let kept = Logins::local()?.erase(registry.host(), path).await?;
+    let mut logins = Logins::local()?;
+    let kept = logins.erase(registry.host(), path).await?;
     if kept.is_empty() {
         terminal.say(&format!("there was no login for {registry}"));
-        return Ok(0);
+    } else {
+        let places: Vec<String> = kept.iter().map(place).collect();
+        terminal.say(&format!(
+            "logged out of {registry}, was kept {}",
+            places.join(" and ")
+        ));
     }
-    let places: Vec<String> = kept.iter().map(place).collect();
-    terminal.say(&format!(
-        "logged out of {registry}, was kept {}",
-        places.join(" and ")
-    ));
+    for file in logins.kept_by_podman(registry.host(), path) {
+        terminal.note(&format!(
+            "{} has a login for it that stays in use: podman logout {registry}",
+            file.display()
+        ));
+    }
     Ok(0)
 }

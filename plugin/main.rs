@@ -100,6 +100,7 @@ fn log_to_stderr(verbosity: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(console::colors_enabled_stderr())
         .with_writer(std::io::stderr)
         .init();
 }

@@ -139,27 +139,25 @@ impl Settings {
         &self,
         name: &str,
         copying: &Copying,
-        published: Option<(&str, &str)>,
+        push: Option<&str>,
     ) -> Result<Target, Stopped> {
-        let target = self.way_to(name, copying, published).await?;
+        let target = self.way_to(name, copying, push).await?;
         target.log_in().await?;
         Ok(target)
     }
 
-    /// The way to a target registry by its name, which may be the one that the cluster publishes: its name in
-    /// workloads, and the address that this machine pushes to.
+    /// The way to a target registry by its name; `push` is another address that this machine pushes to, which
+    /// somebody agreed to.
     pub(crate) async fn way_to(
         &self,
         name: &str,
         copying: &Copying,
-        published: Option<(&str, &str)>,
+        push: Option<&str>,
     ) -> Result<Target, Stopped> {
         let mut hosts = self.config.registries.clone();
-        let is_published = |pull: &str| name.split('/').next() == Some(pull);
-        if let Some((pull, push)) = published.filter(|(pull, _)| is_published(pull))
-            && pull != push
-        {
-            hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
+        if let Some(push) = push {
+            let host = host_in(name).to_owned();
+            hosts.entry(host).or_default().endpoint = vec![push.to_owned()];
         }
         let resolved = self.at(name, "you".to_owned(), copying, hosts)?;
         self.with_credentials(resolved, copying).await
@@ -358,6 +356,11 @@ impl Target {
     pub(crate) fn user(&self) -> Option<&str> {
         self.credentials.user()
     }
+}
+
+/// The host of a target registry as it was typed.
+pub(crate) fn host_in(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(host, _)| host)
 }
 
 /// Whether a registry that the cluster publishes may be used unasked.

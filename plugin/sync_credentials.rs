@@ -9,7 +9,7 @@ use image_cloner::cluster::{Cluster, PULL_SECRET};
 use image_cloner::credentials::Credentials;
 use image_cloner::execute::{PullSecret, SecretSync};
 use image_cloner::outcome::{Failure, SecretOutcome, SecretState};
-use image_cloner::plan::Site;
+use image_cloner::plan::{Site, SiteSecret};
 use image_cloner::report;
 
 #[derive(Debug, Args)]
@@ -63,6 +63,11 @@ Examples:
 pub(crate) async fn run(args: SyncArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let prepared = prepare(&args, terminal);
     let (sync, sites, missed) = terminal.unless_interrupted(prepared).await?;
+    if args.prune {
+        for site in &sites {
+            tell_of_unseen(site, terminal);
+        }
+    }
     let outcomes = sync.run(&sites).await;
     let named = args.all_namespaces || args.namespaces.len() > 1;
     for outcome in &outcomes {
@@ -177,6 +182,17 @@ async fn credentials(
             .hint("IMAGE_CLONER_PULL_USER and _PASS are for pulling")
             .hint("or --share-credentials, to give pods those for pushing"),
     ))
+}
+
+/// Says so where a secret is not removed since something may name it that was not seen.
+fn tell_of_unseen(site: &Site, terminal: &Terminal) {
+    let is_ours = matches!(site.secret, SiteSecret::Ours { .. });
+    if let Some(reason) = site.unseen.as_ref().filter(|_| is_ours && !site.named) {
+        terminal.note(&format!(
+            "secret/{PULL_SECRET} in {} is not removed: what names it cannot be told: {reason}",
+            site.namespace
+        ));
+    }
 }
 
 fn tell(outcome: &SecretOutcome, named: bool, args: &SyncArgs, terminal: &Terminal) {

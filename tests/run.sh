@@ -90,6 +90,10 @@ command -v make >/dev/null || install_packages make
 say "formatting"
 cargo fmt --check
 command -v python3 >/dev/null || install_packages python3
+# their completions are tried in themselves
+for shell in zsh fish; do
+	command -v "$shell" >/dev/null || install_packages "$shell"
+done
 say "the benchmark's scripts"
 python3 -I -B - tests/bench/*.py <<'END'
 import sys

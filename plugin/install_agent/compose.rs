@@ -65,6 +65,7 @@ pub(super) async fn compose(
     composing.scope()?;
     let target = composing.target().await?;
     composing.endpoint(&target).await?;
+    composing.trust(&target)?;
     let live = composing.live.as_ref();
     let image = image::choose(args, cluster, &target, live, &mut composing.notes).await?;
     let (login, pull_secret) = composing.credentials(&target, &image).await?;
@@ -255,7 +256,10 @@ impl Composing<'_> {
         let published = self.cluster.local_registry().await?;
         let published = published.as_ref().and_then(|it| it.pull_and_push());
         let mut target = match (&self.args.to, &kept) {
-            (None, Some(kept)) => self.settings.way_to(kept, &copying, published).await?,
+            (None, Some(kept)) => {
+                let push = interactive::push_address(kept, published, self.terminal)?;
+                self.settings.way_to(kept, &copying, push).await?
+            }
             _ => match self
                 .settings
                 .find_target(&copying, Some(self.cluster))
@@ -266,7 +270,8 @@ impl Composing<'_> {
                     let offered = published.map_or("", |(pull, _)| pull);
                     let prompt = "Target registry, HOST[:PORT][/PREFIX]:";
                     let typed = interactive::answer(line::read(prompt, offered))?;
-                    self.settings.way_to(&typed, &copying, published).await?
+                    let push = interactive::push_address(&typed, published, self.terminal)?;
+                    self.settings.way_to(&typed, &copying, push).await?
                 }
                 None => return Err(Settings::no_target()),
             },
@@ -324,6 +329,18 @@ impl Composing<'_> {
             }
         }
         self.set("REGISTRY_ENDPOINT", endpoint);
+        Ok(())
+    }
+
+    /// How far the target is trusted, as it is from here; a configuration of the agent's own goes before that.
+    fn trust(&mut self, target: &Target) -> Result<(), Stopped> {
+        let host = target.registry.host();
+        if !self.config.contains_key("config.yaml")
+            && let Some(own) = self.settings.config.registries.get(host)
+            && let Some(file) = AgentFile::of_host(host, own)?
+        {
+            self.config.extend(file.entries);
+        }
         Ok(())
     }
 

@@ -50,6 +50,32 @@ async fn kind(cluster: &Cluster, word: &str) -> Result<Kind, Error> {
     }
 }
 
+/// The kinds in namespaces that are not Kubernetes' own and can be listed; and what was not told, if anything.
+pub(super) async fn own_kinds(cluster: &Cluster) -> Result<(Vec<Kind>, Option<String>), Error> {
+    let mut versions = all_versions(cluster).await?;
+    // names without a dot and those below k8s.io are reserved
+    versions.retain(|version| version.group.contains('.') && !version.group.ends_with(".k8s.io"));
+    let lists: Vec<_> = stream::iter(&versions)
+        .map(|version| async move { cluster.read("discovering kinds", &version.path()).await })
+        .buffered(PARALLEL)
+        .collect()
+        .await;
+    let mut kinds = Vec::new();
+    let mut unknown = None;
+    for (version, list) in versions.iter().zip(lists) {
+        match list {
+            Ok(list) => kinds.extend(version.listed(&list)),
+            Err(Error::NotFound(_)) => {}
+            // an aggregated API that is down is nothing to the others
+            Err(error @ (Error::Failed(_) | Error::Forbidden(_))) => {
+                unknown.get_or_insert(error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((kinds, unknown))
+}
+
 /// One version of an API group; the core group has no name.
 struct Version {
     group: String,
@@ -62,6 +88,25 @@ impl Version {
             "" => format!("/api/{}", self.version),
             group => format!("/apis/{group}/{}", self.version),
         }
+    }
+
+    /// The kinds whose objects are in namespaces and can be listed.
+    fn listed(&self, list: &Value) -> Vec<Kind> {
+        let resources = list["resources"].as_array().into_iter().flatten();
+        let listed = resources.filter(|resource| {
+            let verbs = resource["verbs"].as_array().into_iter().flatten();
+            resource["namespaced"] == true && verbs.into_iter().any(|verb| verb == "list")
+        });
+        listed.filter_map(|resource| self.kind(resource)).collect()
+    }
+
+    fn kind(&self, resource: &Value) -> Option<Kind> {
+        Some(Kind {
+            group: self.group.clone(),
+            version: self.version.clone(),
+            kind: resource["kind"].as_str()?.to_owned(),
+            plural: resource["name"].as_str()?.to_owned(),
+        })
     }
 
     /// The kind that goes by this name, and whether its objects are in namespaces.
@@ -77,13 +122,7 @@ impl Version {
                     || kind.eq_ignore_ascii_case(name)
                     || short.clone().any(|short| short == name))
         })?;
-        let kind = Kind {
-            group: self.group.clone(),
-            version: self.version.clone(),
-            kind: resource["kind"].as_str()?.to_owned(),
-            plural: resource["name"].as_str()?.to_owned(),
-        };
-        Some((kind, resource["namespaced"] == true))
+        Some((self.kind(resource)?, resource["namespaced"] == true))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Where our pull secret is, and who names it, in one namespace or in all.
 //!
-//! Decides what counts as naming it: pods, whatever made them, workloads and ServiceAccounts. Never decides
-//! what follows from it (that is [`crate::plan::upkeep`]).
+//! Decides what counts as naming it: pods, whatever made them, workloads and ServiceAccounts, and objects of
+//! the cluster's own kinds, where nothing else does. Never decides what follows from it (that is
+//! [`crate::plan::upkeep`]).
 
-use super::observe;
+use super::discovery;
+use super::observe::{self, PARALLEL};
 use super::pull_secret::{self, PULL_SECRET};
 use super::request::{Collection, Only};
 use super::{Cluster, Error, Selection};
@@ -11,6 +13,7 @@ use crate::plan::{Site, SiteSecret};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
 use crate::workload::Workload;
+use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,7 +64,61 @@ pub(super) async fn observe(
         site.named |= named;
         site.pulls |= named && has_copies(workload, target);
     }
-    Ok((sites.into_values().collect(), found.missing))
+    let missing = found.missing.first().map(ToString::to_string);
+    let mut sites: Vec<Site> = sites.into_values().collect();
+    for site in &mut sites {
+        site.unseen.clone_from(&missing);
+    }
+    look_closer(cluster, &mut sites).await?;
+    Ok((sites, found.missing))
+}
+
+/// Looks through the cluster's own kinds where our secret seems to be named by nothing: an operator that makes
+/// its pods now and then names it in objects that no other list has.
+async fn look_closer(cluster: &Cluster, sites: &mut [Site]) -> Result<(), Error> {
+    let is_ours = |site: &&mut Site| matches!(site.secret, SiteSecret::Ours { .. });
+    let unnamed = sites.iter_mut().filter(is_ours);
+    let unnamed: Vec<&mut Site> = unnamed
+        .filter(|site| !site.named && site.unseen.is_none())
+        .collect();
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    let (kinds, unknown) = discovery::own_kinds(cluster).await?;
+    for site in unnamed {
+        site.unseen.clone_from(&unknown);
+        let lists = kinds.iter().map(|kind| async {
+            let collection = cluster.collection(kind, Some(&site.namespace)).await?;
+            let named = |object: Value| names_secret(&object).then_some(());
+            cluster.list(&collection, Only::default(), named).await
+        });
+        let lists: Vec<_> = stream::iter(lists).buffered(PARALLEL).collect().await;
+        for found in lists {
+            match found {
+                Ok(found) => site.named |= !found.is_empty(),
+                // the kind is gone, and its objects with it
+                Err(Error::NotFound(_)) => {}
+                Err(error @ (Error::Forbidden(_) | Error::Failed(_))) => {
+                    site.unseen.get_or_insert(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether pull secrets with our name are in an object, wherever its kind has them.
+fn names_secret(object: &Value) -> bool {
+    match object {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            let listed = value.as_array().filter(|_| name == "imagePullSecrets");
+            let named = |one: &Value| one == PULL_SECRET || one["name"] == PULL_SECRET;
+            listed.is_some_and(|list| list.iter().any(named)) || names_secret(value)
+        }),
+        Value::Array(values) => values.iter().any(names_secret),
+        _ => false,
+    }
 }
 
 fn site<'a>(sites: &'a mut BTreeMap<String, Site>, namespace: &str) -> &'a mut Site {
@@ -69,6 +126,7 @@ fn site<'a>(sites: &'a mut BTreeMap<String, Site>, namespace: &str) -> &'a mut S
         namespace: namespace.to_owned(),
         secret: SiteSecret::Absent,
         named: false,
+        unseen: None,
         pulls: false,
     })
 }

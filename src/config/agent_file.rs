@@ -2,8 +2,8 @@
 //!
 //! Decides what of it makes sense in a pod.
 
-use super::{Config, ConfigError, Environment};
-use serde_json::Value;
+use super::{Config, ConfigError, Environment, HostConfig, Insecure};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -48,6 +48,42 @@ impl AgentFile {
         };
         entries.insert("config.yaml".to_owned(), text);
         Ok(Self { entries })
+    }
+}
+
+impl AgentFile {
+    /// A configuration with how far a host is to be trusted, as it is here; none where nothing is said of it.
+    ///
+    /// # Errors
+    /// When its certificate authority cannot be read.
+    pub fn of_host(host: &str, settings: &HostConfig) -> Result<Option<Self>, ConfigError> {
+        let mut own = Map::new();
+        let mut entries = BTreeMap::new();
+        if let Some(insecure) = settings.insecure {
+            let word = match insecure {
+                Insecure::Http => "http",
+                Insecure::SkipVerify => "skip-verify",
+            };
+            own.insert("insecure".to_owned(), word.into());
+        }
+        if let Some(file) = &settings.ca_file {
+            let authority = std::fs::read_to_string(file).map_err(|cause| ConfigError {
+                path: file.display().to_string(),
+                reason: cause.to_string(),
+            })?;
+            own.insert("caFile".to_owned(), authority_of(host).into());
+            entries.insert(authority_of(host), authority);
+        }
+        if own.is_empty() {
+            return Ok(None);
+        }
+        let document = json!({"registries": {host: own}});
+        let text = serde_saphyr::to_string(&document).map_err(|error| ConfigError {
+            path: "config.yaml".to_owned(),
+            reason: error.to_string(),
+        })?;
+        entries.insert("config.yaml".to_owned(), text);
+        Ok(Some(Self { entries }))
     }
 }
 
@@ -97,6 +133,31 @@ mod tests {
         write("agent.yaml", "# ours\nlayout: flat\n");
         let read = AgentFile::read(&path).unwrap().entries;
         assert_eq!(read["config.yaml"], "# ours\nlayout: flat\n");
+    }
+
+    #[test]
+    fn how_the_target_is_trusted_here_goes_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.pem");
+        std::fs::write(&path, "PEM").unwrap();
+        let trusted = HostConfig {
+            ca_file: Some(path),
+            insecure: Some(Insecure::SkipVerify),
+            ..HostConfig::default()
+        };
+        let entries = AgentFile::of_host("reg.corp:5443", &trusted).unwrap();
+        let entries = entries.unwrap().entries;
+        assert_eq!(entries["ca-reg.corp_5443.crt"], "PEM");
+        let config: Value = serde_saphyr::from_str(&entries["config.yaml"]).unwrap();
+        assert_eq!(
+            config["registries"]["reg.corp:5443"],
+            json!({"caFile": "ca-reg.corp_5443.crt", "insecure": "skip-verify"})
+        );
+        let elsewhere = HostConfig {
+            endpoint: vec!["http://127.0.0.1:5000".to_owned()],
+            ..HostConfig::default()
+        };
+        assert_eq!(AgentFile::of_host("reg.corp", &elsewhere).unwrap(), None);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 /// docker's `config.json` with its helpers.
 pub struct Logins {
     path: PathBuf,
+    /// podman's files, which are read like docker's and never written.
+    others: Vec<PathBuf>,
     text: String,
     config: DockerConfig,
     commands: Commands,
@@ -41,7 +43,8 @@ impl Logins {
     }
 
     pub(super) fn new(sources: Sources) -> Result<Self, CredentialsError> {
-        let path = sources.files.into_iter().next().ok_or_else(|| {
+        let mut files = sources.files.into_iter();
+        let path = files.next().ok_or_else(|| {
             CredentialsError::of_file(
                 "there is no home folder for docker's config.json; set DOCKER_CONFIG",
             )
@@ -56,6 +59,7 @@ impl Logins {
         let config = DockerConfig::parse(text.as_bytes()).map_err(error)?;
         Ok(Self {
             path,
+            others: files.collect(),
             text,
             config,
             commands: Commands::new(sources.limit, sources.path),
@@ -120,6 +124,17 @@ impl Logins {
             kept.push(Keeper::File(self.path.clone()));
         }
         Ok(kept)
+    }
+
+    /// Files of podman's that have a login for a host or path, which stays.
+    pub fn kept_by_podman(&self, host: &str, path: &str) -> Vec<&Path> {
+        let has = |file: &&PathBuf| {
+            let bytes = std::fs::read(file).unwrap_or_default();
+            let config = DockerConfig::parse(&bytes);
+            config.is_ok_and(|config| config.entries.iter().any(|(scope, _)| scope.is(host, path)))
+        };
+        let others = self.others.iter().filter(has);
+        others.map(PathBuf::as_path).collect()
     }
 
     /// Takes the entries of a host or path out of the file, however they are spelled; gives whether there

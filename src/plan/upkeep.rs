@@ -12,6 +12,8 @@ pub struct Site {
     pub secret: SiteSecret,
     /// Whether a pod, a workload or a ServiceAccount names it.
     pub named: bool,
+    /// What may name it there and could not be looked at, if anything.
+    pub unseen: Option<String>,
     /// Whether a workload that names it has copies of the target, by its record.
     pub pulls: bool,
 }
@@ -35,7 +37,7 @@ pub enum SiteSecret {
 pub enum Upkeep {
     /// It gets the credentials; a namesake is an error.
     Write,
-    /// It is for other targets alone.
+    /// It is for other targets alone, or nobody can tell whom it is for.
     Leave,
     /// Nothing needs it any more.
     Remove,
@@ -44,7 +46,7 @@ pub enum Upkeep {
 /// What is to be done there; none where nothing is ours.
 pub fn upkeep(site: &Site) -> Option<Upkeep> {
     match site.secret {
-        SiteSecret::Ours { .. } if !site.named => Some(Upkeep::Remove),
+        SiteSecret::Ours { .. } if !site.named && site.unseen.is_none() => Some(Upkeep::Remove),
         SiteSecret::Ours { for_target } if for_target || site.pulls => Some(Upkeep::Write),
         SiteSecret::Ours { .. } => Some(Upkeep::Leave),
         SiteSecret::Absent | SiteSecret::Namesake => site.pulls.then_some(Upkeep::Write),
@@ -57,14 +59,18 @@ mod tests {
 
     #[test]
     fn a_secret_is_written_where_copies_are_pulled_with_it() {
-        let check = |secret, named, pulls, expected| {
+        let check_seen = |secret, named, unseen: Option<&str>, pulls, expected| {
             let site = Site {
                 namespace: "shop".to_owned(),
                 secret,
                 named,
+                unseen: unseen.map(str::to_owned),
                 pulls,
             };
             assert_eq!(upkeep(&site), expected, "{site:?}");
+        };
+        let check = |secret, named, pulls, expected| {
+            check_seen(secret, named, None, pulls, expected);
         };
         let ours = |for_target| SiteSecret::Ours { for_target };
         check(SiteSecret::Absent, false, false, None);
@@ -75,5 +81,8 @@ mod tests {
         check(ours(false), true, true, Some(Upkeep::Write));
         check(ours(false), true, false, Some(Upkeep::Leave));
         check(ours(true), false, false, Some(Upkeep::Remove));
+        let unseen = Some("deployments are forbidden");
+        check_seen(ours(true), false, unseen, false, Some(Upkeep::Write));
+        check_seen(ours(false), false, unseen, false, Some(Upkeep::Leave));
     }
 }

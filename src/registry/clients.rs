@@ -5,10 +5,9 @@
 use super::place;
 use super::proxy::Proxies;
 use super::refusal::{self, Kind, Refusal};
+use super::resolve::{BY_ITSELF, Resolver};
 use crate::config::{HostConfig, Insecure};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Certificate, Client, ClientBuilder, Proxy};
-use std::net::SocketAddr;
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Url};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -32,7 +31,7 @@ const CERTIFICATE_DIRECTORIES: [&str; 2] = ["docker/certs.d", "containers/certs.
 pub(super) struct Clients {
     authorities: Vec<Certificate>,
     skip_verify: bool,
-    /// Whether names that lead to metadata addresses are refused.
+    /// Whether metadata addresses, and names that lead to them, are refused.
     guarded: bool,
     plain: OnceLock<Client>,
     small: OnceLock<Result<Client, String>>,
@@ -52,7 +51,7 @@ impl Clients {
         }
     }
 
-    /// Clients for addresses that were read in a manifest.
+    /// Clients for addresses that strangers may choose.
     pub(super) fn guarded() -> Self {
         Self {
             guarded: true,
@@ -64,6 +63,7 @@ impl Clients {
     pub(super) fn for_host(
         host: &str,
         config: Option<&HostConfig>,
+        shared: &Self,
     ) -> refusal::Result<Option<Self>> {
         let skip_verify = config.is_some_and(|c| c.insecure == Some(Insecure::SkipVerify));
         let mut authorities = Vec::new();
@@ -87,13 +87,20 @@ impl Clients {
         Ok(Some(Self {
             authorities,
             skip_verify,
+            guarded: shared.guarded,
             ..Self::new()
         }))
     }
 
-    /// The client for a URL of this scheme.
-    pub(super) fn get(&self, scheme: &str, lane: Lane) -> Result<&Client, &str> {
-        if scheme == "http" {
+    /// The client for a URL.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the address is not to be contacted.
+    pub(super) fn get(&self, url: &Url, lane: Lane) -> Result<&Client, &str> {
+        if self.guarded {
+            place::check_public(url)?;
+        }
+        if url.scheme() == "http" {
             return Ok(self.plain.get_or_init(|| self.build_plain()));
         }
         let cell = match lane {
@@ -144,28 +151,11 @@ impl Clients {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(32)
             .proxy(Proxy::custom(move |url| proxies.of(url)));
-        if self.guarded {
-            builder.dns_resolver(Guarded)
+        if self.guarded || BY_ITSELF {
+            builder.dns_resolver(Resolver::new(self.guarded))
         } else {
             builder
         }
-    }
-}
-
-/// Resolves names as the system does, to addresses that may be contacted.
-struct Guarded;
-
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let found: Vec<SocketAddr> = found.collect();
-            if found.iter().any(|found| place::serves_metadata(found.ip())) {
-                return Err("link-local and metadata addresses are not contacted".into());
-            }
-            let found: Addrs = Box::new(found.into_iter());
-            Ok(found)
-        })
     }
 }
 

@@ -141,7 +141,7 @@ async fn oauth2(
     let client = asked
         .endpoint
         .clients
-        .get(realm.scheme(), Lane::Small)
+        .get(&realm, Lane::Small)
         .map_err(|e| Refusal::new("asking for a token", Kind::Other, e))?;
     let request = client
         .post(realm)
@@ -156,7 +156,7 @@ async fn send(asked: &Asked<'_>, request: reqwest::Request) -> Result<Response> 
     let client = asked
         .endpoint
         .clients
-        .get(request.url().scheme(), Lane::Small)
+        .get(request.url(), Lane::Small)
         .map_err(|reason| Refusal::new(what.clone(), Kind::Other, reason))?;
     match timeout(ANSWER, client.execute(request)).await {
         Ok(answer) => answer.map_err(|error| connection::broken(what, &error)),

@@ -90,9 +90,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clients: Clients) -> Self {
         Self {
-            clients: Arc::new(Clients::new()),
+            clients: Arc::new(clients),
             tokens: Arc::new(Tokens::default()),
             waits: Arc::default(),
         }
@@ -147,7 +147,7 @@ impl Endpoint {
             None if loopback => None,
             Some(Insecure::SkipVerify) | None => Some("https"),
         });
-        let clients = Clients::for_host(&address, config)?
+        let clients = Clients::for_host(&address, config, &shared.clients)?
             .map_or_else(|| Arc::clone(&shared.clients), Arc::new);
         let concurrency = config.and_then(|c| c.concurrency).map(NonZero::get);
         Ok(Self {
@@ -182,7 +182,7 @@ impl Endpoint {
         let host = origin.split_once("://").map_or("", |(_, host)| host);
         Ok(Self {
             clients: Arc::clone(clients),
-            ..Self::new(host, &origin, None, &Shared::new())?
+            ..Self::new(host, &origin, None, &Shared::new(Clients::guarded()))?
         })
     }
 
@@ -228,13 +228,15 @@ impl Endpoint {
     ///
     /// A host that cannot be connected to is not remembered as either.
     async fn probe(&self) -> Result<&'static str> {
-        let url = format!("https://{}/v2/", self.address);
-        let what = format!("{} {url}", Method::GET);
+        let text = format!("https://{}/v2/", self.address);
+        let what = format!("{} {text}", Method::GET);
+        let url = Url::parse(&text)
+            .map_err(|error| Refusal::new(&what, Kind::Other, error.to_string()))?;
         // without certificate authorities only plain HTTP is left to try
-        let Ok(client) = self.clients.get("https", Lane::Small) else {
+        let Ok(client) = self.clients.get(&url, Lane::Small) else {
             return Ok("http");
         };
-        match client.get(&url).timeout(PROBE).send().await {
+        match client.get(url).timeout(PROBE).send().await {
             Ok(_) => Ok("https"),
             Err(error) if error.is_timeout() => Ok("http"),
             Err(error) => {
@@ -310,7 +312,7 @@ mod tests {
                 username: username.map(str::to_owned),
                 ..HostConfig::default()
             };
-            let host = Host::new(host, Some(&config), false, &Shared::new()).unwrap();
+            let host = Host::new(host, Some(&config), false, &Shared::new(Clients::new())).unwrap();
             let shared = host.endpoints.iter().map(|e| e.shares_credentials);
             assert_eq!(shared.collect::<Vec<_>>(), expected, "{endpoint:?}");
         };

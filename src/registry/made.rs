@@ -2,6 +2,7 @@
 //!
 //! Decides nothing: what the manifests say was decided by who made them. Asks nobody.
 
+use super::clients::Clients;
 use super::ends::Source;
 use super::host::{Endpoint, Shared};
 use super::manifest::Manifest;
@@ -41,7 +42,7 @@ impl Made {
     /// # Errors
     /// When its manifests are none.
     pub fn source(&self) -> Result<Source, Error> {
-        let endpoint = Endpoint::new(&self.name, &self.name, None, &Shared::new())?;
+        let endpoint = Endpoint::new(&self.name, &self.name, None, &Shared::new(Clients::new()))?;
         let endpoint = Arc::new(endpoint);
         let blobs = self.blobs.iter();
         let blobs = blobs.map(|blob| (digest_of(blob), blob.clone()));

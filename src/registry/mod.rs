@@ -35,6 +35,7 @@ mod quota;
 mod recall;
 mod referrers;
 mod refusal;
+mod resolve;
 mod retry;
 mod session;
 mod token;
@@ -56,6 +57,7 @@ use crate::credentials::Credentials;
 use crate::platform::Platforms;
 use crate::reference::{Digest, Reference};
 use call::Call;
+use clients::Clients;
 use futures::future::{BoxFuture, FutureExt, try_join_all};
 use host::{Host, Shared};
 use manifest::Manifest;
@@ -160,11 +162,28 @@ impl Registries {
         hosts: &BTreeMap<String, HostConfig>,
         targets: BTreeSet<String>,
     ) -> Result<Self, Error> {
+        Self::by(hosts, targets, Clients::new())
+    }
+
+    /// The same, of whoever goes where strangers send them: link-local and metadata addresses are never
+    /// contacted, whatever names or answers lead there.
+    pub fn guarded(
+        hosts: &BTreeMap<String, HostConfig>,
+        targets: BTreeSet<String>,
+    ) -> Result<Self, Error> {
+        Self::by(hosts, targets, Clients::guarded())
+    }
+
+    fn by(
+        hosts: &BTreeMap<String, HostConfig>,
+        targets: BTreeSet<String>,
+        clients: Clients,
+    ) -> Result<Self, Error> {
         let registries = Self {
             settings: hosts.clone(),
             targets,
             hosts: Mutex::default(),
-            shared: Shared::new(),
+            shared: Shared::new(clients),
         };
         // a file that cannot be read is told of now, not in the middle of a run
         for name in hosts.keys() {

@@ -462,7 +462,7 @@ impl Repository {
         let client = self
             .endpoint
             .clients
-            .get(request.url().scheme(), call.lane)
+            .get(request.url(), call.lane)
             .map_err(|reason| Refusal::new(&what, Kind::Other, reason))?;
         let sending = client.execute(request);
         let result = match call.timeout {

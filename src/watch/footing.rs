@@ -55,8 +55,9 @@ impl Footing {
         let said = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
         let chain =
             Chain::local(&settings.environment, &settings.config).map_err(|error| said(&error))?;
-        let registries = Arc::new(Registries::new(&settings.registries)?);
         let target = &settings.target;
+        let targets = BTreeSet::from([target.host().to_owned()]);
+        let registries = Arc::new(Registries::guarded(&settings.registries, targets)?);
         let credentials = chain.find(target.host(), target.prefix().unwrap_or_default());
         let credentials = credentials.await.map_err(|error| said(&error))?;
         let platforms = match &settings.platforms {

@@ -2,6 +2,7 @@
 //!
 //! Decides nothing, and never asks anybody: what is not in here is not known.
 
+use crate::cluster::PULL_SECRET;
 use crate::plan::{Observed, Policy, PullCredentials};
 use crate::reference::{Digest, Reference};
 use crate::workload::{Kind, Workload};
@@ -180,11 +181,23 @@ impl Known {
 
     /// What pods with these pull secrets can pull from the target with, where that is known.
     pub fn pull_credentials(&self, namespace: &str, names: &[String]) -> Option<PullCredentials> {
-        if names.is_empty() {
-            return Some(PullCredentials::None);
-        }
-        let key = (namespace.to_owned(), names.iter().cloned().collect());
-        self.read().pulls.get(&key).copied()
+        let facts = self.read();
+        let seen = |names: BTreeSet<String>| {
+            if names.is_empty() {
+                return Some(PullCredentials::None);
+            }
+            facts.pulls.get(&(namespace.to_owned(), names)).copied()
+        };
+        let mut names: BTreeSet<String> = names.iter().cloned().collect();
+        seen(names.clone()).or_else(|| {
+            // of those that a repoint added ours to, what the others are worth
+            let is_there = facts.pull_secrets.contains(namespace);
+            let is_among = is_there && names.remove(PULL_SECRET);
+            match seen(names).filter(|_| is_among)? {
+                PullCredentials::Own => Some(PullCredentials::Own),
+                _ => Some(PullCredentials::Ours),
+            }
+        })
     }
 
     /// Our pull secret is in a namespace, or not.

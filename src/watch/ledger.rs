@@ -204,6 +204,8 @@ impl Ledger {
         self.book.retry(now, true);
         self.gate.anew(max_rollouts);
         self.trouble = None;
+        self.queue.clear();
+        self.idle.clear();
         let waiting: Vec<WorkloadId> = self
             .workloads
             .iter()

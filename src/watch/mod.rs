@@ -28,3 +28,4 @@ pub use footing::RunId;
 pub use health::Health;
 pub use known::{Known, Reader, Terms};
 pub use metrics::{Metrics, Result as CopyResult};
+pub use round::RECLAIMS;

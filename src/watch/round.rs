@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 /// How often images that somebody put back are cloned again.
-const RECLAIMS: u32 = 3;
+pub const RECLAIMS: u32 = 3;
 
 /// What was found out about a workload that was due.
 pub(super) struct Found {

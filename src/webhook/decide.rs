@@ -6,7 +6,7 @@
 use super::review::Request;
 use crate::patch;
 use crate::plan::{self, Decision, Observed, PullAccess, PullCredentials, Repoint};
-use crate::watch::{Known, Terms};
+use crate::watch::{Known, RECLAIMS, Terms};
 use crate::workload::{FIELD_MANAGER, SKIP, Workload};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -56,6 +56,9 @@ pub(super) fn decide(request: &Request, known: &Known) -> Result<Change, String>
         return Err("its images stay".to_owned());
     }
     terms.leave_out(&workload).map_or(Ok(()), Err)?;
+    if plan::reclaims(&workload) > RECLAIMS {
+        return Err("somebody put its images back again and again".to_owned());
+    }
     let observed = surround(workload, is_new, &terms, known)?;
     let repoint = repoint(&observed, &terms, known)?;
     let workload = observed.workload;

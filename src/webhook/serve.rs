@@ -207,8 +207,8 @@ fn tell(change: &Change, is_dry_run: bool) {
                 namespace = id.namespace,
                 name = id.name,
                 container = slot.slot.name,
-                from = slot.from,
-                to = slot.to,
+                From = slot.from,
+                To = slot.to,
                 "would update {kind} image on admission"
             );
         } else {
@@ -216,8 +216,8 @@ fn tell(change: &Change, is_dry_run: bool) {
                 namespace = id.namespace,
                 name = id.name,
                 container = slot.slot.name,
-                from = slot.from,
-                to = slot.to,
+                From = slot.from,
+                To = slot.to,
                 "updating {kind} image on admission"
             );
         }

@@ -315,3 +315,126 @@ fn new_pull_credentials_reach_the_namespaces_in_use() {
     bed.until("the new credentials", || secret() != before);
     assert!(!agent.log().contains(&password), "{}", agent.log());
 }
+
+#[test]
+fn daemon_sets_and_cron_jobs_are_cloned_where_they_are_asked_for() {
+    let Some(bed) = Bed::share("kinds", true) else {
+        return;
+    };
+    let pod = "containers: [{name: web, image: 'busybox:1.36'}]";
+    bed.apply(&format!(
+        "apiVersion: apps/v1
+kind: DaemonSet
+metadata: {{name: each}}
+spec:
+  selector: {{matchLabels: {{app: each}}}}
+  template: {{metadata: {{labels: {{app: each}}}}, spec: {{terminationGracePeriodSeconds: 0, {pod}}}}}
+---
+apiVersion: batch/v1beta1
+kind: CronJob
+metadata: {{name: nightly}}
+spec:
+  schedule: '0 3 * * *'
+  jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, {pod}}}}}}}}}
+"
+    ));
+    let agent = bed.agent(&[("KINDS", "daemonsets")]);
+    agent.until("ds/each", |it| image(it) == copy(&bed));
+    let nightly = |object: &Value| {
+        let pod = &object["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+        pod["containers"][0]["image"].as_str().map(str::to_owned)
+    };
+    assert_eq!(
+        nightly(&bed.get("cronjob/nightly")).as_deref(),
+        Some("busybox:1.36")
+    );
+    agent.set("KINDS", "daemonsets,cronjobs");
+    agent.until("cronjob/nightly", |it| nightly(it) == Some(copy(&bed)));
+}
+
+#[test]
+fn a_tag_that_moved_upstream_is_copied_again_where_that_is_asked_for() {
+    let Some(bed) = Bed::share("refresh", true) else {
+        return;
+    };
+    // a source of the test's own, which it can move
+    let source = format!("{}/{}-source", var("OPEN_TARGET"), bed.namespace);
+    let put = |from: &str| {
+        let words = [
+            "copy",
+            from,
+            "--to",
+            &source,
+            "--as",
+            &format!("{source}/app:1"),
+        ];
+        bed.plugin(&words).exits(0);
+    };
+    put("busybox:1.36");
+    let config = bed.config(&[
+        ("docker.io", &var("DOCKER_IO")),
+        (
+            "moving.corp",
+            &format!("{}/{}-source", var("OPEN_TARGET"), bed.namespace),
+        ),
+    ]);
+    bed.apply(
+        &deployment("web", &[("web", "moving.corp/app:1")], &[])
+            .replace("  replicas: 1\n", "  replicas: 0\n"),
+    );
+    let agent = bed.agent(&[
+        ("CONFIG", config.to_str().expect("UTF-8")),
+        ("REFRESH", "3s"),
+    ]);
+    agent.until("deploy/web", |web| image(web).starts_with(&bed.target()));
+    let there = || bed.digest("TARGET", &format!("{}/moving.corp/app", bed.namespace), "1");
+    let before = there();
+    assert!(before.is_some());
+    put("nginx:1.21.4-alpine");
+    bed.until("the new copy", || there() != before && there().is_some());
+    drop(agent);
+}
+
+#[test]
+fn without_a_right_to_secrets_it_works_with_its_own_credentials_and_says_so_once() {
+    let Some(bed) = Bed::share("rights", true) else {
+        return;
+    };
+    let kubeconfig = bed.account(
+        "agent",
+        &[
+            ("apps", "deployments", "get,list,watch,patch"),
+            ("", "pods", "get,list"),
+            ("", "serviceaccounts", "get"),
+            ("", "events", "list,create,patch"),
+        ],
+    );
+    bed.kubectl(&[
+        "patch",
+        "serviceaccount",
+        "default",
+        "-p",
+        r#"{"imagePullSecrets": [{"name": "theirs"}]}"#,
+    ]);
+    for name in ["a", "b"] {
+        bed.apply(&busybox(name).replace("  replicas: 1\n", "  replicas: 0\n"));
+    }
+    let copy = format!("{}/busybox:1.36", bed.open_target());
+    let agent = bed.agent_as(&kubeconfig, &[("REGISTRY", &bed.open_target())]);
+    for name in ["a", "b"] {
+        agent.until(&format!("deploy/{name}"), |it| image(it) == copy);
+    }
+    assert_eq!(
+        agent.count(&["cannot read secrets in"]),
+        1,
+        "{}",
+        agent.log()
+    );
+    // where pods need a pull secret, there is none to be had
+    bed.apply(&busybox("c").replace("  replicas: 1\n", "  replicas: 0\n"));
+    agent.until("deploy/c", |it| image(it) == copy);
+    agent.set("REGISTRY", &bed.target());
+    bed.kubectl(&["set", "image", "deploy/c", "web=nginx:1.21.4-alpine"]);
+    agent.says(&["writing its pull secret", "secrets"]);
+    assert_eq!(image(&bed.get("deploy/c")), "nginx:1.21.4-alpine");
+}

@@ -17,10 +17,6 @@ fn example() -> Settings {
             "http://image-cloner-registry:5000",
         ),
     ];
-    let login = [
-        ("IMAGE_CLONER_USER", "testuser"),
-        ("IMAGE_CLONER_PASS", "testpass"),
-    ];
     Settings {
         image: format!(
             "localhost:5000/{}:v{}",
@@ -32,9 +28,8 @@ fn example() -> Settings {
         config: config
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
-        login: login
-            .map(|(key, value)| (key.to_owned(), value.to_owned().into()))
-            .into(),
+        // a password is no example: `make cr.login` gives the agent one
+        login: BTreeMap::new(),
         pull_secret: None,
         secrets: Secrets::None,
         extras: BTreeSet::new(),

@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use image_cloner::cluster::{Cluster, ConnectFlags, Error, Rollout, Selection, WriteMode};
+use image_cloner::plan::{self, Upkeep};
 use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::workload::{Kind, WorkloadId};
 use serde_json::{Value, json};
@@ -15,14 +16,16 @@ use tokio::net::{TcpListener, TcpStream};
 type Asked = Arc<Mutex<Vec<(String, String)>>>;
 
 /// An API server; `answer` is given each request line and how many came before it.
-struct Server {
-    address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     asked: Asked,
     dir: tempfile::TempDir,
 }
 
 impl Server {
-    async fn start(answer: impl Fn(&str, usize) -> (u16, Value) + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&str, usize) -> (u16, Value) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked = Asked::default();
@@ -281,4 +284,73 @@ users:
     let cluster = Cluster::connect(&flags, WriteMode::Apply).await.unwrap();
     cluster.namespaces().await.unwrap();
     assert_eq!(server.asked.lock().unwrap()[0].1, "Bearer t0ken");
+}
+
+/// What becomes of our pull secret in a namespace where this is answered, by path, besides nothing at all.
+async fn upkeep_of(answers: &'static [(&'static str, u16, &'static str)]) -> Option<plan::Upkeep> {
+    let server = Server::start(|line, _| {
+        let path = line.split(' ').nth(1).unwrap();
+        let (path, _) = path.split_once('?').unwrap_or((path, ""));
+        let ours = json!({"kind": "List", "metadata": {}, "items": [{"metadata": {
+            "name": "image-cloner-pull", "namespace": "shop",
+            "labels": {"app.kubernetes.io/managed-by": "image-cloner"},
+        }}]});
+        let found = answers.iter().find(|(end, ..)| path.ends_with(end));
+        match found {
+            Some((_, 200, body)) => (200, serde_json::from_str(body).unwrap()),
+            Some((_, code, reason)) => failure(*code, reason),
+            None if path.ends_with("/secrets") => (200, ours),
+            None => (200, json!({"kind": "List", "metadata": {}, "items": []})),
+        }
+    })
+    .await;
+    let target = TargetRegistry::parse("reg.corp", Layout::Mirror).unwrap();
+    let cluster = server.cluster().await;
+    let (sites, _) = cluster
+        .pull_secret_sites(Some("shop"), &target)
+        .await
+        .unwrap();
+    plan::upkeep(&sites[0])
+}
+
+#[tokio::test]
+async fn a_pull_secret_goes_only_where_everything_that_may_name_it_was_seen() {
+    const GROUPS: (&str, u16, &str) = (
+        "/apis",
+        200,
+        r#"{"groups": [
+            {"name": "metrics.k8s.io", "preferredVersion": {"version": "v1"}},
+            {"name": "argoproj.io", "preferredVersion": {"version": "v1alpha1"}}
+        ]}"#,
+    );
+    const KINDS: (&str, u16, &str) = (
+        "/apis/argoproj.io/v1alpha1",
+        200,
+        r#"{"resources": [
+            {"name": "rollouts", "kind": "Rollout", "namespaced": true, "verbs": ["get", "list"]},
+            {"name": "rollouts/scale", "kind": "Scale", "namespaced": true, "verbs": ["get"]},
+            {"name": "tokens", "kind": "Token", "namespaced": true, "verbs": ["create"]},
+            {"name": "clusters", "kind": "Cluster", "namespaced": false, "verbs": ["list"]}
+        ]}"#,
+    );
+    const ROLLOUT: (&str, u16, &str) = (
+        "/namespaces/shop/rollouts",
+        200,
+        r#"{"kind": "List", "metadata": {}, "items": [{"metadata": {"namespace": "shop"},
+            "spec": {"template": {"spec": {"imagePullSecrets": [{"name": "image-cloner-pull"}]}}}}]}"#,
+    );
+    assert_eq!(upkeep_of(&[]).await, Some(Upkeep::Remove));
+    assert_eq!(upkeep_of(&[GROUPS, KINDS]).await, Some(Upkeep::Remove));
+    assert_eq!(
+        upkeep_of(&[GROUPS, KINDS, ROLLOUT]).await,
+        Some(Upkeep::Leave)
+    );
+    for hidden in [
+        &[GROUPS, KINDS, ("/rollouts", 403, "Forbidden")][..],
+        &[GROUPS, ("/apis/argoproj.io/v1alpha1", 500, "InternalError")],
+        &[("/namespaces/shop/deployments", 403, "Forbidden")],
+    ] {
+        let kept = upkeep_of(hidden).await;
+        assert_eq!(kept, Some(Upkeep::Leave), "{hidden:?}");
+    }
 }

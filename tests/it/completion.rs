@@ -1,6 +1,7 @@
 //! Completion, as kubectl and bash ask for it.
 
 use crate::bed::{Bed, deployment};
+use crate::terminal::{on_terminal_with, press};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -218,4 +219,73 @@ echo \"${COMPREPLY[@]}\"";
         "restore\n",
         "{output:?}"
     );
+}
+
+/// Whether a shell is here; `tests/run.sh` installs them.
+fn has(shell: &str) -> bool {
+    let found = Command::new(shell).args(["-c", "true"]).output();
+    let is_there = found.is_ok_and(|output| output.status.success());
+    if !is_there {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "skipped in CI: no {shell}"
+        );
+        eprintln!("skipped: no {shell}");
+    }
+    is_there
+}
+
+/// A shell as people find it who have the plugin in their PATH.
+fn shell(name: &str, folder: &Path) -> Command {
+    let plugin = plugin(folder);
+    let mut command = Command::new(name);
+    for (key, value) in plugin.get_envs() {
+        command.env(key, value.unwrap());
+    }
+    command
+}
+
+#[test]
+fn fish_completes_by_its_script() {
+    let folder = tempfile::tempdir().unwrap();
+    if !has("fish") {
+        return;
+    }
+    let script = "kubectl-image_cloner completion fish | source
+complete -C 'kubectl-image_cloner res'
+complete -C 'kubectl-image_cloner clone --layout f'";
+    let output = shell("fish", folder.path())
+        .args(["--no-config", "-c", script])
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        answer, "restore\tGive workloads back the images they had before\nflat\n",
+        "{output:?}"
+    );
+}
+
+#[test]
+fn zsh_completes_by_its_script() {
+    let folder = tempfile::tempdir().unwrap();
+    if !has("zsh") {
+        return;
+    }
+    let mut command = shell("zsh", folder.path());
+    command.args(["-f", "-i"]).env("PS1", "ready> ");
+    let mut session = on_terminal_with(command);
+    session.exp_string("ready> ").unwrap();
+    let load = "autoload -Uz compinit && compinit -u && source <(kubectl-image_cloner completion \
+                zsh) && echo loa''ded\r";
+    press(&mut session, load);
+    session.exp_string("loaded").unwrap();
+    session.exp_string("ready> ").unwrap();
+    // the key completes the verb, and what comes of it is run
+    press(&mut session, "kubectl-image_cloner res\t");
+    press(&mut session, "--help\r");
+    session
+        .exp_string("Undo only what the last run did")
+        .unwrap();
+    press(&mut session, "exit\r");
+    session.exp_eof().unwrap();
 }

@@ -44,13 +44,14 @@ impl Turn {
         let config = self.config();
         let binary = self.binary.display().to_string();
         let endpoint = var("TARGET_FROM_PODS");
-        let args = [
-            &["install-agent", "--namespaces", &self.bed.namespace],
-            &["--registry-endpoint", &endpoint, "--agent-binary", &binary][..],
-            &["--agent-config", &config, "--timeout", "120s"][..],
-            more,
-        ];
-        self.bed.plugin(&args.concat())
+        let mut args = vec!["install-agent", "--registry-endpoint", &endpoint];
+        args.extend(["--agent-binary", &binary, "--agent-config", &config]);
+        args.extend(["--timeout", "120s"]);
+        if !more.contains(&"--namespaces") {
+            args.extend(["--namespaces", &self.bed.namespace]);
+        }
+        args.extend(more);
+        self.bed.plugin(&args)
     }
 
     /// Where pods find the sources.
@@ -94,6 +95,24 @@ impl Turn {
             }
             self.image(what) == image
         });
+    }
+
+    /// What the agent counts, as its leader tells; 0 where that cannot be had.
+    fn figure(&self, name: &str) -> u64 {
+        let lease = self.bed.kubectl(&[
+            "-n",
+            SYSTEM,
+            "get",
+            "lease/image-cloner",
+            "-o",
+            "jsonpath={.spec.holderIdentity}",
+        ]);
+        let pod = lease.split('_').next().unwrap();
+        let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{pod}:8080/proxy/metrics");
+        let figures = self.bed.kubectl(&["get", "--raw", &path]);
+        let name = format!("image_cloner_{name} ");
+        let value = figures.lines().find_map(|line| line.strip_prefix(&name));
+        value.and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
     fn status(&self) -> String {
@@ -275,16 +294,16 @@ fn an_applied_deployment_is_cloned_kept_and_given_back() {
 
     // held, it begins nothing
     bed.plugin(&["agent", "pause"]).exits(0);
-    bed.until("the pause", || turn.status().contains("paused     yes"));
-    bed.until("the pause in its figures", || {
-        let path = format!("/api/v1/namespaces/{SYSTEM}/pods");
-        let _ = path;
-        turn.log().contains("paused")
-    });
+    assert!(turn.status().contains("paused     yes"));
+    bed.until("the pause to be seen", || turn.figure("paused") == 1);
+    let seen = turn.figure("workloads");
     bed.apply(&deployment("held", &[("web", "busybox:1.36")], &[]));
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    bed.until("another workload to be seen", || {
+        turn.figure("workloads") > seen
+    });
     assert_eq!(turn.image("deploy/held"), "busybox:1.36");
     bed.plugin(&["agent", "resume"]).exits(0);
+    turn.becomes("deploy/held", &format!("{}/busybox:1.36", bed.target()));
 
     // and put back with the rest
     bed.plugin(&["uninstall-agent", "--restore", "--yes"])
@@ -304,4 +323,80 @@ fn an_applied_deployment_is_cloned_kept_and_given_back() {
     bed.plugin(&["agent", "status"])
         .exits(1)
         .says("there is no agent");
+}
+
+/// Deployments without pods, which are settled as soon as they are seen.
+fn idle(names: impl Iterator<Item = String>, image: &str) -> String {
+    let documents = names.map(|name| {
+        deployment(&name, &[("web", image)], &[]).replace("replicas: 1", "replicas: 0")
+    });
+    documents.collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn many_at_once_converge_although_the_agent_is_killed_and_some_are_deleted() {
+    const COUNT: usize = 500;
+    let Some(turn) = Turn::take("many-at-once") else {
+        return;
+    };
+    let bed = &turn.bed;
+    turn.install(&["--secrets", "all", "--set", "MAX_ROLLOUTS=0"])
+        .exits(0);
+    bed.apply(&idle(
+        (0..COUNT).map(|at| format!("idle-{at}")),
+        "busybox:1.36",
+    ));
+    // in the middle of it the agent is killed, and work taken away
+    let copy = format!("{}/busybox:1.36", bed.target());
+    let cloned = || {
+        let all = bed.get("deploy");
+        let items = all["items"].as_array().unwrap();
+        let image = "/spec/template/spec/containers/0/image";
+        let cloned = items
+            .iter()
+            .filter(|item| item.pointer(image).unwrap() == copy.as_str());
+        (cloned.count(), items.len())
+    };
+    bed.until("the first", || cloned().0 > 0);
+    bed.kubectl(&[
+        "-n",
+        SYSTEM,
+        "delete",
+        "pod",
+        "-l",
+        "app=image-cloner",
+        "--grace-period=0",
+        "--force",
+    ]);
+    bed.kubectl(&["delete", "deploy/idle-499", "deploy/idle-0", "--wait=false"]);
+    bed.until("all of them", || cloned() == (COUNT - 2, COUNT - 2));
+}
+
+#[test]
+fn a_namespace_in_which_the_agent_may_nothing_stops_no_other() {
+    let Some(turn) = Turn::take("no-rights") else {
+        return;
+    };
+    let bed = &turn.bed;
+    let other = format!("{}-shut", bed.namespace);
+    bed.kubectl(&["create", "namespace", &other]);
+    let namespaces = format!("{},{other}", bed.namespace);
+    turn.install(&[
+        "--secrets",
+        "all",
+        "--namespaces",
+        &namespaces,
+        "--wait=false",
+    ])
+    .exits(0);
+    bed.kubectl(&[
+        "-n",
+        &other,
+        "delete",
+        "rolebinding",
+        "image-cloner-role-binding",
+    ]);
+    bed.apply(&idle(std::iter::once("idle".to_owned()), "busybox:1.36"));
+    turn.becomes("deploy/idle", &format!("{}/busybox:1.36", bed.target()));
+    bed.kubectl(&["delete", "namespace", &other, "--wait=false"]);
 }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -172,6 +173,14 @@ fn programs(folder: &Path) -> Vec<String> {
     plugins.chain(agents).collect()
 }
 
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -193,9 +202,11 @@ fn install(manifest: &Manifest, archive: &Path, root: &Path) -> PathBuf {
         .find(|platform| here(&platform.selector.match_labels))
         .expect("this platform");
     let bytes = fs::read(archive).expect("the archive");
-    let digest = Sha256::digest(&bytes);
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hash, platform.sha256, "the archive is another one");
+    assert_eq!(
+        sha256(&bytes),
+        platform.sha256,
+        "the archive is another one"
+    );
     let (unpacked, store, bin) = (root.join("unpacked"), root.join("store"), root.join("bin"));
     for folder in [&unpacked, &store, &bin] {
         fs::create_dir_all(folder).expect("a folder");
@@ -319,10 +330,8 @@ fn a_release_has_every_platform_with_its_real_hash_and_both_agents() {
             fs::read(second.join(&name)).expect("the archive"),
             "the same input, the same archive"
         );
-        let digest = Sha256::digest(&bytes);
-        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, platform.sha256);
-        sums += &format!("{hash}  {name}\n");
+        assert_eq!(sha256(&bytes), platform.sha256);
+        let _ = writeln!(sums, "{}  {name}", platform.sha256);
         let list = Command::new("tar")
             .arg("-tzf")
             .arg(first.join(&name))

@@ -264,6 +264,41 @@ fn a_login_that_others_go_before_says_so() {
 }
 
 #[test]
+fn a_login_of_podmans_is_used_and_a_logout_leaves_it_and_says_so() {
+    let Some(home) = Home::share("podman") else {
+        return;
+    };
+    let registry = var("TARGET");
+    home.log_in(&var("TARGET_PASS")).exits(0);
+    // podman's file has the same form
+    let podman = home.bed.folder().join("auth.json");
+    fs::copy(home.docker(), &podman).unwrap();
+    let before = fs::read_to_string(&podman).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("REGISTRY_AUTH_FILE", &podman);
+        home.bed.ran(command.output().unwrap())
+    };
+    run(&["logout", &registry])
+        .exits(0)
+        .says(&format!("logged out of {registry}, was kept in "))
+        .says(&format!(
+            "note: {} has a login for it that stays in use: podman logout {registry}",
+            podman.display()
+        ));
+    assert!(!home.read().contains(&registry));
+    assert_eq!(fs::read_to_string(&podman).unwrap(), before);
+    let copy = format!("{}/busybox:1", home.bed.target());
+    fs::copy(var("CONFIG"), home.bed.folder().join("config.yaml")).unwrap();
+    run(&["copy", "busybox:1.36", "--as", &copy]).exits(0);
+
+    fs::write(&podman, "{}").unwrap();
+    let ran = run(&["logout", &registry]).exits(0);
+    assert_eq!(ran.stderr, format!("there was no login for {registry}\n"));
+    run(&["copy", "busybox:1.36", "--as", &copy]).exits(1);
+}
+
+#[test]
 fn a_password_is_asked_for_and_never_shown() {
     let Some(home) = Home::share("login-ask") else {
         return;

@@ -50,7 +50,8 @@ fn owned(bed: &Bed) {
 
 /// The lines of a text that tell of workloads, without what is another one each time.
 fn told(bed: &Bed, ran: &Ran) -> String {
-    let text = ran.stderr.replace(&bed.namespace, "NS");
+    let text = ran.stderr.replace(&bed.open_target(), "TARGET");
+    let text = text.replace(&bed.namespace, "NS");
     let run = text.split("--run ").nth(1);
     let run = run.and_then(|rest| rest.split(' ').next());
     let text = run.map_or(text.clone(), |run| text.replace(run, "RUN"));
@@ -71,7 +72,8 @@ fn told(bed: &Bed, ran: &Ran) -> String {
         heads.iter().any(|head| line.starts_with(head))
     };
     let lines: Vec<&str> = text.lines().filter(is_told).collect();
-    lines.join("\n")
+    // where a line is broken depends on the length of the namespace's name
+    lines.join("\n").replace(&format!("\n{:17}", ""), " ")
 }
 
 /// Standard output, whose lines come as workloads end.
@@ -105,15 +107,14 @@ fn what_others_would_change_back_is_copied_and_the_plan_names_the_way_by_files()
                   1  would be reverted by Flux
                   1  would be reverted by server-side apply
     skipped       1  controlled by ConfigMap
-    next             clone -f DIR -w changes the manifests of what is owned; --owned
-                     live repoints it
+    next             clone ns/NS --to TARGET -o kustomize prints what the manifests of the owned need; --owned live repoints them
     note: deployment.apps/helm in NS: Helm (db): the next upgrade brings the old images back
     workloads   2 repointed, 3 copied only, 1 skipped
     copied only 1: would be reverted by Argo CD
                 1: would be reverted by Flux
                 1: would be reverted by server-side apply
     skipped     1: controlled by ConfigMap
-    next    kubectl image-cloner clone -f DIR -w   # the manifests of the 3 owned
+    next    same command with -o kustomize   # for the manifests of the 3 owned
     undo    kubectl image-cloner restore --run RUN -n NS
     ");
     for name in ["argo", "flux", "applied", "operated"] {
@@ -137,16 +138,17 @@ fn what_others_would_change_back_is_copied_and_the_plan_names_the_way_by_files()
     assert_eq!(image(&bed, "applied"), format!("{target}/busybox:1.36"));
 
     // those who say so have it their way
-    let words = ["clone", "deploy/argo", "deploy/flux", "--owned=live"];
-    let ran = bed
-        .plugin(&[&words[..], &["--to", &target]].concat())
-        .exits(0);
-    insta::assert_snapshot!(sorted(&ran), @r"
+    let live = |name: &str| {
+        let words = ["clone", name, "--owned=live", "--to", &target];
+        let ran = bed.plugin(&words).exits(0);
+        format!("{}{}", ran.stdout, told(&bed, &ran))
+    };
+    insta::assert_snapshot!(live("deploy/argo"), @r"
     deployment.apps/argo repointed
-    deployment.apps/flux repointed
-    ");
-    insta::assert_snapshot!(told(&bed, &ran), @r"
     note: deployment.apps/argo in NS: Argo CD (shop) may bring the old images back at any time
+    ");
+    insta::assert_snapshot!(live("deploy/flux"), @r"
+    deployment.apps/flux repointed
     note: deployment.apps/flux in NS: Flux (apps) may bring the old images back at any time
     ");
     for name in ["argo", "flux"] {
@@ -171,7 +173,7 @@ fn a_named_workload_that_is_left_to_its_owner_is_no_success() {
     };
     insta::assert_snapshot!(clone("deploy/applied", 3), @r"
     deployment.apps/applied copied only: would be reverted by server-side apply (gitops)
-    note: deployment.apps/applied in NS: change its manifests with clone -f, or repoint it live with --owned live
+    note: deployment.apps/applied in NS: change its manifests (-o kustomize, -o patch, -f), or repoint it live (--owned live)
     ");
     insta::assert_snapshot!(clone("deploy/operated", 3), @r"
     deployment.apps/operated skipped: controlled by ConfigMap/shop

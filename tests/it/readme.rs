@@ -5,6 +5,7 @@
 //! test's own, `-A` stands for that namespace alone (others use the same cluster).
 
 use crate::bed::{Bed, deployment, var};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -36,6 +37,10 @@ const INSTEAD: &[(&str, Instead)] = &[
         Left("brings up a bed on the ports of a demo; its steps are tests/it/clone.rs"),
     ),
     ("tests/run.sh", Left("it is what runs this")),
+    (
+        "RUSTFLAGS=",
+        Left("builds for minutes; tests/run.sh builds the agent so, without optimisation"),
+    ),
     (
         "kubectl image-cloner login registry.corp",
         Parsed("asks for a password; tests/it/login.rs runs it on a terminal"),
@@ -186,10 +191,8 @@ fn lay_out(folder: &Path, namespace: &str) {
     );
     write("bin/helm", "#!/bin/sh\ncat chart.yaml\n");
     let mut config = fs::read_to_string(var("CONFIG")).unwrap();
-    config += &format!(
-        "  registry.corp: {{endpoint: 'http://{}'}}\n",
-        var("OPEN_TARGET")
-    );
+    let at = var("OPEN_TARGET");
+    let _ = writeln!(config, "  registry.corp: {{endpoint: 'http://{at}'}}");
     write("home/.config/image-cloner/config.yaml", &config);
     fs::create_dir_all(folder.join("home/.local/bin")).unwrap();
     let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
@@ -222,8 +225,7 @@ fn meant(command: &str, bed: &Bed) -> String {
     let mut words = Vec::new();
     for word in command.split(' ') {
         let word = match word {
-            "-A" => format!("ns/{here}"),
-            "ns/shop" | "ns/prod" => format!("ns/{here}"),
+            "-A" | "ns/shop" | "ns/prod" => format!("ns/{here}"),
             "shop" | "tools" if words.last().is_some_and(|last| last == "-n") => here.clone(),
             "localhost:5001" => format!("{}/carried", bed.open_target()),
             word => word
@@ -303,7 +305,8 @@ fn every_command_of_the_readme_does_what_it_is_shown_for() {
         let command = format!("{} {behind}", meant(&command, &bed));
         let output = run(&bed, folder, &command);
         if !output.status.success() {
-            failed += &format!(
+            let _ = writeln!(
+                failed,
                 "\n$ {command}\nended with {}:\n{}{}",
                 output.status,
                 String::from_utf8_lossy(&output.stdout),

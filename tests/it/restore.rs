@@ -138,7 +138,8 @@ fn only_the_named_run_is_undone() {
     ]);
     let record: Value = serde_json::from_str(&record).expect("JSON");
     let run = record["run"].as_str().expect("a run").to_owned();
-    bed.plugin(&["restore", "--run", &run, "--yes"]).exits(0);
+    bed.plugin(&["restore", "--run", &run, "--yes", "--wait=false"])
+        .exits(0);
     assert_eq!(image(&bed, "deploy/one"), "busybox:1.36");
     assert_eq!(
         image(&bed, "deploy/two"),
@@ -157,9 +158,13 @@ fn the_last_run_is_undone_and_then_the_one_before() {
     bed.plugin(&["clone", "deploy/one", "deploy/three"])
         .exits(0);
     bed.plugin(&["clone", "deploy/two"]).exits(0);
-    let ran = bed.plugin(&["restore", "--last", "--yes"]).exits(0);
+    let ran = bed
+        .plugin(&["restore", "--last", "--yes", "--wait=false"])
+        .exits(0);
     assert_eq!(ran.stdout, "deployment.apps/two restored\n");
-    let ran = bed.plugin(&["restore", "--last", "--yes"]).exits(0);
+    let ran = bed
+        .plugin(&["restore", "--last", "--yes", "--wait=false"])
+        .exits(0);
     let mut lines: Vec<_> = ran.stdout.lines().collect();
     lines.sort_unstable();
     assert_eq!(

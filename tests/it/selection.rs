@@ -1,12 +1,10 @@
 //! What is chosen: kubectl's words, kinds, namespaces, sources, and how much is asked for many.
 
-use crate::bed::{Bed, Tally, deployment, var};
+use crate::bed::{ApiProxy, Bed, Tally, deployment, var};
 use crate::wire::server::{Registry, digest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 
 fn image(bed: &Bed, name: &str) -> Value {
     bed.get(name)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
@@ -263,39 +261,6 @@ fn kubectls_verbosity_shows_each_request_and_no_secret() {
     assert!(!quiet.stderr.contains("asked"), "{}", quiet.stderr);
 }
 
-/// `kubectl proxy`, ended with the test.
-struct ApiProxy {
-    child: Child,
-    address: String,
-}
-
-impl ApiProxy {
-    fn start() -> Self {
-        let mut child = Command::new("kubectl")
-            .args(["proxy", "--port=0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubectl is installed by the bed");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("kubectl says where it serves");
-        let address = line.trim().rsplit(' ').next().expect("an address");
-        Self {
-            address: address.to_owned(),
-            child,
-        }
-    }
-}
-
-impl Drop for ApiProxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// How often each was asked, where that is more than once.
 fn repeated(asked: &[String]) -> Vec<(&String, usize)> {
     let mut counts = BTreeMap::new();
@@ -343,7 +308,7 @@ async fn three_hundred_workloads_take_few_requests_and_none_twice() {
     bed.apply(&yaml);
 
     let proxy = ApiProxy::start();
-    let api = Tally::before(proxy.address.clone());
+    let api = Tally::before(proxy.address());
     let config = bed.config(&[("docker.io", &source.host)]);
     let nobody = bed.folder().join("kubeconfig");
     std::fs::write(&nobody, "{}").expect("a file");

@@ -1,8 +1,10 @@
 //! What a person is asked, in a real pseudo-terminal.
 
-use crate::bed::{Bed, deployment, var};
-
+use crate::bed::{ApiProxy, Bed, deployment, var};
+use crate::cluster_wire::Server;
+use crate::wire::server::{Registry, Reply};
 use rexpect::session::PtySession;
+use serde_json::json;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -165,6 +167,63 @@ fn a_namespace_and_a_registry_are_chosen_checked_and_kept() {
 }
 
 #[test]
+fn what_the_cluster_publishes_is_offered_and_taken_unasked_only_on_loopback() {
+    let Some(bed) = Bed::share("published", false) else {
+        return;
+    };
+    bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
+    let open = var("OPEN_TARGET");
+    let config = own_config(&bed);
+    let mut text = std::fs::read_to_string(&config).expect("a file");
+    text += &format!("  'registry.lan:5000': {{endpoint: 'http://{open}'}}\n");
+    std::fs::write(&config, text).expect("a file");
+    let nobody = bed.folder().join("kubeconfig");
+    std::fs::write(&nobody, "{}").expect("a file");
+    let proxy = ApiProxy::start();
+    // of the whole cluster, where it would be everybody's
+    let path = "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting";
+    let start = |host: &str, runtime: &str| {
+        let hosting = format!("host: \"{host}\"\nhostFromContainerRuntime: \"{runtime}\"\n");
+        let map = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "local-registry-hosting", "namespace": "kube-public"},
+            "data": {"localRegistryHosting.v1": hosting},
+        });
+        let server = format!("http://{}", proxy.with(path, &map));
+        let mut command = without_target(&bed, &["clone", "--server", &server]);
+        command.env("KUBECONFIG", &nobody);
+        on_terminal_with(command)
+    };
+    let mut session = start("registry.lan:5000", "registry.lan:5000");
+    session.exp_string("Target registry").expect("the question");
+    session
+        .exp_string("registry.lan:5000")
+        .expect("what is published");
+    press(&mut session, "\r");
+    session.exp_string("Keep it").expect("the offer");
+    press(&mut session, "n\r");
+    session
+        .exp_string("Workloads to clone to registry.lan:5000")
+        .expect("the choice");
+    session
+        .exp_string("busybox:1.36 -> registry.lan:5000/busybox:1.36")
+        .expect("where it would go");
+    press(&mut session, ESCAPE);
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130);
+
+    // pushed to on loopback, pulled by another name
+    let mut session = start(&open, "kind-registry:5000");
+    session
+        .exp_string("Workloads to clone to kind-registry:5000")
+        .expect("no question before the choice");
+    press(&mut session, ESCAPE);
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130);
+}
+
+#[test]
 fn escape_no_and_interrupt_leave_everything_as_it_was_at_every_prompt() {
     let Some(bed) = Bed::share("leave", false) else {
         return;
@@ -286,4 +345,79 @@ fn a_restore_of_nothing_named_offers_the_last_run_first() {
         .expect("the result");
     session.exp_eof().expect("the end");
     assert_eq!(exit_code(&session), 0);
+}
+
+/// A cluster with one Deployment, which says that a registry is pushed to at this address.
+async fn publishing(pull: &str, push: &str) -> Server {
+    let hosting = format!("host: {push}\nhostFromContainerRuntime: {pull}\n");
+    Server::start(move |line, _| {
+        let path = line.split(' ').nth(1).expect("a path");
+        let (path, _) = path.split_once('?').unwrap_or((path, ""));
+        let items = match path.rsplit('/').next() {
+            Some("local-registry-hosting") => {
+                let data = json!({"localRegistryHosting.v1": hosting});
+                return (200, json!({"kind": "ConfigMap", "metadata": {}, "data": data}));
+            }
+            Some("deployments") => json!([{
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "busybox"}]}}},
+            }]),
+            _ => json!([]),
+        };
+        (200, json!({"kind": "List", "metadata": {}, "items": items}))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_address_that_a_cluster_publishes_gets_no_credentials_unasked() {
+    let registry = Registry::start().await;
+    registry.hook(|asked| {
+        let refused = Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"");
+        asked.header("authorization").is_none().then_some(refused)
+    });
+    let (_, port) = registry.host.split_once(':').expect("a port");
+    // neither loopback by its name nor the registry itself
+    let cluster = publishing("registry.example", &format!("http://0.0.0.0:{port}")).await;
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(home.path().join(".docker")).expect("a folder");
+    let logins = json!({"auths": {"registry.example": {"auth": "dTpw"}}});
+    let path = home.path().join(".docker/config.json");
+    std::fs::write(path, logins.to_string()).expect("a file");
+    for (answer, expected) in [("n\r", false), ("y\r", true)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+        command
+            .args(["clone", "-n", "shop", "--server", &cluster.address])
+            .env_clear()
+            .env("HOME", home.path())
+            // a name that nobody knows must be found out soon
+            .env("RES_OPTIONS", "timeout:1 attempts:1");
+        let mut session = on_terminal_with(command);
+        session.exp_string("Target registry").expect("the question");
+        session.exp_string("registry.example").expect("the offer");
+        press(&mut session, "\r");
+        session
+            .exp_string("is pushed to at http://0.0.0.0:")
+            .expect("where it leads");
+        session.exp_string("[y/N]").expect("the question");
+        press(&mut session, answer);
+        // the one is accepted, the other is nowhere to be found
+        if !expected {
+            session.exp_string("error:").expect("why it is not taken");
+        }
+        let next = if expected {
+            "Keep it"
+        } else {
+            "Target registry"
+        };
+        session.exp_string(next).expect("the next question");
+        press(&mut session, INTERRUPT);
+        session.exp_eof().expect("the end");
+        let log = registry.log();
+        let given = log
+            .iter()
+            .any(|asked| asked.header("authorization").is_some());
+        assert_eq!(given, expected, "{log:?}");
+    }
 }

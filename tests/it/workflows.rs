@@ -52,7 +52,8 @@ fn workflows_call_scripts_that_exist() {
         let words = runs.iter().flat_map(|run| run.split_whitespace());
         for word in words {
             let ours = ["krew/", "tests/", "examples/", ".ci/"];
-            let is_script = word.ends_with(".sh") || word.starts_with(".ci/");
+            let is_shell = Path::new(word).extension().is_some_and(|end| end == "sh");
+            let is_script = is_shell || word.starts_with(".ci/");
             if !is_script || !ours.iter().any(|folder| word.starts_with(folder)) {
                 continue;
             }

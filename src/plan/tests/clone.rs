@@ -25,7 +25,7 @@ fn a_workload_is_repointed_in_one_write() {
         source: reference(source),
         target: reference(target),
         running: running.iter().map(|digest| (*digest).clone()).collect(),
-        users: BTreeMap::from([(id.clone(), BTreeSet::new())]),
+        users: BTreeMap::from([(id.clone(), running.iter().copied().cloned().collect())]),
     };
     let change = |index: usize, to: &str| SlotChange {
         slot: one.workload.slots[index].key.clone(),

@@ -1,1 +1,430 @@
+use super::*;
+use crate::outcome::ImageOutcome;
+use crate::plan::{Repoint, SlotChange};
+use crate::workload::{Kind, ORIGINALS};
+use serde_json::{Value, json};
 
+const IMAGE: &str = "nginx:1";
+const COPY: &str = "reg.corp/nginx:1";
+
+/// A ledger and its clock.
+struct Play {
+    ledger: Ledger,
+    now: Instant,
+    version: u64,
+}
+
+fn id(name: &str) -> WorkloadId {
+    WorkloadId {
+        kind: Kind::from_word("deploy").unwrap(),
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// A Deployment with this image, ready or not.
+fn object(name: &str, image: &str, ready: bool, version: u64) -> Value {
+    let record =
+        json!({"run": "1", "slots": {"containers/a": {"original": IMAGE, "target": COPY}}});
+    let annotations = match image {
+        COPY => json!({ORIGINALS: record.to_string()}),
+        _ => Value::Null,
+    };
+    json!({
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": name, "generation": 1,
+            "resourceVersion": version.to_string(), "annotations": annotations,
+        },
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "a", "image": image}]}}},
+        "status": {
+            "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1,
+            "availableReplicas": i32::from(ready),
+        },
+    })
+}
+
+impl Play {
+    fn new(max_rollouts: Option<usize>) -> Self {
+        let mut ledger = Ledger::new(Known::default(), max_rollouts);
+        ledger.listed = true;
+        Self {
+            ledger,
+            now: Instant::now(),
+            version: 0,
+        }
+    }
+
+    fn sees(&mut self, name: &str, image: &str, ready: bool) {
+        let seen = self.seen(name, image, ready);
+        self.ledger.seen(seen, 1, self.now);
+    }
+
+    fn seen(&mut self, name: &str, image: &str, ready: bool) -> Seen {
+        self.version += 1;
+        let object = object(name, image, ready, self.version);
+        Seen::of(&id(name).kind, &object).unwrap()
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Reads those that are due as a round would: who has the image wants its copy, others rest.
+    fn round(&mut self) -> Vec<String> {
+        let due = self.ledger.take_due(100);
+        let names = due.iter().map(|due| due.id.name.clone()).collect();
+        for due in due {
+            let workload = due.workload.unwrap();
+            let verdict = if workload.slots[0].image == IMAGE {
+                Verdict::Wants {
+                    copies: vec![copy(&due.id.name)],
+                    keyring: crate::credentials::Keyring::default(),
+                    then: Then::Repoint(Box::new(planned(workload))),
+                }
+            } else {
+                Verdict::Rest {
+                    kept: Vec::new(),
+                    left: None,
+                }
+            };
+            self.ledger.planned(&due.id, None, verdict, self.now);
+        }
+        names
+    }
+
+    /// What is begun now, in a word each.
+    fn begins(&mut self) -> Vec<String> {
+        let actions = self.ledger.actions(self.now);
+        let word = |action: Action| match action {
+            Action::Image(Job::Bring(copy, _)) => format!("bring {}", copy.target),
+            Action::Image(Job::Check(copy)) => format!("check {}", copy.target),
+            Action::Repoint(planned) => format!("repoint {}", planned.workload.id.name),
+            Action::Look(workload) => format!("look {}", workload.id.name),
+            Action::PutBack(workload, _) => format!("put back {}", workload.id.name),
+        };
+        actions.into_iter().map(word).collect()
+    }
+
+    fn brought(&mut self, users: &[&str], state: ImageState) {
+        let mut copy = copy(users[0]);
+        copy.users = users
+            .iter()
+            .map(|name| (id(name), BTreeSet::new()))
+            .collect();
+        let failed = matches!(state, ImageState::Failed(_));
+        let outcome = ImageOutcome {
+            source: copy.source.clone(),
+            target: copy.target.clone(),
+            digest: (!failed).then(digest),
+            state,
+            foreign_left: 0,
+            notes: Vec::new(),
+        };
+        let (denied, with_own) = (BTreeMap::new(), BTreeSet::new());
+        self.ledger
+            .brought(&copy, &outcome, &denied, &with_own, self.now);
+    }
+
+    fn written(&mut self, name: &str) {
+        let seen = Box::new(self.seen(name, COPY, false));
+        self.ledger
+            .written(&id(name), Written::Done(seen), self.now);
+    }
+
+    fn told(&mut self) -> Vec<(String, &'static str)> {
+        let tellings = self.ledger.tellings().into_iter();
+        tellings
+            .map(|(id, _, telling)| (id.name, telling.reason))
+            .collect()
+    }
+
+    fn looked(&mut self, name: &str, refused: bool) {
+        let why = refused.then(|| NotReady {
+            why: "x509".to_owned(),
+            hint: None,
+            cannot_pull: true,
+            is_denied: false,
+        });
+        self.ledger.looked(&id(name), why, self.now);
+    }
+}
+
+fn digest() -> Digest {
+    format!("sha256:{}", "a".repeat(64)).parse().unwrap()
+}
+
+fn copy(user: &str) -> Copy {
+    Copy {
+        source: Reference::parse(IMAGE).unwrap(),
+        target: Reference::parse(COPY).unwrap(),
+        running: BTreeSet::new(),
+        users: BTreeMap::from([(id(user), BTreeSet::new())]),
+    }
+}
+
+fn planned(workload: Workload) -> Planned {
+    let slot = workload.slots[0].key.clone();
+    Planned {
+        decision: Decision::Repoint(Repoint {
+            slots: vec![SlotChange {
+                slot,
+                from: IMAGE.to_owned(),
+                to: COPY.to_owned(),
+            }],
+            pull_secrets: crate::plan::PullSecretChange::Keep,
+            needs_pull_secret: None,
+            annotations: BTreeMap::new(),
+        }),
+        workload,
+        targets: BTreeSet::new(),
+        notes: Vec::new(),
+    }
+}
+
+/// A play in which these have the image, settled, and its copy is there.
+fn with_copies(max_rollouts: Option<usize>, names: &[&str]) -> Play {
+    let mut play = Play::new(max_rollouts);
+    for name in names {
+        play.sees(name, IMAGE, true);
+    }
+    play.round();
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+    play.brought(names, ImageState::Present);
+    play
+}
+
+#[test]
+fn an_image_is_brought_once_for_all_who_want_it() {
+    let mut play = with_copies(None, &["a", "b", "c"]);
+    assert_eq!(play.begins(), ["repoint a", "repoint b", "repoint c"]);
+    // known by now
+    play.sees("d", IMAGE, true);
+    play.round();
+    assert_eq!(play.begins(), ["repoint d"]);
+    assert!(play.ledger.wakes().is_none());
+}
+
+#[test]
+fn one_that_changes_while_it_is_read_is_read_again() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, true);
+    let due = play.ledger.take_due(10);
+    assert_eq!(due.len(), 1);
+    play.sees("a", "other:1", true);
+    let stale = planned(due[0].workload.clone().unwrap());
+    let verdict = Verdict::Wants {
+        copies: vec![copy("a")],
+        keyring: crate::credentials::Keyring::default(),
+        then: Then::Repoint(Box::new(stale)),
+    };
+    play.ledger.planned(&id("a"), None, verdict, play.now);
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.round(), ["a"]);
+}
+
+#[test]
+fn a_status_that_changes_is_nothing_to_one_at_rest() {
+    let mut play = Play::new(None);
+    play.sees("a", "reg.corp/own:1", true);
+    assert_eq!(play.round(), ["a"]);
+    for ready in [false, true, false] {
+        play.sees("a", "reg.corp/own:1", ready);
+        assert_eq!(play.ledger.due(), 0);
+    }
+    assert!(play.ledger.wakes().is_none());
+    assert_eq!(play.ledger.census(play.now).waiting, 0);
+}
+
+#[test]
+fn one_rollout_shows_whether_nodes_pull_before_there_are_more() {
+    let mut play = with_copies(Some(2), &["a", "b", "c", "d"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.written("a");
+    assert_eq!(play.begins(), [""; 0]);
+    play.sees("a", COPY, true);
+    assert_eq!(play.begins(), ["repoint b", "repoint c"]);
+    play.written("b");
+    play.written("c");
+    assert_eq!(play.begins(), [""; 0]);
+    play.sees("b", COPY, true);
+    assert_eq!(play.begins(), ["repoint d"]);
+}
+
+#[test]
+fn one_that_cannot_pull_is_put_back_and_nothing_more_is_begun_for_a_while() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.written("a");
+    play.told();
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", true);
+    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
+    play.passes(PULL_PATIENCE);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", true);
+    assert_eq!(play.begins(), ["put back a"]);
+    play.ledger.put_back_done(&id("a"), Ok(()), play.now);
+    assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
+    assert!(
+        play.ledger
+            .trouble()
+            .is_some_and(|why| why.contains("x509"))
+    );
+    assert_eq!(play.begins(), [""; 0]);
+    // a bounded time later another is tried, alone, and planned again before
+    play.passes(Duration::from_secs(301));
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.round(), ["b"]);
+    assert_eq!(play.begins(), ["repoint b"]);
+    play.written("b");
+    play.sees("b", COPY, true);
+    assert_eq!(play.ledger.trouble(), None);
+}
+
+#[test]
+fn other_settings_end_the_halt_at_once() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    for _ in 0..2 {
+        play.passes(PULL_PATIENCE);
+        play.begins();
+        play.looked("a", true);
+    }
+    assert_eq!(play.begins(), ["put back a"]);
+    play.ledger.put_back_done(&id("a"), Ok(()), play.now);
+    play.sees("a", IMAGE, true);
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.anew(Some(2), play.now);
+    assert_eq!(play.ledger.trouble(), None);
+    assert_eq!(play.round(), ["a", "b"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn a_failed_image_is_tried_again_later_each_time_and_tells_once() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, true);
+    play.round();
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        assert_eq!(play.begins(), [format!("bring {COPY}")]);
+        play.brought(&["a"], ImageState::Failed(Failure::new("no route")));
+        assert_eq!(play.begins(), [""; 0]);
+        let pause = play.ledger.wakes().unwrap() - play.now;
+        pauses.push(pause.as_secs());
+        play.passes(pause);
+    }
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600]);
+    assert_eq!(play.told(), [("a".to_owned(), "CloneFailed")]);
+    play.ledger.retry(play.now);
+    play.begins();
+    play.brought(&["a"], ImageState::Present);
+    assert_eq!(
+        play.round(),
+        ["a"],
+        "what was planned long ago is planned again"
+    );
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn one_that_is_not_settled_waits_unless_nobody_gets_at_its_source() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, false);
+    play.sees("b", IMAGE, false);
+    play.round();
+    play.begins();
+    play.brought(&["a", "b"], ImageState::Present);
+    assert_eq!(play.begins(), [""; 0]);
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("a", false);
+    play.looked("b", true);
+    assert_eq!(play.round(), ["b"]);
+    assert_eq!(play.begins(), ["repoint b"]);
+    play.sees("a", IMAGE, true);
+    assert_eq!(play.round(), ["a"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn what_is_held_is_begun_when_it_no_longer_is() {
+    let mut play = Play::new(None);
+    play.ledger.held = true;
+    play.sees("a", IMAGE, true);
+    play.round();
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.held = false;
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+}
+
+#[test]
+fn one_that_is_gone_leaves_nothing_behind() {
+    let mut play = with_copies(Some(1), &["a", "b"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.ledger.gone(&id("a"));
+    play.ledger.written(&id("a"), Written::Gone, play.now);
+    assert_eq!(play.begins(), ["repoint b"]);
+    play.written("b");
+    play.ledger.gone(&id("b"));
+    let census = play.ledger.census(play.now);
+    assert_eq!(
+        (census.workloads, census.waiting, census.rollouts),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn a_rollout_that_another_process_began_counts_before_more_are_begun() {
+    let mut play = Play::new(Some(1));
+    play.ledger.listed = false;
+    play.sees("a", IMAGE, true);
+    play.sees("b", COPY, false);
+    assert_eq!(play.round(), ["a"]);
+    play.begins();
+    play.brought(&["a"], ImageState::Present);
+    assert_eq!(play.begins(), [""; 0], "not all are listed yet");
+    play.ledger.listed = true;
+    assert_eq!(play.begins(), [""; 0], "b is being rolled out");
+    play.sees("b", COPY, true);
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn a_conflict_is_planned_again_on_what_is_there_now() {
+    let mut play = with_copies(None, &["a"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.ledger.written(&id("a"), Written::Conflict, play.now);
+    assert_eq!(play.begins(), [""; 0]);
+    play.passes(Duration::from_secs(1));
+    play.begins();
+    assert_eq!(play.round(), ["a"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn a_copy_that_is_not_there_any_more_is_brought_again() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, true);
+    let due = play.ledger.take_due(1);
+    let verdict = Verdict::Rest {
+        kept: vec![copy("a")],
+        left: None,
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+    play.ledger.checked(&copy("a"), &Checked::Broken, play.now);
+    let due = play.ledger.take_due(1);
+    assert_eq!(due[0].purpose, Purpose::Repair);
+    let verdict = Verdict::Wants {
+        copies: vec![copy("a")],
+        keyring: crate::credentials::Keyring::default(),
+        then: Then::Leave(None),
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+    play.brought(&["a"], ImageState::Copied { bytes: 1 });
+    assert_eq!(play.ledger.census(play.now).waiting, 0);
+}

@@ -1,7 +1,7 @@
 //! What becomes of objects on their way in.
 
 use crate::plan::{
-    Decision, ImagePolicy, Observed, Patterns, Policy, PullAccess, PullCredentials, clone,
+    self, Decision, ImagePolicy, Observed, Patterns, Policy, PullAccess, PullCredentials, clone,
 };
 use crate::reference::{Digest, Reference};
 use crate::target::{Layout, TargetRegistry};
@@ -522,6 +522,24 @@ fn an_update_is_changed_where_its_images_are() {
         &json!(FIELD_MANAGER),
     );
     passes(&ours, &facts, "written by image-cloner");
+}
+
+#[test]
+fn a_workload_that_the_loop_has_left_to_others_is_left() {
+    let facts = known(PullAccess::Open);
+    let cloned = admitted(&create("deploy", &deployment()), &facts);
+    let pointer = "/spec/template/spec/containers/0/image";
+    let back = with(cloned.clone(), pointer, &json!("nginx:1"));
+    let kind = Kind::from_word("deploy").unwrap();
+    let before = Workload::from_object(&kind, &back).unwrap();
+    let reclaimed = |count: u32| {
+        let text = plan::reclaimed(&before, count);
+        let counted = "/metadata/annotations/image-cloner.io~1reclaimed";
+        let back = with(back.clone(), counted, &json!(text));
+        request("deploy", "UPDATE", &back, &cloned)
+    };
+    admitted(&reclaimed(2), &facts);
+    passes(&reclaimed(3), &facts, "again and again");
 }
 
 #[test]

@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
 use image_cloner::credentials::Credentials;
-use image_cloner::install::{self, Extra, LEADER, Secrets, Settings, WEBHOOK_PATH};
+use image_cloner::install::{self, Extra, LEADER, Secrets, Settings, WEBHOOK, WEBHOOK_PATH};
 use image_cloner::plan::PullAccess;
 use image_cloner::watch::{Known, Metrics};
 use image_cloner::webhook::{Place, Webhook};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -40,6 +40,11 @@ struct Serving {
 impl Door {
     fn new(name: &str, needs_node: bool) -> Option<Self> {
         let bed = Bed::share(name, needs_node)?;
+        let name = format!("{WEBHOOK}-{}", bed.namespace);
+        Some(Self::named(name, bed))
+    }
+
+    fn named(name: String, bed: Bed) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = Runtime::new().unwrap();
         let flags = ConnectFlags {
@@ -48,12 +53,12 @@ impl Door {
         };
         let cluster = Cluster::connect(&flags, WriteMode::Apply);
         let cluster = runtime.block_on(cluster).unwrap();
-        Some(Self {
-            name: format!("image-cloner-webhook-{}", bed.namespace),
+        Self {
             bed,
+            name,
             runtime,
             cluster,
-        })
+        }
     }
 
     fn place(&self) -> Place {
@@ -387,4 +392,70 @@ fn of_two_replicas_one_is_asked_and_both_show_the_same_certificate() {
         json!(format!("{}/{NGINX}", bed.target()))
     );
     second.end(&door);
+}
+
+/// An agent that ends with the test.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_agent_repoints_what_is_made_once_it_saw_nodes_pull() {
+    let Some(bed) = Bed::share("agentdoor", true) else {
+        return;
+    };
+    // the agent's own name of it: there is one in a cluster
+    let door = Door::named(WEBHOOK.to_owned(), bed);
+    let (bed, target) = (&door.bed, door.bed.target());
+    // free again at the end of this line
+    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let address = address.unwrap();
+    let log = bed.folder().join("agent.log");
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_image-cloner-agent"));
+    agent
+        .args(["--metrics-bind-address=0", "--health-probe-bind-address=0"])
+        .args(["--leader-elect=false", "--webhook-bind-address"])
+        .arg(address.to_string())
+        .env_clear()
+        .env("HOME", bed.folder())
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("KUBECONFIG", std::env::var_os("KUBECONFIG").unwrap())
+        .env("POD_NAMESPACE", &bed.namespace)
+        .env("IMAGE_CLONER_CONFIG", var("CONFIG"))
+        .env("IMAGE_CLONER_REGISTRY", &target)
+        .env("IMAGE_CLONER_USER", var("TARGET_USER"))
+        .env("IMAGE_CLONER_PASS", var("TARGET_PASS"))
+        .env("IMAGE_CLONER_PULL_USER", var("PULL_USER"))
+        .env("IMAGE_CLONER_PULL_PASS", var("PULL_PASS"))
+        .env("IMAGE_CLONER_NAMESPACES", &bed.namespace)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap());
+    door.configure(address);
+    let _agent = Agent(agent.spawn().unwrap());
+
+    // the first one is the loop's
+    bed.apply(&deployment("first", &[("a", NGINX)], &[]));
+    let copy = json!(format!("{target}/{NGINX}"));
+    bed.until("the first is repointed", || {
+        *image(&bed.get("deploy/first")) == copy
+    });
+    door.opened(NGINX);
+    bed.apply(&deployment("second", &[("a", NGINX)], &[]));
+    let second = bed.get("deploy/second");
+    let log = || std::fs::read_to_string(&log).unwrap();
+    assert_eq!(*image(&second), copy, "{}", log());
+    bed.rolled_out("deploy/second");
+    assert_eq!(bed.get("deploy/second")["metadata"]["generation"], 1);
+    let said = "updating deployment image on admission";
+    assert_eq!(log().matches(said).count(), 1, "{}", log());
+
+    // a restore stays one, before both
+    bed.plugin(&["restore", "deploy/second"]).exits(0);
+    assert_eq!(*image(&bed.get("deploy/second")), json!(NGINX));
 }

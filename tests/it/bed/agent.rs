@@ -200,3 +200,54 @@ impl Drop for Agent<'_> {
         let _ = self.process.wait();
     }
 }
+
+impl Bed {
+    /// A kubeconfig of a ServiceAccount with these rights in this test's namespace: API group, resource and
+    /// verbs.
+    pub(crate) fn account(&self, name: &str, rights: &[(&str, &str, &str)]) -> String {
+        self.kubectl(&["create", "serviceaccount", name]);
+        let rules = rights.iter().map(|(group, resource, verbs)| {
+            format!("- {{apiGroups: ['{group}'], resources: [{resource}], verbs: [{verbs}]}}\n")
+        });
+        let namespace = &self.namespace;
+        self.apply(&format!(
+            "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: {name}}}
+rules:
+{}---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: {name}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {name}}}
+subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]
+",
+            rules.collect::<String>()
+        ));
+        let secret = || self.get(&format!("serviceaccount/{name}"))["secrets"][0]["name"].clone();
+        self.until("the account's token", || secret().is_string());
+        let secret = secret();
+        let secret = secret.as_str().expect("a name");
+        let token = self.kubectl(&[
+            "get",
+            "secret",
+            secret,
+            "-o",
+            "go-template={{.data.token|base64decode}}",
+        ]);
+        let shown = self.kubectl(&[
+            "config",
+            "view",
+            "--raw",
+            "--minify",
+            "--flatten",
+            "-o",
+            "json",
+        ]);
+        let mut config: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        config["users"][0]["user"] = serde_json::json!({"token": token});
+        let path = self.folder().join(format!("{name}.kubeconfig"));
+        fs::write(&path, config.to_string()).expect("a file");
+        path.display().to_string()
+    }
+}

@@ -4,11 +4,13 @@
 //! The bed itself is brought up by `tests/run.sh`, which tells of it in `TESTBED_*`.
 
 mod agent;
+mod api;
 mod cable;
 mod gate;
 mod tally;
 
 pub(crate) use agent::Agent;
+pub(crate) use api::ApiProxy;
 pub(crate) use cable::Cable;
 pub(crate) use gate::Gate;
 use serde_json::Value;
