@@ -123,9 +123,8 @@ impl Pair {
 
     /// Those of these authorities by which it holds.
     fn authorities(&self, authorities: &str, names: &[String], at: SystemTime) -> String {
-        let all = authorities.split_inclusive("-----END CERTIFICATE-----");
+        let all = authorities.split_inclusive("-----END CERTIFICATE-----\n");
         all.filter(|one| self.is_vouched_for(certificates(one), names, at))
-            .map(|one| format!("{}\n", one.trim()))
             .collect()
     }
 
@@ -148,8 +147,8 @@ impl Pair {
         let at = UnixTime::since_unix_epoch(at.duration_since(UNIX_EPOCH).unwrap_or_default());
         names.iter().all(|name| {
             ServerName::try_from(name.as_str()).is_ok_and(|name| {
-                let verified = verifier.verify_server_cert(own, others, &name, &[], at);
-                verified.is_ok()
+                let answer = verifier.verify_server_cert(own, others, &name, &[], at);
+                answer.is_ok()
             })
         })
     }

@@ -102,7 +102,7 @@ impl Request {
 
 /// The review that lets a request pass as it is.
 pub(super) fn allowed(version: &str, uid: &str) -> Value {
-    answer(version, json!({"uid": uid, "allowed": true}))
+    answer(version, &json!({"uid": uid, "allowed": true}))
 }
 
 /// The review that lets a request pass with a JSON patch, and tells whoever asked these things.
@@ -116,9 +116,9 @@ pub(super) fn patched(version: &str, uid: &str, patch: &Value, warnings: &[Strin
     if !warnings.is_empty() {
         response["warnings"] = json!(warnings);
     }
-    answer(version, response)
+    answer(version, &response)
 }
 
-fn answer(version: &str, response: Value) -> Value {
+fn answer(version: &str, response: &Value) -> Value {
     json!({"apiVersion": version, "kind": "AdmissionReview", "response": response})
 }
