@@ -112,7 +112,9 @@ mod tests {
                 }
             }
             serde_json::Value::Array(items) => {
-                items.iter().for_each(|item| values(key, item, found));
+                for item in items {
+                    values(key, item, found);
+                }
             }
             _ => {}
         }

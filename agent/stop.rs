@@ -4,7 +4,6 @@
 
 use image_cloner::outcome::Failure;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long what is under way may take to end. A pod has 40 s until it is killed: enough is left to hand over
@@ -23,23 +22,23 @@ pub(crate) struct Stop {
 impl Stop {
     /// Listens for signals from now on.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| {
-            Failure::new(error.to_string()).context("listening for signals")
-        };
-        let signals = Signals {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        };
+        let signals = Signals::listen()
+            .map_err(|error| Failure::new(error.to_string()).context("listening for signals"))?;
         let stop = Self::default();
         tokio::spawn(signals.follow(stop.clone()));
         Ok(stop)
     }
 }
 
+#[cfg(unix)]
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
 }
+
+/// Elsewhere there is a console's Ctrl-C alone.
+#[cfg(not(unix))]
+struct Signals;
 
 impl Signals {
     async fn follow(mut self, stop: Stop) {
@@ -59,6 +58,17 @@ impl Signals {
         };
         tokio::join!(at_once, in_time);
     }
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
 
     /// The exit code that goes with the next signal.
     async fn next(&mut self) -> i32 {
@@ -66,5 +76,20 @@ impl Signals {
             _ = self.terminate.recv() => 128 + 15,
             _ = self.interrupt.recv() => 128 + 2,
         }
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// The exit code that goes with the next one.
+    async fn next(&mut self) -> i32 {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        128 + 2
     }
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The image that the agent is to run.
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(super) enum Image {
     /// One that is there already.
     There(String),
@@ -54,8 +55,8 @@ pub(super) async fn choose(
         Reference::parse(image)?;
         return Ok(Image::There(image.clone()));
     }
-    let nodes = architectures(cluster, notes).await?;
-    let binaries = match binaries(args, &nodes) {
+    let wanted = architectures(cluster, notes).await?;
+    let binaries = match binaries(args, &wanted) {
         Ok(binaries) => binaries,
         Err(failure) => match live.filter(|_| args.agent_binary.is_empty()) {
             Some(live) => {
@@ -69,7 +70,7 @@ pub(super) async fn choose(
         .iter()
         .map(|binary| binary.architecture().to_owned())
         .collect();
-    for missing in nodes.difference(&architectures) {
+    for missing in wanted.difference(&architectures) {
         notes.push(format!(
             "there is no agent for linux/{missing}: it keeps away from those nodes"
         ));

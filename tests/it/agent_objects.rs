@@ -135,8 +135,8 @@ fn objects_of(name: &str) -> Vec<Value> {
 
 #[test]
 fn the_examples_hold_no_right_to_secrets() {
-    let roles = objects_of("examples/rbac.yml");
-    let rules = roles
+    let objects = objects_of("examples/rbac.yml");
+    let rules = objects
         .iter()
         .filter_map(|role| role["rules"].as_array())
         .flatten();

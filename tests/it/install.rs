@@ -14,7 +14,7 @@ const SYSTEM: &str = "image-cloner-system";
 struct Turn {
     bed: Bed,
     binary: PathBuf,
-    _turn: MutexGuard<'static, ()>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Turn {
@@ -33,7 +33,7 @@ impl Turn {
         let turn = Self {
             bed,
             binary: binary.into(),
-            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
+            _alone: TURN.lock().unwrap_or_else(PoisonError::into_inner),
         };
         turn.remove();
         Some(turn)

@@ -162,7 +162,7 @@ async fn a_leader_without_its_api_server_ends_before_another_begins() {
         tokio::select! {
             biased;
             () = term.ended().cancelled() => "ended",
-            _ = async { while witness.standing().term.is_none() && witness.looked().await {} } => "taken",
+            () = async { while witness.standing().term.is_none() && witness.looked().await {} } => "taken",
         }
     })
     .await;

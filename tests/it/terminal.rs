@@ -175,7 +175,7 @@ fn what_the_cluster_publishes_is_offered_and_taken_unasked_only_on_loopback() {
     let open = var("OPEN_TARGET");
     let config = own_config(&bed);
     let mut text = std::fs::read_to_string(&config).expect("a file");
-    text += &format!("  'registry.lan:5000': {{endpoint: 'http://{open}'}}\n");
+    text.push_str(&["  'registry.lan:5000': {endpoint: 'http://", &open, "'}\n"].concat());
     std::fs::write(&config, text).expect("a file");
     let nobody = bed.folder().join("kubeconfig");
     std::fs::write(&nobody, "{}").expect("a file");
