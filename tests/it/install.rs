@@ -146,9 +146,15 @@ fn what_is_missing_is_said_before_anything_is_made() {
     bed.plugin(&["install-agent", "-A", "--set", "MODE=clone"])
         .exits(2)
         .says("error: --set \"MODE=clone\" is no setting");
-    bed.plugin(&["install-agent", "-A", "--kinds", "deploy,widgets"])
-        .exits(2)
-        .says("error: --kinds widgets: no type is called so");
+    bed.plugin(&[
+        "install-agent",
+        "-A",
+        &endpoint,
+        "--kinds",
+        "deploy,widgets",
+    ])
+    .exits(2)
+    .says("error: IMAGE_CLONER_KINDS: \"widgets\" is not one of Deployment");
     bed.plugin(&["install-agent", "-A", "-n", "shop"])
         .exits(2)
         .says("hint: --namespaces shop is where it works");
