@@ -13,12 +13,14 @@ pub(crate) enum Format {
 }
 
 /// Begins to log. `RUST_LOG` says how much; by default what the agent does, of its libraries nothing but
-/// warnings.
+/// warnings, and not those of broken watches, which it tells itself.
 pub(crate) fn init(format: Format) -> Result<(), Failure> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(words) => EnvFilter::try_new(&words)
             .map_err(|error| Failure::new(format!("RUST_LOG is {words:?}: {error}")))?,
-        Err(_) => EnvFilter::new("warn,image_cloner=info,image_cloner_agent=info"),
+        Err(_) => {
+            EnvFilter::new("warn,kube_runtime=error,image_cloner=info,image_cloner_agent=info")
+        }
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -42,8 +42,10 @@ enum AgentVerb {
     /// Print the agent's log
     Logs(LogArgs),
     /// Let the agent begin nothing new; what is under way ends
+    #[command(after_help = "Examples:\n  kubectl image-cloner agent pause")]
     Pause(Plain),
     /// Let the agent go on
+    #[command(after_help = "Examples:\n  kubectl image-cloner agent resume")]
     Resume(Plain),
 }
 

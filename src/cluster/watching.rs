@@ -5,7 +5,7 @@
 use super::request::Collection;
 use super::{Cluster, Error};
 use crate::workload::Kind;
-use futures::stream::{BoxStream, Stream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
@@ -65,7 +65,21 @@ impl Cluster {
             .with_max_delay(LONGEST_PAUSE)
             .without_max_times()
             .with_jitter();
+        let mut begins = false;
         watch(api, settings)
+            // a list that is begun proves nothing yet: it must not end the pauses
+            .map(move |told| match told {
+                Ok(Event::Init) => {
+                    begins = true;
+                    stream::iter(Vec::new())
+                }
+                Ok(told) => {
+                    let first = std::mem::take(&mut begins).then_some(Ok(Event::Init));
+                    stream::iter(first.into_iter().chain([Ok(told)]).collect::<Vec<_>>())
+                }
+                Err(error) => stream::iter(vec![Err(error)]),
+            })
+            .flatten()
             .backoff(ExponentialBackoff::from(pauses))
             .map(move |told| match told {
                 Ok(Event::Init) => Ok(Watched::Listing),

@@ -208,16 +208,12 @@ fn pull_secrets_after(
     })
 }
 
-/// A slot that pulls from where the clone's copies are, and did not so before: it was changed since, or came
-/// later.
-fn still_pulling(record: &Record, after: &Workload) -> Option<String> {
+/// A slot that was cloned, was changed since and pulls from the same registry as the clone.
+fn still_pulling<'a>(record: &'a Record, after: &Workload) -> Option<&'a str> {
     let host = |image: &str| Some(Reference::parse(image).ok()?.registry().to_owned());
-    let recorded = record.slots.values();
-    let targets: BTreeSet<String> = recorded.filter_map(|slot| host(&slot.target)).collect();
     after.slots.iter().find_map(|slot| {
-        let name = slot.key.to_string();
-        let recorded = record.slots.get(&name);
-        let is_back = recorded.is_some_and(|recorded| recorded.original == slot.image);
-        (!is_back && targets.contains(&host(&slot.image)?)).then_some(name)
+        let (name, recorded) = record.slots.get_key_value(&slot.key.to_string())?;
+        let left = slot.image != recorded.original;
+        (left && host(&slot.image)? == host(&recorded.target)?).then_some(name.as_str())
     })
 }

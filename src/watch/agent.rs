@@ -70,7 +70,20 @@ struct Place {
     namespace: Option<String>,
     /// Of its list that counts.
     mark: u64,
-    listed: bool,
+    sight: Sight,
+    /// The trouble that was told last.
+    trouble: Option<String>,
+}
+
+/// How much is seen of a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// Nothing yet.
+    None,
+    /// It may not be watched: nothing of it can be changed either, so that nobody waits for it.
+    Refused,
+    /// Everything.
+    Whole,
 }
 
 /// The loop under way.
@@ -190,7 +203,8 @@ impl<'a> Working<'a> {
                     kind: kind.clone(),
                     namespace: namespace.clone(),
                     mark: 0,
-                    listed: false,
+                    sight: Sight::None,
+                    trouble: None,
                 });
             }
         }
@@ -268,21 +282,36 @@ impl<'a> Working<'a> {
                 }
             }
             Ok(Watched::Listed) => {
-                place.listed = true;
+                place.sight = Sight::Whole;
+                place.trouble = None;
                 let place = &self.places[at];
                 self.ledger
                     .complete(|id, mark| place.has(id) && mark != place.mark);
-                if self.places.iter().all(|place| place.listed) {
-                    self.ledger.listed = true;
-                    self.agent.health.well("workloads");
-                }
+                self.sighted();
             }
             Err(error) => {
-                tracing::warn!("{error}");
-                if !place.listed {
-                    self.agent.health.trouble("workloads", error.to_string());
+                let why = error.to_string();
+                if place.trouble.as_ref() != Some(&why) {
+                    tracing::warn!("{why}");
+                    place.trouble = Some(why.clone());
                 }
+                if place.sight == Sight::Whole {
+                    return;
+                }
+                if matches!(error, Error::Forbidden(_)) {
+                    place.sight = Sight::Refused;
+                }
+                self.agent.health.trouble("workloads", why);
+                self.sighted();
             }
+        }
+    }
+
+    /// More is seen than before, or known not to be seen.
+    fn sighted(&mut self) {
+        self.ledger.listed = self.places.iter().all(|place| place.sight != Sight::None);
+        if self.places.iter().all(|place| place.sight == Sight::Whole) {
+            self.agent.health.well("workloads");
         }
     }
 

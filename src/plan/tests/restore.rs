@@ -192,22 +192,3 @@ fn a_later_run_leaves_an_earlier_one_its_time() {
     let kept = record.keep(("0002", Some("2026-02-02T00:00:00.000Z")), |_, _| true);
     insta::assert_snapshot!(kept.to_text(), @r#"{"run":"0002","time":"2026-02-02T00:00:00.000Z","slots":{"containers/a":{"original":"x","target":"old.corp/x:latest","run":"0001","time":"2026-01-01T00:00:00.000Z"}}}"#);
 }
-
-#[test]
-fn a_pull_secret_stays_for_a_container_that_came_later_and_pulls_from_the_target() {
-    let record = r#"{"run":"0001","slots":{
-        "containers/a":{"original":"nginx","target":"old.corp/nginx:latest"}
-    },"pullSecrets":{"added":["ours"],"wasAbsent":true}}"#;
-    let check = |sidecar: &str, expected: PullSecretChange| {
-        let mut pod = containers(&[("a", "old.corp/nginx:latest"), ("sidecar", sidecar)]);
-        pod["imagePullSecrets"] = json!([{"name": "ours"}]);
-        let one = observed("deploy", &recorded(record), &pod);
-        let plan = restore(std::slice::from_ref(&one.workload), None);
-        match &plan.workloads[0].decision {
-            Decision::Repoint(repoint) => assert_eq!(repoint.pull_secrets, expected, "{sidecar}"),
-            decision => panic!("{decision:?}"),
-        }
-    };
-    check("old.corp/logs:2", PullSecretChange::Keep);
-    check("other.corp/logs:2", PullSecretChange::Remove);
-}
