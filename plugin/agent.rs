@@ -144,6 +144,7 @@ async fn status(connection: &Connection, terminal: &Terminal) -> Result<u8, Stop
         trouble: trouble.as_deref(),
         events: &events,
         now: jiff::Timestamp::now(),
+        width: terminal.width,
     });
     terminal.data(text.trim_end());
     let count = |path: &str| agent.pointer(path).and_then(Value::as_u64).unwrap_or(0);

@@ -468,12 +468,17 @@ pub(crate) struct RestoreArgs {
 }
 
 impl RestoreArgs {
-    /// Everything everywhere, asking nothing and waiting for nothing.
-    pub(crate) fn of_everything(connection: Connection) -> Self {
+    /// Everything in these namespaces, in all where none is named, asking nothing and waiting for nothing.
+    pub(crate) fn of_everything<'a>(
+        namespaces: impl IntoIterator<Item = &'a String>,
+        connection: Connection,
+    ) -> Self {
+        let namespaces = namespaces.into_iter();
+        let words: Vec<String> = namespaces.map(|name| format!("ns/{name}")).collect();
         Self {
             selecting: Selecting {
-                words: Vec::new(),
-                all_namespaces: true,
+                all_namespaces: words.is_empty(),
+                words,
                 selector: None,
                 all: false,
                 kinds: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod compose;
 mod image;
+mod login;
 
 use crate::args::{Connection, DryRun, time};
 use crate::ending::{json_text, yaml_text};

@@ -8,11 +8,12 @@ use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use clap::Args;
 use image_cloner::cluster::{Cluster, PULL_SECRET, WriteMode};
-use image_cloner::install;
+use image_cloner::install::{self, Live, Scope};
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{Site, SiteSecret};
 use image_cloner::target::{Layout, TargetRegistry};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long the agent's pods may take to end: what they copy may be finished.
@@ -21,7 +22,7 @@ const ENDING: Duration = Duration::from_secs(90);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct UninstallArgs {
-    /// Give all workloads back the images they had before, first
+    /// Give the workloads where it works back the images they had before, first
     #[arg(long)]
     restore: bool,
     /// Ask nothing
@@ -61,7 +62,7 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
             terminal.say(&install::name_of(object));
         }
         let question = if args.restore {
-            "Remove the agent, and restore all workloads?"
+            "Remove the agent, and restore the workloads where it works?"
         } else {
             "Remove the agent? Workloads keep their copies."
         };
@@ -74,7 +75,7 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
     let ended = terminal.unless_interrupted(async { wait_for_end(&cluster).await });
     ended.await.map_err(Stopped::after_changes)?;
     if args.restore {
-        let code = restore_all(&args.connection, terminal).await;
+        let code = restore_all(&live, &args.connection, terminal).await;
         let code = code.map_err(Stopped::after_changes)?;
         if code == 1 || code == 130 {
             terminal.say("the agent works no more; the rest of it is still there");
@@ -147,8 +148,18 @@ async fn wait_until_gone(cluster: &Cluster, namespace: &Value) -> Result<(), Sto
     }
 }
 
-async fn restore_all(connection: &Connection, terminal: &Terminal) -> Result<u8, Stopped> {
-    let args = RestoreArgs::of_everything(connection.clone());
+/// Restores the workloads where the agent worked.
+async fn restore_all(
+    live: &[Value],
+    connection: &Connection,
+    terminal: &Terminal,
+) -> Result<u8, Stopped> {
+    let config = Live::read(live).map(|live| live.config);
+    let namespaces = match config.map(|config| Scope::of(&config)) {
+        Some(Scope::Namespaces(namespaces)) => namespaces,
+        Some(Scope::Everything) | None => BTreeSet::new(),
+    };
+    let args = RestoreArgs::of_everything(&namespaces, connection.clone());
     restore::run(args, terminal).await
 }
 
@@ -158,7 +169,7 @@ async fn pull_secrets(
     live: &[Value],
     terminal: &Terminal,
 ) -> Result<(), Stopped> {
-    let config = install::Live::read(live);
+    let config = Live::read(live);
     let registry = config.and_then(|live| live.config.get("IMAGE_CLONER_REGISTRY").cloned());
     let Some(registry) = registry else {
         return Ok(());

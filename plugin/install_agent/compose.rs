@@ -1,6 +1,7 @@
 //! What the agent is to be: flags over what is installed, and questions where neither says.
 
 use super::image::{self, Image};
+use super::login::basic;
 use super::{InstallArgs, Mode};
 use crate::args::Copying;
 use crate::interactive;
@@ -9,14 +10,12 @@ use crate::settings::{Settings, Target, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::Cluster;
-use image_cloner::config::AgentFile;
-use image_cloner::credentials::{Credentials, docker_config_json};
+use image_cloner::config::{AgentFile, AgentSettings, Config, Environment};
+use image_cloner::credentials::Credentials;
 use image_cloner::install::{self, Extra, Live, Scope, Secrets};
 use image_cloner::outcome::Failure;
-use image_cloner::reference::Reference;
 use image_cloner::registry::{Security, means_this_machine};
 use image_cloner::target::Layout;
-use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the agent is to be, and what that takes.
@@ -66,6 +65,7 @@ pub(super) async fn compose(
     let target = composing.target().await?;
     composing.endpoint(&target).await?;
     composing.trust(&target)?;
+    composing.check()?;
     let live = composing.live.as_ref();
     let image = image::choose(args, cluster, &target, live, &mut composing.notes).await?;
     let (login, pull_secret) = composing.credentials(&target, &image).await?;
@@ -141,23 +141,23 @@ fn words(names: &BTreeSet<String>) -> String {
         .join(", ")
 }
 
-struct Composing<'a> {
-    args: &'a InstallArgs,
-    settings: &'a Settings,
+pub(super) struct Composing<'a> {
+    pub(super) args: &'a InstallArgs,
+    pub(super) settings: &'a Settings,
     cluster: &'a Cluster,
-    terminal: &'a Terminal,
-    live: Option<Live>,
+    pub(super) terminal: &'a Terminal,
+    pub(super) live: Option<Live>,
     config: BTreeMap<String, String>,
     notes: Vec<String>,
 }
 
 impl Composing<'_> {
-    fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.config
             .insert(format!("IMAGE_CLONER_{name}"), value.into());
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.config.get(&format!("IMAGE_CLONER_{name}"))?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
@@ -173,12 +173,6 @@ impl Composing<'_> {
             self.set("MODE", mode);
         }
         if !self.args.kinds.is_empty() {
-            if let Some(word) = self.args.kinds.iter().find(|kind| !install::is_kind(kind)) {
-                return Err(Stopped::wrong(
-                    Failure::new(format!("--kinds {word}: no type is called so"))
-                        .hint("custom ones are written with their group: rollouts.argoproj.io"),
-                ));
-            }
             self.set("KINDS", self.args.kinds.join(","));
         }
         if self.args.share_credentials {
@@ -207,6 +201,14 @@ impl Composing<'_> {
             self.config.extend(files.entries);
         }
         Ok(())
+    }
+
+    /// Whether the agent will take its settings.
+    fn check(&self) -> Result<(), Stopped> {
+        let variables: Environment = self.config.iter().collect();
+        AgentSettings::new(variables, Config::default())
+            .map(drop)
+            .map_err(|error| Stopped::wrong(Failure::new(error.to_string())))
     }
 
     /// Where it works, which has to be said once.
@@ -344,68 +346,6 @@ impl Composing<'_> {
         Ok(())
     }
 
-    /// What goes into the Secret and into the agent's own pull secret.
-    async fn credentials(
-        &mut self,
-        target: &Target,
-        image: &Image,
-    ) -> Result<(BTreeMap<String, SecretString>, Option<SecretString>), Stopped> {
-        let host = target.registry.host();
-        let mut login = self
-            .live
-            .as_mut()
-            .map(|live| std::mem::take(&mut live.login));
-        let mut login = login.take().unwrap_or_default();
-        match &target.credentials {
-            Credentials::Anonymous => {}
-            Credentials::Basic { username, password } => {
-                insert(&mut login, "USER", "PASS", username, password);
-            }
-            Credentials::IdentityToken(_) => {
-                return Err(Stopped::wrong(
-                    Failure::new(format!(
-                        "the login for {host} is an identity token, which ends soon"
-                    ))
-                    .hint("give a user and a password that last: IMAGE_CLONER_USER and _PASS"),
-                ));
-            }
-        }
-        let mut pull = self.settings.chain.for_pull(host).await?;
-        if let Some(Credentials::Basic { username, password }) = &pull {
-            insert(&mut login, "PULL_USER", "PULL_PASS", username, password);
-        }
-        pull = pull.or_else(|| basic(&login, "PULL_USER", "PULL_PASS"));
-        let name = Reference::parse(image.name())?;
-        if !target.registry.holds(&name) || !target.registries.needs_credentials(&name).await? {
-            return Ok((login, None));
-        }
-        let pushes = target.credentials != Credentials::Anonymous;
-        if pull.is_none()
-            && pushes
-            && self.get("SHARE_CREDENTIALS").is_none()
-            && self.terminal.can_ask
-            && !self.args.yes
-            && interactive::share(self.terminal, &target.registry, &target.credentials)?
-        {
-            self.set("SHARE_CREDENTIALS", "true");
-        }
-        if pull.is_none() && self.get("SHARE_CREDENTIALS").is_some() && pushes {
-            pull = Some(target.credentials.clone());
-        }
-        let Some(pull) = pull else {
-            return Err(Stopped::wrong(
-                Failure::new(format!(
-                    "nodes need credentials to pull the agent's image from {host}"
-                ))
-                .hint("IMAGE_CLONER_PULL_USER and _PASS are for pulling")
-                .hint("or --share-credentials, to give pods those for pushing"),
-            ));
-        };
-        let config = docker_config_json(None, &target.registry.to_string(), &pull)?;
-        let config = String::from_utf8(config).expect("JSON is UTF-8");
-        Ok((login, Some(config.into())))
-    }
-
     fn secrets(&mut self) -> Secrets {
         let named: BTreeSet<String> = self.args.secrets.iter().cloned().collect();
         let only = |word: &str| named.len() == 1 && named.contains(word);
@@ -447,23 +387,4 @@ impl Composing<'_> {
         }
         Ok(extras)
     }
-}
-
-fn insert(
-    login: &mut BTreeMap<String, SecretString>,
-    user: &str,
-    pass: &str,
-    username: &str,
-    password: &SecretString,
-) {
-    login.insert(format!("IMAGE_CLONER_{user}"), username.to_owned().into());
-    login.insert(format!("IMAGE_CLONER_{pass}"), password.clone());
-}
-
-fn basic(login: &BTreeMap<String, SecretString>, user: &str, pass: &str) -> Option<Credentials> {
-    let entry = |name: &str| login.get(&format!("IMAGE_CLONER_{name}"));
-    Some(Credentials::Basic {
-        username: entry(user)?.expose_secret().to_owned(),
-        password: entry(pass)?.clone(),
-    })
 }

@@ -132,12 +132,6 @@ fn encoded<'a, K: AsRef<str>>(
     Value::Object(entries.collect::<Map<_, _>>())
 }
 
-/// Whether a word names something that the agent could work on: a built-in kind, or a custom one with its
-/// group.
-pub fn is_kind(word: &str) -> bool {
-    resource(word).is_some()
-}
-
 /// The group and the resource that a word on the command line stands for, such as `sts` or
 /// `rollouts.argoproj.io`; none where that cannot be told without asking.
 fn resource(word: &str) -> Option<(String, String)> {

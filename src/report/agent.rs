@@ -31,6 +31,8 @@ pub struct AgentView<'a> {
     pub events: &'a [Value],
     /// When this is.
     pub now: Timestamp,
+    /// Columns of the screen.
+    pub width: usize,
 }
 
 /// The agent in a few lines.
@@ -69,7 +71,7 @@ pub fn agent(view: &AgentView<'_>) -> String {
         }
         Err(why) => line("figures", why),
     }
-    text += &events(view.events, view.now);
+    text += &events(view.events, view.now, view.width);
     text
 }
 
@@ -165,7 +167,7 @@ fn figure(figures: &str, name: &str, result: &str) -> u64 {
 }
 
 /// The last of them, the last one first.
-fn events(events: &[Value], now: Timestamp) -> String {
+fn events(events: &[Value], now: Timestamp, width: usize) -> String {
     if events.is_empty() {
         return String::new();
     }
@@ -174,8 +176,7 @@ fn events(events: &[Value], now: Timestamp) -> String {
         let of = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
         let time = of("/lastTimestamp").or(of("/eventTime"));
         let time = time.and_then(|time| time.parse().ok());
-        let _ = writeln!(
-            text,
+        let line = format!(
             "{:<4} {}/{}  {}  {}",
             time.map(|time| age(time, now)).unwrap_or_default(),
             of("/involvedObject/namespace").unwrap_or_default(),
@@ -183,6 +184,8 @@ fn events(events: &[Value], now: Timestamp) -> String {
             of("/reason").unwrap_or_default(),
             of("/message").unwrap_or_default(),
         );
+        let shown: String = line.chars().take(width).collect();
+        let _ = writeln!(text, "{}", shown.trim_end());
     }
     text
 }
@@ -236,6 +239,7 @@ image_cloner_lag_seconds 190
             trouble: Some("target: localhost:5000 refuses the connection"),
             events: &events,
             now: "2026-01-01T12:00:00Z".parse().unwrap(),
+            width: 60,
         };
         insta::assert_snapshot!(agent(&view), @r"
         version    v0.1.0
@@ -249,7 +253,7 @@ image_cloner_lag_seconds 190
         repoints   0 done, 0 failed, 0 put back, 0 rolling out
 
         last events
-        2m   shop/web  Repointed  nginx:1.25 is localhost:5000/nginx:1.25 now
+        2m   shop/web  Repointed  nginx:1.25 is localhost:5000/nginx
         ");
         let view = AgentView {
             lease: None,
