@@ -38,8 +38,10 @@ enum AgentVerb {
     /// Remove the agent: as uninstall-agent
     Uninstall(UninstallArgs),
     /// Show what the agent is doing
+    #[command(after_help = "Examples:\n  kubectl image-cloner agent status")]
     Status(Plain),
     /// Print the agent's log
+    #[command(after_help = "Examples:\n  kubectl image-cloner agent logs -f")]
     Logs(LogArgs),
     /// Let the agent begin nothing new; what is under way ends
     #[command(after_help = "Examples:\n  kubectl image-cloner agent pause")]

@@ -9,7 +9,7 @@ use super::foreign::Owners;
 use super::manifest::Content;
 use super::refusal::Result;
 use super::session::{Mount, Session};
-use super::transport::Event;
+use super::transport::{Event, Repository};
 use crate::reference::Digest;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,7 +88,7 @@ impl Blobs {
             Asking::BigBlobs => session.is_none() && blob.size > CHEAP,
             Asking::Nothing => false,
         };
-        if worth_asking && job.to.has_blob(&blob.digest).await? {
+        if worth_asking && is_there(&job.to, &blob.digest).await? {
             return Ok(0);
         }
         job.to.tell(Event::Expected(blob.size));
@@ -133,6 +133,18 @@ impl Blobs {
             .entry(key)
             .or_default()
             .insert(repository.to_owned());
+    }
+}
+
+/// Whether a blob is there, as far as the registry can tell: one that was killed while it stored a blob
+/// (Distribution leaves an empty link then) fails to look at it, and takes it again.
+async fn is_there(to: &Repository, blob: &Digest) -> Result<bool> {
+    match to.has_blob(blob).await {
+        Err(refusal) if refusal.status().is_some_and(|it| it.is_server_error()) => {
+            tracing::debug!(what = refusal.what, detail = refusal.detail, "sent again");
+            Ok(false)
+        }
+        answer => answer,
     }
 }
 

@@ -303,7 +303,8 @@ impl<'a> Upload<'a> {
             return Ok(false);
         }
         match self.to.has_blob(&self.content.digest).await {
-            Err(refusal) if refusal.exhausted => Err(refusal),
+            // who answers that it cannot tell is sent it again
+            Err(refusal) if refusal.exhausted && refusal.status().is_none() => Err(refusal),
             found => Ok(found.unwrap_or(false)),
         }
     }

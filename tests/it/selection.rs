@@ -349,18 +349,18 @@ async fn three_hundred_workloads_take_few_requests_and_none_twice() {
     // the namespace, seven kinds and the version of one, pods, an account
     assert!(surroundings.len() <= 11, "{surroundings:#?}");
     // a HEAD on either side, and the size of what is to be copied; once, who asks
-    for registry in [&source, &target] {
+    for (registry, most) in [(&source, 121), (&target, 181)] {
         let lines = registry.lines();
         let lines: Vec<String> = lines
             .into_iter()
             .filter(|line| line != "GET /v2/")
             .collect();
-        // whether nodes need credentials is asked once more of one copy, without any
-        let anonymous = "HEAD /v2/all/img-00/manifests/1";
+        // whether nodes need credentials is asked once more of each repository of the target, without any
+        let is_anonymous = |request: &str| most > 121 && request.starts_with("HEAD /v2/all/img-");
         let mut repeated = repeated(&lines);
-        repeated.retain(|(request, count)| (request.as_str(), *count) != (anonymous, 2));
+        repeated.retain(|(request, count)| *count > 2 || !is_anonymous(request));
         assert_eq!(repeated, []);
-        assert!(lines.len() <= 121, "{}", lines.len());
+        assert!(lines.len() <= most, "{}", lines.len());
     }
 
     let wide = run(&["--dry-run", "-o", "wide"]).exits(0);
