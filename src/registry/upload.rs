@@ -35,8 +35,9 @@ const STALL: Duration = Duration::from_secs(120);
 /// How long a registry may take to store a blob after its last byte (object stores copy it once more).
 const STORING: Duration = Duration::from_secs(15 * 60);
 
-/// How often a blob is carried again that was wrong, or whose upload was lost.
-const AGAIN: usize = 2;
+/// How often a blob is carried again that was wrong, or whose upload was lost: one bit in three blobs must not
+/// be the end of one.
+const AGAIN: usize = 4;
 
 /// Carries a blob from one repository to another, checked on the way.
 ///

@@ -111,7 +111,7 @@ async fn wrong_short_and_long_bodies_never_lead_to_a_manifest() {
         );
         assert_eq!(
             from.log().iter().filter(|r| r.is("GET", "/blobs/")).count(),
-            4,
+            6,
             "{name}"
         );
     }
