@@ -2,15 +2,17 @@
 
 use crate::agent::AgentArgs;
 use crate::candidates;
-use crate::clone_files::FileArgs;
+use crate::clone::CloneArgs;
 use crate::completion::CompletionArgs;
 use crate::config::ConfigArgs;
 pub(crate) use crate::connection::Connection;
+use crate::copy::CopyArgs;
 use crate::doctor::DoctorArgs;
+use crate::dry_run::DryRunArg;
 use crate::install_agent::InstallArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::man::ManArgs;
-use crate::rollouts::{BatchArgs, RolloutArgs};
+use crate::restore::RestoreArgs;
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
 use crate::uninstall_agent::UninstallArgs;
@@ -20,9 +22,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
-use image_cloner::cluster::{Selection, SelectionError, WriteMode};
-use image_cloner::outcome;
-use image_cloner::plan;
+use image_cloner::cluster::{Selection, SelectionError};
 use image_cloner::platform::PlatformChoice;
 use image_cloner::registry;
 use image_cloner::target::Layout;
@@ -267,137 +267,11 @@ impl From<ForeignLayers> for registry::ForeignLayers {
     }
 }
 
-#[derive(Debug, Args)]
-#[command(
-    after_help = CLONE_EXAMPLES,
-    mut_arg("output", |output| output
-        .value_name("wide|json|yaml|name|kustomize|patch")
-        .help("Print the changed objects or their names; wide shows all of the plan; kustomize and \
-               patch copy, change nothing live, and print what the manifests need. With -f: \
-               these two, or refs"))
-)]
-#[allow(clippy::struct_excessive_bools, reason = "flags are switches")]
-pub(crate) struct CloneArgs {
-    #[command(flatten)]
-    pub(crate) selecting: Selecting,
-    #[command(flatten)]
-    pub(crate) files: FileArgs,
-    #[command(flatten)]
-    pub(crate) copying: Copying,
-    /// Leave these namespaces alone, such as 'team-*'; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) skip_namespace: Vec<String>,
-    /// Clone only images like this, such as 'docker.io/**'; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) source: Vec<String>,
-    /// Move what is in this target registry on to the one of --to
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) from: Option<String>,
-    /// What a tag means: what the pods run, or what it is upstream now
-    #[arg(
-        long,
-        value_name = "running|tag",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true
-    )]
-    pub(crate) resolve: Resolve,
-    /// Repoint to TAG@DIGEST, so that nobody can move the tag under a workload
-    #[arg(long)]
-    pub(crate) pin: bool,
-    /// Copy the images and change no workload
-    #[arg(long)]
-    pub(crate) copy_only: bool,
-    /// Workloads that Argo CD, Flux or another applier owns: copy their images only, or repoint them live
-    #[arg(
-        long,
-        value_name = "copy|live",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true
-    )]
-    pub(crate) owned: Owned,
-    /// Use this pull secret instead of making one; none adds no pull secret
-    #[arg(long, value_name = "NAME|none")]
-    pub(crate) pull_secret: Option<String>,
-    /// Let the credentials for pushing be put into pull secrets
-    #[arg(long)]
-    pub(crate) share_credentials: bool,
-    /// Choose namespace and workloads from lists
-    #[arg(short, long, conflicts_with = "yes")]
-    pub(crate) interactive: bool,
-    #[command(flatten)]
-    pub(crate) rollouts: RolloutArgs,
-    #[command(flatten)]
-    pub(crate) running: Running,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-const CLONE_EXAMPLES: &str = "\
-Examples:
-  # one Deployment
-  kubectl image-cloner clone deploy/nginx --to registry.corp/mirror
-  # a whole namespace: shows the plan and asks
-  kubectl image-cloner clone ns/prod --to registry.corp/mirror
-  # everything, five workloads at a time, each image pulled by a node first
-  kubectl image-cloner clone -A --to registry.corp/mirror --batch 5 --canary
-  # what would happen to everything
-  kubectl image-cloner clone -A --to registry.corp/mirror --dry-run
-  # Docker Hub's images alone, of Deployments and StatefulSets
-  kubectl image-cloner clone -A --source docker.io --kinds deploy,sts
-  # move on to another registry, without asking the first sources again
-  kubectl image-cloner clone -A --from registry.corp/mirror --to harbor.corp/mirror
-  # choose from lists
-  kubectl image-cloner clone
-  # manifests, as they are written but for their images
-  kubectl kustomize prod | kubectl image-cloner clone -f - | kubectl apply -f -
-  kubectl image-cloner clone -f manifests/ -R -w --to registry.corp/mirror
-  # what a kustomization.yaml needs: copied, and nothing repointed live
-  kubectl image-cloner clone ns/prod -o kustomize
-  kubectl kustomize prod | kubectl image-cloner clone -f - -o kustomize";
-
-const COPY_EXAMPLES: &str = "\
-Examples:
-  kubectl image-cloner copy nginx:1.25 quay.io/org/tool:3 --to registry.corp/mirror
-  kubectl image-cloner copy -f images.txt --to registry.corp/mirror
-  kubectl image-cloner copy nginx:1.25 --as registry.corp/base/web:stable";
-
-#[derive(Debug, Args)]
-#[command(after_help = COPY_EXAMPLES)]
-pub(crate) struct CopyArgs {
-    /// Images to copy
-    #[arg(value_name = "IMAGE")]
-    pub(crate) images: Vec<String>,
-    /// Read images from this file, one a line; - is standard input
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) filename: Option<String>,
-    #[command(flatten)]
-    pub(crate) copying: Copying,
-    /// The copy's name, for a single image
-    #[arg(long = "as", value_name = "IMAGE", conflicts_with_all = ["to", "filename"])]
-    pub(crate) copy_as: Option<String>,
-    /// Write what was done to this file, as JSON or YAML by its ending
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
-}
-
 /// How a run goes about what it changes, and what it tells.
 #[derive(Debug, Args)]
 pub(crate) struct Running {
-    /// Only show what would be done; with server, the API server checks it
-    #[arg(
-        long,
-        value_name = "none|client|server",
-        value_enum,
-        hide_possible_values = true,
-        hide_default_value = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "none",
-        default_missing_value = "client"
-    )]
-    pub(crate) dry_run: DryRun,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRunArg,
     /// Ask nothing
     #[arg(short, long)]
     pub(crate) yes: bool,
@@ -433,128 +307,6 @@ impl Running {
     /// How long rollouts are waited for, where that was asked for.
     pub(crate) fn awaited(&self) -> Option<Duration> {
         self.wait.unwrap_or(false).then_some(self.timeout)
-    }
-}
-
-const RESTORE_EXAMPLES: &str = "\
-Examples:
-  kubectl image-cloner restore deploy/nginx
-  # what the last run did in a namespace, or one run, as its summary says
-  kubectl image-cloner restore --last -n prod
-  kubectl image-cloner restore --run a7f3c1 -n prod
-  # look first
-  kubectl image-cloner restore ns/prod --dry-run";
-
-#[derive(Debug, Args)]
-#[command(after_help = RESTORE_EXAMPLES)]
-pub(crate) struct RestoreArgs {
-    #[command(flatten)]
-    pub(crate) selecting: Selecting,
-    /// Undo only what this run did
-    #[arg(long, value_name = "ID", conflicts_with = "last")]
-    pub(crate) run: Option<String>,
-    /// Undo only what the last run did
-    #[arg(long)]
-    pub(crate) last: bool,
-    /// Restore images also where their registry does not have them now
-    #[arg(long)]
-    pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) batch: BatchArgs,
-    #[command(flatten)]
-    pub(crate) running: Running,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-impl RestoreArgs {
-    /// Everything in these namespaces, in all where none is named, asking nothing and waiting for nothing.
-    pub(crate) fn of_everything<'a>(
-        namespaces: impl IntoIterator<Item = &'a String>,
-        connection: Connection,
-    ) -> Self {
-        let namespaces = namespaces.into_iter();
-        let words: Vec<String> = namespaces.map(|name| format!("ns/{name}")).collect();
-        Self {
-            selecting: Selecting {
-                all_namespaces: words.is_empty(),
-                words,
-                selector: None,
-                all: false,
-                kinds: Vec::new(),
-            },
-            run: None,
-            last: false,
-            force: false,
-            batch: BatchArgs::default(),
-            running: Running {
-                dry_run: DryRun::None,
-                yes: true,
-                wait: Some(false),
-                timeout: Duration::from_secs(300),
-                output: None,
-                report: None,
-            },
-            connection,
-        }
-    }
-}
-
-/// What happens to workloads that somebody else's tool would revert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Owned {
-    // Copy their images only
-    #[default]
-    Copy,
-    // Repoint them all the same
-    Live,
-}
-
-/// What a tag means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Resolve {
-    // The digest that the pods run
-    #[default]
-    Running,
-    // The digest that it has now
-    Tag,
-}
-
-impl From<Resolve> for plan::Resolve {
-    fn from(resolve: Resolve) -> Self {
-        match resolve {
-            Resolve::Running => Self::Running,
-            Resolve::Tag => Self::Tag,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DryRun {
-    // Do it
-    None,
-    // Show the plan
-    Client,
-    // Send the changes, have them checked and not stored
-    Server,
-}
-
-impl DryRun {
-    pub(crate) fn write_mode(self) -> WriteMode {
-        match self {
-            Self::Server => WriteMode::ServerDryRun,
-            Self::Client | Self::None => WriteMode::Apply,
-        }
-    }
-}
-
-impl From<DryRun> for outcome::DryRun {
-    fn from(mode: DryRun) -> Self {
-        match mode {
-            DryRun::None => Self::None,
-            DryRun::Client => Self::Client,
-            DryRun::Server => Self::Server,
-        }
     }
 }
 

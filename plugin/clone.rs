@@ -1,8 +1,12 @@
 //! `clone`: copy the images of workloads and repoint them.
 
+mod arguments;
 mod pull_access;
 
-use crate::args::{CloneArgs, DryRun, Output, Owned};
+use crate::dry_run::DryRun;
+pub(crate) use arguments::{CloneArgs, Owned};
+
+use crate::args::Output;
 use crate::edits::{self, Edited, Form};
 use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive::{self, Choice};
@@ -46,8 +50,11 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
     check(args, choose, terminal)?;
     let settings = Settings::load()?.leaving(args.from.as_deref())?;
-    let cluster =
-        Cluster::connect(&args.connection.flags(), args.running.dry_run.write_mode()).await?;
+    let cluster = Cluster::connect(
+        &args.connection.flags(),
+        args.running.dry_run.mode.write_mode(),
+    )
+    .await?;
     let Choice {
         selection,
         target,
@@ -98,7 +105,7 @@ async fn named(
 ) -> Result<Choice, Stopped> {
     let selection = settings.selection(&args.selecting)?;
     if selection.is_broad() {
-        let asks_nobody = args.running.yes || args.running.dry_run != DryRun::None;
+        let asks_nobody = args.running.yes || args.running.dry_run.mode != DryRun::None;
         interactive::check_can_ask(terminal, asks_nobody)?;
     }
     let target = settings.target(&args.copying, Some(cluster)).await?;
@@ -208,7 +215,7 @@ impl Ready {
         let ending = Ending {
             output: args.running.output,
             report: self.report,
-            summary: self.reviewed && args.running.dry_run == DryRun::None,
+            summary: self.reviewed && args.running.dry_run.mode == DryRun::None,
             missed: self.missed,
             one_object: !self.reviewed && self.plan.workloads.len() == 1,
         };
@@ -284,7 +291,7 @@ impl Job<'_> {
             self.target.concurrency,
             options.clone(),
         );
-        let real = self.args.running.dry_run == DryRun::None;
+        let real = self.args.running.dry_run.mode == DryRun::None;
         if review || !real {
             let survey = images.survey(&plan.copies).await;
             self.show(&plan, &survey, pull_secret.as_ref());
@@ -343,7 +350,7 @@ impl Job<'_> {
     fn options(&self) -> Options {
         Options {
             wait: self.args.running.awaited(),
-            dry_run: self.args.running.dry_run.into(),
+            dry_run: self.args.running.dry_run.mode.into(),
             platforms: self.platforms.clone(),
             extras: self.args.copying.extras(),
             stop: self.terminal.stop.clone(),

@@ -1,21 +1,21 @@
 //! `clone -f`: manifests repointed in their text, no cluster asked.
 
-use crate::args::{CloneArgs, DryRun, Output};
+use crate::args::Output;
+use crate::clone::CloneArgs;
+use crate::dry_run::DryRun;
 use crate::edits::{self, Form};
-use crate::ending::{Ending, Report, run_id};
+use crate::ending::{Ending, Report};
 use crate::files;
+use crate::image_run::ImageRun;
 use crate::manifests::Manifests;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use clap::Args;
-use image_cloner::execute::{Images, Observer, Options};
+use image_cloner::execute::Options;
 use image_cloner::outcome::{Failure, ImageState, Outcome};
 use image_cloner::plan::Copy;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
 
 /// Manifests in place of a cluster's workloads.
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stop
         manifests.list(terminal);
         return ended(0);
     }
-    if args.files.write && args.running.dry_run == DryRun::None {
+    if args.files.write && args.running.dry_run.mode == DryRun::None {
         manifests.check_writable()?;
     }
     if !args.files.no_copy && !manifests.copies().is_empty() {
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: CloneArgs, terminal: &Terminal) -> Result<u8, Stop
         return ended(edits::print(form, &manifests.edited(), terminal)?);
     }
     if args.files.write {
-        return ended(manifests.write(args.running.dry_run, terminal));
+        return ended(manifests.write(args.running.dry_run.mode, terminal));
     }
     manifests.print(terminal)?;
     ended(0)
@@ -97,7 +97,7 @@ fn check(args: &CloneArgs) -> Result<(), Stopped> {
     if args.files.write && args.files.filename.iter().any(|name| name == "-") {
         return wrong("-w writes files over, and standard input is none");
     }
-    if args.running.dry_run == DryRun::Server {
+    if args.running.dry_run.mode == DryRun::Server {
         return wrong("--dry-run=server asks a cluster, and -f asks none: --dry-run=client");
     }
     Ok(())
@@ -119,33 +119,17 @@ async fn copy(
     let report = args.running.report.as_deref();
     let report = report.map(Report::create).transpose()?;
     let options = Options {
-        dry_run: args.running.dry_run.into(),
+        dry_run: args.running.dry_run.mode.into(),
         stop: terminal.stop.clone(),
         platforms,
         extras: args.copying.extras(),
         ..Options::default()
     };
-    let images = Images::new(
-        Arc::clone(&target.registries),
-        settings.chain.clone(),
-        BTreeMap::new(),
-        target.credentials.clone(),
-        target.concurrency,
-        options.clone(),
-    );
-    let started = Instant::now();
-    let progress = Progress::of_files(terminal, copies.len(), options.dry_run);
-    let observer: Arc<dyn Observer> = progress.clone();
-    let outcome = Outcome {
-        run: run_id()?,
-        images: images.copy(copies, &observer).await,
-        workloads: Vec::new(),
-        took: started.elapsed(),
-        interrupted: options.stop.is_cancelled(),
-        dry_run: options.dry_run,
-    };
-    progress.finish();
-    if args.running.dry_run != DryRun::None {
+    let dry_run = options.dry_run;
+    let run = ImageRun::begin(settings, &target, options);
+    let progress = Progress::of_files(terminal, copies.len(), dry_run);
+    let outcome = run.copy(copies, progress).await?;
+    if args.running.dry_run.mode != DryRun::None {
         say_what_would_be_copied(&outcome, terminal);
     }
     let ending = Ending {

@@ -1,22 +1,48 @@
 //! `copy`: registry work alone.
 
-use crate::args::{CopyArgs, Copying};
-use crate::ending::{Ending, Report, run_id};
+use crate::args::Copying;
+use crate::ending::{Ending, Report};
+use crate::image_run::ImageRun;
 use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use crate::waits::Waits;
-use image_cloner::execute::{Images, Observer, Options};
-use image_cloner::outcome::{DryRun, Failure, Outcome};
+use clap::Args;
+use image_cloner::execute::Options;
+use image_cloner::outcome::Failure;
 use image_cloner::plan::Copy;
 use image_cloner::reference::Reference;
 use image_cloner::report;
 use image_cloner::target::NameError;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Instant;
+use std::path::PathBuf;
 use tokio::io::AsyncReadExt;
+
+const COPY_EXAMPLES: &str = "\
+Examples:
+  kubectl image-cloner copy nginx:1.25 quay.io/org/tool:3 --to registry.corp/mirror
+  kubectl image-cloner copy -f images.txt --to registry.corp/mirror
+  kubectl image-cloner copy nginx:1.25 --as registry.corp/base/web:stable";
+
+#[derive(Debug, Args)]
+#[command(after_help = COPY_EXAMPLES)]
+pub(crate) struct CopyArgs {
+    /// Images to copy
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// Read images from this file, one a line; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: Option<String>,
+    #[command(flatten)]
+    pub(crate) copying: Copying,
+    /// The copy's name, for a single image
+    #[arg(long = "as", value_name = "IMAGE", conflicts_with_all = ["to", "filename"])]
+    pub(crate) copy_as: Option<String>,
+    /// Write what was done to this file, as JSON or YAML by its ending
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
 
 pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let settings = Settings::load()?;
@@ -31,32 +57,15 @@ pub(crate) async fn run(args: CopyArgs, terminal: &Terminal) -> Result<u8, Stopp
         extras: args.copying.extras(),
         ..Options::default()
     };
-    let images = Images::new(
-        Arc::clone(&target.registries),
-        settings.chain.clone(),
-        BTreeMap::new(),
-        target.credentials.clone(),
-        target.concurrency,
-        options.clone(),
-    );
-    let started = Instant::now();
+    let run = ImageRun::begin(&settings, &target, options);
     Waits::of_lookups(terminal, &target.registries);
     // both ends are looked at together: far registries are the normal case
-    let survey = async { Ok(images.outlook(&copies).await) };
+    let survey = async { Ok(run.images.outlook(&copies).await) };
     let known = futures::future::try_join(target.log_in(), survey);
     let ((), survey) = terminal.unless_interrupted(known).await?;
     terminal.notes(&report::shortages(&survey));
     let progress = Progress::of_images(terminal, copies.len());
-    let observer: Arc<dyn Observer> = progress.clone();
-    let outcome = Outcome {
-        run: run_id()?,
-        images: images.copy(&copies, &observer).await,
-        workloads: Vec::new(),
-        took: started.elapsed(),
-        interrupted: options.stop.is_cancelled(),
-        dry_run: DryRun::None,
-    };
-    progress.finish();
+    let outcome = run.copy(&copies, progress).await?;
     let ending = Ending {
         output: None,
         report,

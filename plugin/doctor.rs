@@ -1,11 +1,12 @@
 //! `doctor`: look for what keeps images from being cloned and pulled.
 
 use crate::args::{Connection, Copying};
-use crate::ending::{json_text, run_id, yaml_text};
+use crate::document::DocumentArg;
+use crate::ending::run_id;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use console::style;
 use image_cloner::cluster::{Cluster, WriteMode};
 use image_cloner::doctor::{Doctor, Target};
@@ -29,23 +30,10 @@ pub(crate) struct DoctorArgs {
     /// Also have a node of each platform pull a copy, by a pod that lives for a moment
     #[arg(long)]
     nodes: bool,
-    /// Print the checks as an object
-    #[arg(
-        short,
-        long,
-        value_name = "json|yaml",
-        value_enum,
-        hide_possible_values = true
-    )]
-    output: Option<Format>,
+    #[command(flatten)]
+    document: DocumentArg,
     #[command(flatten)]
     pub(crate) connection: Connection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Json,
-    Yaml,
 }
 
 const EXAMPLES: &str = "\
@@ -62,9 +50,8 @@ pub(crate) async fn run(args: DoctorArgs, terminal: &Terminal) -> Result<u8, Sto
     let setting_up = async { doctor(&args).await };
     let doctor = terminal.unless_interrupted(setting_up).await?;
     let checks = doctor.examine(&terminal.stop).await;
-    match args.output {
-        Some(Format::Json) => terminal.data(&json_text(&report::checks_file(&checks))),
-        Some(Format::Yaml) => terminal.data(yaml_text(&report::checks_file(&checks))?.trim_end()),
+    match args.document.output {
+        Some(form) => terminal.data(&form.text(&report::checks_file(&checks))?),
         None => {
             let list = report::checks(&checks, terminal.width, paint);
             terminal.data(list.trim_end());

@@ -4,7 +4,8 @@ mod compose;
 mod image;
 mod login;
 
-use crate::args::{Connection, DryRun, time};
+use crate::args::{Connection, time};
+use crate::dry_run::{DryRun, DryRunArg};
 use crate::ending::{json_text, yaml_text};
 use crate::interactive;
 use crate::settings::Settings;
@@ -77,19 +78,8 @@ pub(crate) struct InstallArgs {
     /// Make its image of this file, not of the one beside the plugin; one for each architecture
     #[arg(long, value_name = "FILE")]
     agent_binary: Vec<PathBuf>,
-    /// Only show what would be done; with server, the API server checks it
-    #[arg(
-        long,
-        value_name = "none|client|server",
-        value_enum,
-        hide_possible_values = true,
-        hide_default_value = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "none",
-        default_missing_value = "client"
-    )]
-    dry_run: DryRun,
+    #[command(flatten)]
+    dry_run: DryRunArg,
     /// Print the objects, with their credentials
     #[arg(
         short,
@@ -148,12 +138,12 @@ Examples:
 pub(crate) async fn run(args: InstallArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let prepared = terminal.unless_interrupted(prepare(&args, terminal));
     let installing = prepared.await?;
-    if args.dry_run == DryRun::Client {
+    if args.dry_run.mode == DryRun::Client {
         return installing.print(&args, terminal).map(|()| 0);
     }
     installing.push(&args, terminal).await?;
     installing.apply(&args, terminal).await?;
-    if args.dry_run == DryRun::Server {
+    if args.dry_run.mode == DryRun::Server {
         return Ok(0);
     }
     if args.wait.unwrap_or(true) {
@@ -182,7 +172,8 @@ async fn prepare(args: &InstallArgs, terminal: &Terminal) -> Result<Installing, 
         ));
     }
     let settings = Settings::load()?;
-    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let cluster =
+        Cluster::connect(&args.connection.flags(), args.dry_run.mode.write_mode()).await?;
     let live = observe(&cluster).await?;
     let composed = compose::compose(args, &settings, &cluster, Live::read(&live), terminal).await?;
     let mut wanted = install::objects(&composed.settings);
@@ -196,10 +187,10 @@ async fn prepare(args: &InstallArgs, terminal: &Terminal) -> Result<Installing, 
         live,
         wanted,
     };
-    if args.output.is_none() || args.dry_run == DryRun::None {
+    if args.output.is_none() || args.dry_run.mode == DryRun::None {
         installing.show(terminal);
     }
-    if args.dry_run == DryRun::None && terminal.can_ask && !args.yes {
+    if args.dry_run.mode == DryRun::None && terminal.can_ask && !args.yes {
         let question = if installing.composed.is_update {
             "Update the agent?"
         } else {
@@ -292,7 +283,7 @@ impl Installing {
         let image::Image::Made { made, to, .. } = &self.composed.image else {
             return Ok(());
         };
-        if args.dry_run != DryRun::None {
+        if args.dry_run.mode != DryRun::None {
             return Ok(());
         }
         let target = &self.composed.target;
@@ -303,7 +294,7 @@ impl Installing {
 
     /// Applies every object, and removes what is no longer wanted.
     async fn apply(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
-        let label = match args.dry_run {
+        let label = match args.dry_run.mode {
             DryRun::Server => " (server dry run)",
             DryRun::None | DryRun::Client => "",
         };

@@ -2,7 +2,7 @@
 //!
 //! Every question is on standard error. Esc and Ctrl-C end the verb before anything is changed.
 
-use crate::args::CloneArgs;
+use crate::clone::CloneArgs;
 use crate::line;
 use crate::policy::image_policy;
 use crate::settings::{self, Settings, Target};

@@ -1,6 +1,6 @@
 //! Manifests that were read and planned for: what is said, printed and written of them.
 
-use crate::args::DryRun;
+use crate::dry_run::DryRun;
 use crate::edits::Edited;
 use crate::files::{self, Input, Origin};
 use crate::stop::Stopped;

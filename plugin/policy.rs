@@ -1,6 +1,6 @@
 //! What flags, environment and file say of which images and namespaces a clone is about.
 
-use crate::args::CloneArgs;
+use crate::clone::CloneArgs;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use image_cloner::outcome::Failure;

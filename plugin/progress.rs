@@ -52,7 +52,7 @@ impl Progress {
         Arc::new(Self {
             terminal: terminal.clone(),
             output: running.output,
-            dry_run: running.dry_run.into(),
+            dry_run: running.dry_run.mode.into(),
             name_namespaces: namespaces.any(|namespace| Some(namespace) != first),
             copy_lines: false,
             bars: Bars::draw(terminal, plan.copies.len(), plan.workloads.len()),

@@ -1,12 +1,15 @@
 //! `restore`: give workloads back the images they had before.
 
-use crate::args::{DryRun, Output, RestoreArgs};
+use crate::args::{Connection, Output, Running, Selecting};
+use crate::dry_run::{DryRun, DryRunArg};
 use crate::ending::{Ending, Report, run_id};
 use crate::interactive;
 use crate::progress::Progress;
+use crate::rollouts::BatchArgs;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use clap::Args;
 use dialoguer::Select;
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::execute::{self, Options, RestoreTerms, Run};
@@ -16,6 +19,71 @@ use image_cloner::registry::Registries;
 use image_cloner::report;
 use image_cloner::workload::Workload;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  kubectl image-cloner restore deploy/nginx
+  # what the last run did in a namespace, or one run, as its summary says
+  kubectl image-cloner restore --last -n prod
+  kubectl image-cloner restore --run a7f3c1 -n prod
+  # look first
+  kubectl image-cloner restore ns/prod --dry-run";
+
+#[derive(Debug, Args)]
+#[command(after_help = RESTORE_EXAMPLES)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
+    /// Undo only what this run did
+    #[arg(long, value_name = "ID", conflicts_with = "last")]
+    pub(crate) run: Option<String>,
+    /// Undo only what the last run did
+    #[arg(long)]
+    pub(crate) last: bool,
+    /// Restore images also where their registry does not have them now
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) batch: BatchArgs,
+    #[command(flatten)]
+    pub(crate) running: Running,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+impl RestoreArgs {
+    /// Everything in these namespaces, in all where none is named, asking nothing and waiting for nothing.
+    pub(crate) fn of_everything<'a>(
+        namespaces: impl IntoIterator<Item = &'a String>,
+        connection: Connection,
+    ) -> Self {
+        let namespaces = namespaces.into_iter();
+        let words: Vec<String> = namespaces.map(|name| format!("ns/{name}")).collect();
+        Self {
+            selecting: Selecting {
+                all_namespaces: words.is_empty(),
+                words,
+                selector: None,
+                all: false,
+                kinds: Vec::new(),
+            },
+            run: None,
+            last: false,
+            force: false,
+            batch: BatchArgs::default(),
+            running: Running {
+                dry_run: DryRunArg { mode: DryRun::None },
+                yes: true,
+                wait: Some(false),
+                timeout: Duration::from_secs(300),
+                output: None,
+                report: None,
+            },
+            connection,
+        }
+    }
+}
 
 pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     if let Some(Output::Refs | Output::Kustomize | Output::Patch) = args.running.output {
@@ -29,7 +97,8 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         && !args.last
         && (terminal.can_ask && !args.running.yes);
     let selection = selection(&args, choose)?;
-    let review = selection.is_broad() && !args.running.yes && args.running.dry_run == DryRun::None;
+    let review =
+        selection.is_broad() && !args.running.yes && args.running.dry_run.mode == DryRun::None;
     interactive::check_can_ask(terminal, !review)?;
     let prepared = Preparing {
         args: &args,
@@ -59,7 +128,7 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         cluster: prepared.cluster,
         id: run_id()?,
         options: Options {
-            dry_run: args.running.dry_run.into(),
+            dry_run: args.running.dry_run.mode.into(),
             stop: terminal.stop.clone(),
             ..Options::default()
         },
@@ -100,7 +169,7 @@ impl Preparing<'_> {
         let args = self.args;
         let broad = self.selection.is_broad();
         let rollouts = args.batch.settle(&args.running, broad)?;
-        let mode = args.running.dry_run.write_mode();
+        let mode = args.running.dry_run.mode.write_mode();
         let cluster = Cluster::connect(&args.connection.flags(), mode).await?;
         let (workloads, missing) = cluster.workloads(self.selection).await?;
         let missed = self.terminal.missing(missing);
@@ -122,7 +191,7 @@ impl Preparing<'_> {
                 .await
                 .map_err(Stopped::failed)?
         };
-        if self.review || args.running.dry_run != DryRun::None {
+        if self.review || args.running.dry_run.mode != DryRun::None {
             self.terminal
                 .say(&report::restore(&plan, &refused, cluster.context()));
         }

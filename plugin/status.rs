@@ -1,7 +1,7 @@
 //! `status`: every image in use, and what has become of its copy.
 
 use crate::args::{Connection, Copying, Selecting};
-use crate::ending::{json_text, yaml_text};
+use crate::document::Form;
 use crate::policy::skip_namespaces;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
@@ -137,10 +137,11 @@ pub(crate) async fn run(args: StatusArgs, terminal: &Terminal) -> Result<u8, Sto
         }
         Output::Json | Output::Yaml => {
             let document = report::status_document(&status, shown, &scene.target.registry);
-            terminal.data(&match args.output {
-                Output::Json => json_text(&document),
-                _ => yaml_text(&document)?.trim_end().to_owned(),
-            });
+            let form = match args.output {
+                Output::Json => Form::Json,
+                _ => Form::Yaml,
+            };
+            terminal.data(&form.text(&document)?);
         }
         Output::Refs => {
             for line in report::status_refs(shown) {

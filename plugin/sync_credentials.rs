@@ -1,6 +1,7 @@
 //! `sync-credentials`: bring the pull secrets in the cluster up to date.
 
-use crate::args::{Connection, Copying, DryRun};
+use crate::args::{Connection, Copying};
+use crate::dry_run::DryRunArg;
 use crate::settings::{Settings, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
@@ -30,19 +31,8 @@ pub(crate) struct SyncArgs {
     /// Let the credentials for pushing be put into pull secrets
     #[arg(long)]
     share_credentials: bool,
-    /// Only show what would be done; with server, the API server checks it
-    #[arg(
-        long,
-        value_name = "none|client|server",
-        value_enum,
-        hide_possible_values = true,
-        hide_default_value = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "none",
-        default_missing_value = "client"
-    )]
-    dry_run: DryRun,
+    #[command(flatten)]
+    dry_run: DryRunArg,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -88,7 +78,8 @@ async fn prepare(
 ) -> Result<(SecretSync, Vec<Site>, usize), Stopped> {
     let places = places(args)?;
     let settings = Settings::load()?;
-    let cluster = Cluster::connect(&args.connection.flags(), args.dry_run.write_mode()).await?;
+    let cluster =
+        Cluster::connect(&args.connection.flags(), args.dry_run.mode.write_mode()).await?;
     let copying = Copying {
         to: args.to.clone(),
         ..Copying::default()
@@ -118,7 +109,7 @@ async fn prepare(
             key: registry.to_string(),
             credentials,
         },
-        dry_run: args.dry_run.into(),
+        dry_run: args.dry_run.mode.into(),
         prune: args.prune,
     };
     Ok((sync, sites, missed))
@@ -212,7 +203,7 @@ fn tell(outcome: &SecretOutcome, named: bool, args: &SyncArgs, terminal: &Termin
         }
         _ => {}
     }
-    let line = report::secret_line(PULL_SECRET, outcome, named, args.dry_run.into());
+    let line = report::secret_line(PULL_SECRET, outcome, named, args.dry_run.mode.into());
     if let Some(line) = line {
         terminal.data(&line);
     }

@@ -1,9 +1,10 @@
 //! `uninstall-agent`: take the agent out of the cluster again.
 
-use crate::args::{Connection, RestoreArgs};
+use crate::args::Connection;
 use crate::install_agent::observe;
 use crate::interactive;
 use crate::restore;
+use crate::restore::RestoreArgs;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use clap::Args;

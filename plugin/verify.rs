@@ -1,12 +1,12 @@
 //! `verify`: whether the copies in use are complete.
 
 use crate::args::Connection;
-use crate::ending::{json_text, yaml_text};
+use crate::document::DocumentArg;
 use crate::status::{Looking, Purpose, Scene};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use crate::waits::Waits;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use image_cloner::execute::{Event, Observer, Proven};
 use image_cloner::outcome::ImageState;
 use image_cloner::plan::Copy;
@@ -42,25 +42,10 @@ pub(crate) struct VerifyArgs {
     /// Bring what is missing from where the image came from, as the same digest
     #[arg(long)]
     repair: bool,
-    /// Print a document
-    #[arg(
-        short,
-        long,
-        value_name = "json|yaml",
-        value_enum,
-        hide_possible_values = true
-    )]
-    output: Option<Output>,
+    #[command(flatten)]
+    document: DocumentArg,
     #[command(flatten)]
     pub(crate) connection: Connection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    // A document
-    Json,
-    // The same as YAML
-    Yaml,
 }
 
 pub(crate) async fn run(args: VerifyArgs, terminal: &Terminal) -> Result<u8, Stopped> {
@@ -82,13 +67,10 @@ pub(crate) async fn run(args: VerifyArgs, terminal: &Terminal) -> Result<u8, Sto
         verified.extend(again.map_err(Stopped::after_changes)?);
     }
     let target = &scene.target.registry;
-    match args.output {
-        Some(output) => {
+    match args.document.output {
+        Some(form) => {
             let document = report::verify_document(&verified, target, args.deep);
-            terminal.data(&match output {
-                Output::Json => json_text(&document),
-                Output::Yaml => yaml_text(&document)?.trim_end().to_owned(),
-            });
+            terminal.data(&form.text(&document)?);
         }
         None if verified.is_empty() => terminal.say("no copies in use"),
         None => {

@@ -1,7 +1,7 @@
 //! How the nodes will get at the copies of a clone, and what is put into pull secrets for it.
 
 use super::{Job, is_repointed};
-use crate::args::DryRun;
+use crate::dry_run::DryRun;
 use crate::interactive;
 use crate::settings::log_in;
 use crate::stop::Stopped;
@@ -154,7 +154,7 @@ impl Job<'_> {
             || (ask
                 && self.terminal.can_ask
                 && !self.args.running.yes
-                && self.args.running.dry_run == DryRun::None
+                && self.args.running.dry_run.mode == DryRun::None
                 && interactive::share(self.terminal, registry, push)?);
         Ok(shared.then(|| push.clone()))
     }
