@@ -2,7 +2,8 @@
 //!
 //! Decides nothing: reads, and writes one annotation.
 
-use super::request::{Collection, Only};
+use super::collection::Collection;
+use super::request::Only;
 use super::{Cluster, Error};
 use futures::io::{AsyncBufReadExt as _, Lines};
 use futures::{AsyncBufRead, TryStreamExt as _};

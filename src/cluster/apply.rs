@@ -2,8 +2,9 @@
 //!
 //! Decides what counts as a change. Never decides what is applied (that is [`crate::install`]).
 
+use super::collection::Collection;
 use super::pull_secret::{LABEL, OURS};
-use super::request::{Collection, Only};
+use super::request::Only;
 use super::{Cluster, Error};
 use serde_json::Value;
 

@@ -4,8 +4,8 @@
 //! at the container's environment then: one that names a ConfigMap which is not there is never made, let
 //! alone started, whatever the image has in it.
 
+use super::collection::Collection;
 use super::pulls::Pulls;
-use super::request::Collection;
 use super::trouble::{self, Trouble};
 use super::{Cluster, Error, NotReady};
 use crate::platform::Platform;
@@ -52,23 +52,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The container's name; whatever else is put into the pod is not ours.
 const CONTAINER: &str = "canary";
 
-/// Tries a pull and takes its pod away again, however it ends.
-pub(super) async fn try_pull(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    pull: &Pull,
-    timeout: Duration,
-    stop: &CancellationToken,
-) -> Result<Pulled, Error> {
-    let pods = Collection::core("pods", "pod", Some(namespace));
-    let object = pod(namespace, name, pull, timeout);
-    cluster.create(&pods, name, &object).await?;
-    let followed = follow(cluster, &pods, namespace, name, timeout);
-    let followed = stop.run_until_cancelled(followed).await;
-    match cluster.delete(&pods, name, None).await {
-        Ok(()) | Err(Error::NotFound(_)) => followed.unwrap_or(Ok(Pulled::Interrupted)),
-        Err(error) => Err(error),
+impl Cluster {
+    /// Tries a pull with a pod of this name that never runs its image, for so long at most, and deletes it.
+    ///
+    /// # Errors
+    /// When the pod cannot be made, watched or deleted.
+    pub async fn try_pull(
+        &self,
+        namespace: &str,
+        name: &str,
+        pull: &Pull,
+        timeout: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Pulled, Error> {
+        let pods = Collection::core("pods", "pod", Some(namespace));
+        let object = pod(namespace, name, pull, timeout);
+        self.create(&pods, name, &object).await?;
+        let followed = follow(self, &pods, namespace, name, timeout);
+        let followed = stop.run_until_cancelled(followed).await;
+        match self.delete(&pods, name, None).await {
+            Ok(()) | Err(Error::NotFound(_)) => followed.unwrap_or(Ok(Pulled::Interrupted)),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing: what is written, and when, is [`crate::lease`]'s.
 
-use super::request::Collection;
+use super::collection::Collection;
 use super::{Cluster, Error};
 use serde_json::Value;
 
@@ -46,6 +46,6 @@ fn leases(namespace: &str) -> Collection {
         "/apis/coordination.k8s.io/v1",
         "leases",
         "lease.coordination.k8s.io",
-        namespace,
+        Some(namespace),
     )
 }

@@ -1,6 +1,6 @@
 //! The registry that a cluster publishes as its own (KEP-1755).
 
-use super::request::Collection;
+use super::collection::Collection;
 use super::{Cluster, Error};
 use serde::Deserialize;
 
@@ -31,16 +31,22 @@ const NAMESPACE: &str = "kube-public";
 const NAME: &str = "local-registry-hosting";
 const KEY: &str = "localRegistryHosting.v1";
 
-pub(super) async fn published(cluster: &Cluster) -> Result<Option<LocalRegistry>, Error> {
-    let config_maps = Collection::core("configmaps", "configmap", Some(NAMESPACE));
-    let config_map = match cluster.get_one(&config_maps, NAME).await {
-        Ok(config_map) => config_map,
-        Err(error) if error.is_local() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match config_map["data"][KEY].as_str() {
-        None => Ok(None),
-        Some(text) => parse(text).map(Some),
+impl Cluster {
+    /// The cluster's own registry, if it publishes one.
+    ///
+    /// # Errors
+    /// When it publishes something that cannot be read.
+    pub async fn local_registry(&self) -> Result<Option<LocalRegistry>, Error> {
+        let config_maps = Collection::core("configmaps", "configmap", Some(NAMESPACE));
+        let config_map = match self.get_one(&config_maps, NAME).await {
+            Ok(config_map) => config_map,
+            Err(error) if error.is_local() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match config_map["data"][KEY].as_str() {
+            None => Ok(None),
+            Some(text) => parse(text).map(Some),
+        }
     }
 }
 

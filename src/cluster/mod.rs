@@ -6,6 +6,7 @@
 mod agent;
 mod apply;
 mod canary;
+mod collection;
 mod connect;
 mod discovery;
 mod error;
@@ -47,19 +48,18 @@ pub use server::{Right, Server};
 pub use telling::Telling;
 pub use watching::Watched;
 
-use crate::credentials::{Credentials, Keyring};
-use crate::plan::{Observed, Site, SlotChange};
-use crate::platform::Platform;
+use crate::credentials::Keyring;
+use crate::plan::{Observed, SlotChange};
 use crate::status::InPods;
 use crate::target::TargetRegistry;
 use crate::workload::{FIELD_MANAGER, Record, Workload, WorkloadId};
-use request::{Collection, Only};
+use collection::Collection;
+use request::Only;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 
 /// kubectl's connection flags.
 #[derive(Debug, Clone, Default)]
@@ -205,19 +205,6 @@ impl Cluster {
         &self.namespace
     }
 
-    /// The platforms of its nodes; never none.
-    ///
-    /// # Errors
-    /// [`Error::Untold`] when the nodes may not be listed or say nothing.
-    pub async fn platforms(&self) -> Result<BTreeSet<Platform>, Error> {
-        nodes::platforms(self).await
-    }
-
-    /// Its nodes.
-    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
-        nodes::nodes(self).await
-    }
-
     /// The names of all namespaces, sorted.
     pub async fn namespaces(&self) -> Result<Vec<String>, Error> {
         let namespaces = Collection::core("namespaces", "namespace", None);
@@ -342,139 +329,6 @@ impl Cluster {
                 answer => return answer.map(|_| ()),
             }
         }
-    }
-
-    /// Makes sure the namespace has our pull secret of this name with these credentials under
-    /// `host[/prefix]`; other entries stay. No write when it is so already. A namesake without our label
-    /// is an error. Tells whether it was not there before.
-    pub async fn ensure_pull_secret(
-        &self,
-        namespace: &str,
-        name: &str,
-        key: &str,
-        credentials: &Credentials,
-    ) -> Result<SecretWrite, Error> {
-        pull_secret::ensure(self, namespace, name, key, credentials).await
-    }
-
-    /// What [`Self::ensure_pull_secret`] would do.
-    ///
-    /// # Errors
-    /// As that.
-    pub async fn preview_pull_secret(
-        &self,
-        namespace: &str,
-        name: &str,
-        key: &str,
-        credentials: &Credentials,
-    ) -> Result<SecretWrite, Error> {
-        pull_secret::preview(self, namespace, name, key, credentials).await
-    }
-
-    /// Deletes our pull secret in a namespace, if it is there; never a namesake.
-    pub async fn delete_pull_secret(&self, namespace: &str, name: &str) -> Result<(), Error> {
-        pull_secret::delete(self, namespace, name).await
-    }
-
-    /// Where our pull secret is and who names it, in a namespace or in all, and what of it could not be
-    /// read.
-    ///
-    /// # Errors
-    /// When secrets, ServiceAccounts or pods cannot be listed: without all of them it cannot be told who
-    /// needs what.
-    pub async fn pull_secret_sites(
-        &self,
-        namespace: Option<&str>,
-        target: &TargetRegistry,
-    ) -> Result<(Vec<Site>, Vec<Error>), Error> {
-        sites::observe(self, namespace, target).await
-    }
-
-    /// The API server's address, version and clock.
-    pub async fn server(&self) -> Result<Server, Error> {
-        server::server(self).await
-    }
-
-    /// The name that the API server gives us, where it can be had.
-    pub async fn user(&self) -> Option<String> {
-        server::user(self).await
-    }
-
-    /// Those of these rights that are lacking, in a namespace or in all: one question each.
-    pub async fn lacking(
-        &self,
-        rights: Vec<Right>,
-        namespace: Option<&str>,
-    ) -> Result<Vec<Right>, Error> {
-        server::lacking(self, rights, namespace).await
-    }
-
-    /// Admission policies that look at images and do not name this registry host, in a namespace or in all.
-    pub async fn image_policies(
-        &self,
-        host: &str,
-        namespace: Option<&str>,
-    ) -> Result<Policies, Error> {
-        policies::about_images(self, host, namespace).await
-    }
-
-    /// Tries a pull with a pod of this name that never runs its image, for so long at most, and deletes it.
-    ///
-    /// # Errors
-    /// When the pod cannot be made, watched or deleted.
-    pub async fn try_pull(
-        &self,
-        namespace: &str,
-        name: &str,
-        pull: &Pull,
-        timeout: Duration,
-        stop: &CancellationToken,
-    ) -> Result<Pulled, Error> {
-        canary::try_pull(self, namespace, name, pull, timeout, stop).await
-    }
-
-    /// Whether the secret that `--pull-secret` names is in the namespace and has credentials for the target.
-    ///
-    /// # Errors
-    /// When it does not, [`Error::Invalid`] with the reason; when it is not there or cannot be read,
-    /// [`Error::NotFound`] or [`Error::Forbidden`].
-    pub async fn check_pull_secret(
-        &self,
-        namespace: &str,
-        name: &str,
-        target: &TargetRegistry,
-    ) -> Result<(), Error> {
-        pull_secret::check(self, namespace, name, target).await
-    }
-
-    /// Follows a rollout until it is ready, cannot be followed, or `timeout` has passed. `write` is what it
-    /// follows from: without it, a bare Pod that still runs what it did before counts as ready.
-    pub async fn wait(
-        &self,
-        id: &WorkloadId,
-        write: Option<Write<'_>>,
-        timeout: Duration,
-    ) -> Result<Rollout, Error> {
-        rollout::wait(self, id, write, timeout).await
-    }
-
-    /// Follows a workload whose images were put back, as [`Self::wait`] does; pods of the failed revision
-    /// that a StatefulSet would wait for without end are deleted.
-    pub async fn recover(
-        &self,
-        id: &WorkloadId,
-        write: Option<Write<'_>>,
-        timeout: Duration,
-    ) -> Result<Rollout, Error> {
-        rollout::recover(self, id, write, timeout).await
-    }
-
-    /// The cluster's own registry, if it publishes one.
-    ///
-    /// # Errors
-    /// When it publishes something that cannot be read.
-    pub async fn local_registry(&self) -> Result<Option<LocalRegistry>, Error> {
-        local_registry::published(self).await
     }
 }
 

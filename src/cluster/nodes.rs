@@ -3,7 +3,8 @@
 //! Decides which platforms a cluster has: those that its nodes give as their own; and which nodes would take
 //! a pod.
 
-use super::request::{Collection, Only};
+use super::collection::Collection;
+use super::request::Only;
 use super::{Cluster, Error};
 use crate::platform::Platform;
 use serde_json::Value;
@@ -59,39 +60,44 @@ fn tolerates(toleration: &Value, taint: &Value) -> bool {
         && (exists || text(&toleration["value"]) == text(&taint["value"]))
 }
 
-/// All nodes that have reported what they run.
-pub(super) async fn nodes(cluster: &Cluster) -> Result<Vec<Node>, Error> {
-    let nodes = Collection::core("nodes", "node", None);
-    let read = |node: Value| Node::read(&node);
-    cluster.list(&nodes, Only::default(), read).await
+impl Cluster {
+    /// Its nodes.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        let nodes = Collection::core("nodes", "node", None);
+        let read = |node: Value| Node::read(&node);
+        self.list(&nodes, Only::default(), read).await
+    }
+
+    /// The platforms of its nodes; never none.
+    ///
+    /// # Errors
+    /// [`Error::Untold`] when the nodes may not be listed or say nothing.
+    pub async fn platforms(&self) -> Result<BTreeSet<Platform>, Error> {
+        let nodes = Collection::core("nodes", "node", None);
+        let read = |node: Value| platform_of(&node);
+        let listed = self.list(&nodes, Only::default(), read).await;
+        let platforms: BTreeSet<Platform> = match listed {
+            Ok(platforms) => platforms.into_iter().collect(),
+            Err(Error::Forbidden(message)) => {
+                return Err(Error::Untold {
+                    message: format!("finding out the platforms of the self: {message}"),
+                    hint: HINT.to_owned(),
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        if platforms.is_empty() {
+            return Err(Error::Untold {
+                message: "finding out the platforms of the self: it has no nodes".to_owned(),
+                hint: HINT.to_owned(),
+            });
+        }
+        Ok(platforms)
+    }
 }
 
 /// What helps where the nodes do not.
 const HINT: &str = "name them instead: --platform linux/amd64,linux/arm64";
-
-/// The platforms of the nodes; never none.
-pub(super) async fn platforms(cluster: &Cluster) -> Result<BTreeSet<Platform>, Error> {
-    let nodes = Collection::core("nodes", "node", None);
-    let read = |node: Value| platform_of(&node);
-    let listed = cluster.list(&nodes, Only::default(), read).await;
-    let platforms: BTreeSet<Platform> = match listed {
-        Ok(platforms) => platforms.into_iter().collect(),
-        Err(Error::Forbidden(message)) => {
-            return Err(Error::Untold {
-                message: format!("finding out the platforms of the cluster: {message}"),
-                hint: HINT.to_owned(),
-            });
-        }
-        Err(error) => return Err(error),
-    };
-    if platforms.is_empty() {
-        return Err(Error::Untold {
-            message: "finding out the platforms of the cluster: it has no nodes".to_owned(),
-            hint: HINT.to_owned(),
-        });
-    }
-    Ok(platforms)
-}
 
 /// A node's platform; none for one that has not reported yet.
 fn platform_of(node: &Value) -> Option<Platform> {

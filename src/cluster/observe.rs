@@ -6,7 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::request::{Collection, Only};
+use super::collection::Collection;
+use super::request::Only;
 use super::running::Pod;
 use super::selection::{Item, Type};
 use super::{Cluster, Error, Selection, discovery, workload_of};

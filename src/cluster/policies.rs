@@ -3,7 +3,8 @@
 //! Decides which of them may refuse an image for where it comes from, by their text alone: their languages
 //! are theirs to read.
 
-use super::request::{Collection, Only};
+use super::collection::Collection;
+use super::request::Only;
 use super::{Cluster, Error};
 use serde_json::Value;
 
@@ -35,30 +36,31 @@ const OF_CLUSTER: [Place<'_>; 2] = [
 /// Where Gatekeeper serves a kind of its own for each template.
 const CONSTRAINTS: &str = "/apis/constraints.gatekeeper.sh/v1beta1";
 
-/// Those that look at images and do not name this host, as far as they hold in a namespace or, without one,
-/// in any.
-pub(super) async fn about_images(
-    cluster: &Cluster,
-    host: &str,
-    namespace: Option<&str>,
-) -> Result<Policies, Error> {
-    let mut policies = Policies::default();
-    for place in OF_CLUSTER {
-        add(cluster, place, None, host, &mut policies).await?;
+impl Cluster {
+    /// Admission policies that look at images and do not name this registry host, in a namespace or in all.
+    pub async fn image_policies(
+        &self,
+        host: &str,
+        namespace: Option<&str>,
+    ) -> Result<Policies, Error> {
+        let mut policies = Policies::default();
+        for place in OF_CLUSTER {
+            add(self, place, None, host, &mut policies).await?;
+        }
+        add(self, OF_NAMESPACE, namespace, host, &mut policies).await?;
+        let kinds = match self.read("discovering constraints", CONSTRAINTS).await {
+            Ok(kinds) => kinds,
+            Err(error) if error.is_local() => return Ok(policies),
+            Err(error) => return Err(error),
+        };
+        let names = kinds["resources"].as_array().into_iter().flatten();
+        let names = names.filter_map(|resource| resource["name"].as_str());
+        for name in names.filter(|name| !name.contains('/')) {
+            let place = (CONSTRAINTS, name, name);
+            add(self, place, None, host, &mut policies).await?;
+        }
+        Ok(policies)
     }
-    add(cluster, OF_NAMESPACE, namespace, host, &mut policies).await?;
-    let kinds = match cluster.read("discovering constraints", CONSTRAINTS).await {
-        Ok(kinds) => kinds,
-        Err(error) if error.is_local() => return Ok(policies),
-        Err(error) => return Err(error),
-    };
-    let names = kinds["resources"].as_array().into_iter().flatten();
-    let names = names.filter_map(|resource| resource["name"].as_str());
-    for name in names.filter(|name| !name.contains('/')) {
-        let place = (CONSTRAINTS, name, name);
-        add(cluster, place, None, host, &mut policies).await?;
-    }
-    Ok(policies)
 }
 
 async fn add(

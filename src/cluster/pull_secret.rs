@@ -2,7 +2,7 @@
 //!
 //! Decides when ours is written: never when it says the same already, and never when it is not ours.
 
-use super::request::Collection;
+use super::collection::Collection;
 use super::{Cluster, Error, TRIES};
 use crate::credentials::{Credentials, Keyring, docker_config_json};
 use crate::target::TargetRegistry;
@@ -30,42 +30,93 @@ pub enum SecretWrite {
     Unchanged,
 }
 
-pub(super) async fn ensure(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    key: &str,
-    credentials: &Credentials,
-) -> Result<SecretWrite, Error> {
-    let secrets = Collection::core("secrets", "secret", Some(namespace));
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let (write, secret) = next(cluster, namespace, name, key, credentials).await?;
-        let written = match write {
-            SecretWrite::Unchanged => return Ok(write),
-            SecretWrite::Updated => cluster.replace(&secrets, name, &secret).await,
-            SecretWrite::Created => cluster.create(&secrets, name, &secret).await,
-        };
-        match written {
-            // created or changed, or deleted, since it was read
-            Err(Error::Conflict(_)) if attempt < TRIES => {}
-            Err(Error::NotFound(_)) if attempt == 1 => {}
-            answer => return answer.map(|_| write),
+impl Cluster {
+    /// Makes sure the namespace has our pull secret of this name with these credentials under
+    /// `host[/prefix]`; other entries stay. No write when it is so already. A namesake without our label
+    /// is an error. Tells whether it was not there before.
+    pub async fn ensure_pull_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+        credentials: &Credentials,
+    ) -> Result<SecretWrite, Error> {
+        let secrets = Collection::core("secrets", "secret", Some(namespace));
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let (write, secret) = next(self, namespace, name, key, credentials).await?;
+            let written = match write {
+                SecretWrite::Unchanged => return Ok(write),
+                SecretWrite::Updated => self.replace(&secrets, name, &secret).await,
+                SecretWrite::Created => self.create(&secrets, name, &secret).await,
+            };
+            match written {
+                // created or changed, or deleted, since it was read
+                Err(Error::Conflict(_)) if attempt < TRIES => {}
+                Err(Error::NotFound(_)) if attempt == 1 => {}
+                answer => return answer.map(|_| write),
+            }
         }
     }
-}
 
-/// What [`ensure`] would do; nothing is sent to be written.
-pub(super) async fn preview(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    key: &str,
-    credentials: &Credentials,
-) -> Result<SecretWrite, Error> {
-    let (write, _) = next(cluster, namespace, name, key, credentials).await?;
-    Ok(write)
+    /// What [`Self::ensure_pull_secret`] would do.
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn preview_pull_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+        credentials: &Credentials,
+    ) -> Result<SecretWrite, Error> {
+        let (write, _) = next(self, namespace, name, key, credentials).await?;
+        Ok(write)
+    }
+
+    /// Deletes our pull secret in a namespace, if it is there; never a namesake.
+    pub async fn delete_pull_secret(&self, namespace: &str, name: &str) -> Result<(), Error> {
+        let secrets = Collection::core("secrets", "secret", Some(namespace));
+        match self.get_one(&secrets, name).await {
+            Ok(secret) if is_ours(&secret) => {
+                let uid = secret["metadata"]["uid"].as_str();
+                self.delete(&secrets, name, uid).await
+            }
+            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the secret that `--pull-secret` names is in the namespace and has credentials for the target.
+    ///
+    /// # Errors
+    /// When it does not, [`Error::Invalid`] with the reason; when it is not there or cannot be read,
+    /// [`Error::NotFound`] or [`Error::Forbidden`].
+    pub async fn check_pull_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        target: &TargetRegistry,
+    ) -> Result<(), Error> {
+        let secrets = Collection::core("secrets", "secret", Some(namespace));
+        let secret = self.get_one(&secrets, name).await?;
+        let mut keyring = Keyring::default();
+        let lack =
+            match docker_config(&secret).map(|config| keyring.add_docker_config_json(&config)) {
+                Some(Ok(())) if has_credentials(&keyring, target) => return Ok(()),
+                Some(Ok(())) => format!("has no credentials for {target}"),
+                Some(Err(error)) => format!("cannot be used: {error}"),
+                None => "is no pull secret".to_owned(),
+            };
+        Err(Error::Invalid {
+            message: format!("secret/{name} in {namespace} {lack}"),
+            hint: Some(format!(
+                "kubectl create secret docker-registry makes one that does, with --docker-server={}",
+                target.host()
+            )),
+        })
+    }
 }
 
 /// The write that is due, and the secret after it.
@@ -86,19 +137,6 @@ async fn next(
             SecretWrite::Created,
             fresh(namespace, name, key, credentials)?,
         )),
-        Err(error) => Err(error),
-    }
-}
-
-/// Deletes ours, and only that: it is read again just before.
-pub(super) async fn delete(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Error> {
-    let secrets = Collection::core("secrets", "secret", Some(namespace));
-    match cluster.get_one(&secrets, name).await {
-        Ok(secret) if is_ours(&secret) => {
-            let uid = secret["metadata"]["uid"].as_str();
-            cluster.delete(&secrets, name, uid).await
-        }
-        Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -132,31 +170,6 @@ pub(super) fn docker_config(secret: &Value) -> Option<Vec<u8>> {
         }
         _ => None,
     }
-}
-
-/// Whether a pull secret of the user's own is there and has credentials for the target.
-pub(super) async fn check(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    target: &TargetRegistry,
-) -> Result<(), Error> {
-    let secrets = Collection::core("secrets", "secret", Some(namespace));
-    let secret = cluster.get_one(&secrets, name).await?;
-    let mut keyring = Keyring::default();
-    let lack = match docker_config(&secret).map(|config| keyring.add_docker_config_json(&config)) {
-        Some(Ok(())) if has_credentials(&keyring, target) => return Ok(()),
-        Some(Ok(())) => format!("has no credentials for {target}"),
-        Some(Err(error)) => format!("cannot be used: {error}"),
-        None => "is no pull secret".to_owned(),
-    };
-    Err(Error::Invalid {
-        message: format!("secret/{name} in {namespace} {lack}"),
-        hint: Some(format!(
-            "kubectl create secret docker-registry makes one that does, with --docker-server={}",
-            target.host()
-        )),
-    })
 }
 
 fn fresh(

@@ -6,8 +6,9 @@
 #[cfg(test)]
 mod tests;
 
+use super::collection::Collection;
 use super::pulls::Pulls;
-use super::request::{Collection, Only};
+use super::request::Only;
 use super::{Cluster, Error, Rollout, Write, trouble, workload_of};
 use crate::workload::{Kind, SlotKey, SlotList, WorkloadId};
 use serde_json::Value;
@@ -77,76 +78,79 @@ fn was_complete(kind: &Kind, object: &Value) -> bool {
     }
 }
 
-pub(super) async fn wait(
-    cluster: &Cluster,
-    id: &WorkloadId,
-    write: Option<Write<'_>>,
-    timeout: Duration,
-) -> Result<Rollout, Error> {
-    // none: a time that no clock reaches
-    let deadline = Instant::now().checked_add(timeout);
-    let mut pulls = Pulls::default();
-    let mut looked = None;
-    loop {
-        let answer = cluster.get(id).await;
-        let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
-        let is_last = left < PAUSE;
-        match answer.map(|object| (progress(&id.kind, &object, write), object)) {
-            Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),
-            Ok((Progress::Later(reason), _)) => return Ok(Rollout::Later(reason)),
-            Ok((Progress::Stuck(state), object)) => {
-                let why = trouble::of(cluster, id, &object, &state).await;
-                return Ok(Rollout::NotReady(why));
-            }
-            Ok((Progress::Waiting(state), object)) => {
-                let is_due = looked.is_none_or(|at: Instant| at.elapsed() >= PODS_PAUSE);
-                let is_hopeless = is_due && {
-                    looked = Some(Instant::now());
-                    pulls.failed_again(&trouble::all(cluster, id, &object).await)
-                };
-                if is_last || is_hopeless {
-                    let why = trouble::of(cluster, id, &object, &state).await;
+impl Cluster {
+    /// Follows a rollout until it is ready, cannot be followed, or `timeout` has passed. `write` is what it
+    /// follows from: without it, a bare Pod that still runs what it did before counts as ready.
+    pub async fn wait(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+        timeout: Duration,
+    ) -> Result<Rollout, Error> {
+        // none: a time that no clock reaches
+        let deadline = Instant::now().checked_add(timeout);
+        let mut pulls = Pulls::default();
+        let mut looked = None;
+        loop {
+            let answer = self.get(id).await;
+            let left = deadline.map_or(Duration::MAX, |at| at.duration_since(Instant::now()));
+            let is_last = left < PAUSE;
+            match answer.map(|object| (progress(&id.kind, &object, write), object)) {
+                Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),
+                Ok((Progress::Later(reason), _)) => return Ok(Rollout::Later(reason)),
+                Ok((Progress::Stuck(state), object)) => {
+                    let why = trouble::of(self, id, &object, &state).await;
                     return Ok(Rollout::NotReady(why));
                 }
-            }
-            // a control plane that restarts under the rollout is asked again
-            Err(error @ (Error::Unreachable { .. } | Error::Failed(_))) if is_last => {
-                return Err(error);
-            }
-            Err(error @ (Error::NotFound(_) | Error::Forbidden(_) | Error::Invalid { .. })) => {
-                return Err(error);
-            }
-            Err(_) => {}
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Follows a workload that was given back what it had. A StatefulSet replaces its pods in order and waits for each:
-/// one that never gets ready holds up even its own replacement (kubernetes/kubernetes#67250), and is
-/// deleted here.
-pub(super) async fn recover(
-    cluster: &Cluster,
-    id: &WorkloadId,
-    write: Option<Write<'_>>,
-    timeout: Duration,
-) -> Result<Rollout, Error> {
-    if id.kind.group == "apps" && id.kind.kind == "StatefulSet" {
-        let seen = async {
-            loop {
-                let object = cluster.get(id).await?;
-                if is_observed(&object) {
-                    return Ok(object);
+                Ok((Progress::Waiting(state), object)) => {
+                    let is_due = looked.is_none_or(|at: Instant| at.elapsed() >= PODS_PAUSE);
+                    let is_hopeless = is_due && {
+                        looked = Some(Instant::now());
+                        pulls.failed_again(&trouble::all(self, id, &object).await)
+                    };
+                    if is_last || is_hopeless {
+                        let why = trouble::of(self, id, &object, &state).await;
+                        return Ok(Rollout::NotReady(why));
+                    }
                 }
-                tokio::time::sleep(PAUSE).await;
+                // a control plane that restarts under the rollout is asked again
+                Err(error @ (Error::Unreachable { .. } | Error::Failed(_))) if is_last => {
+                    return Err(error);
+                }
+                Err(error @ (Error::NotFound(_) | Error::Forbidden(_) | Error::Invalid { .. })) => {
+                    return Err(error);
+                }
+                Err(_) => {}
             }
-        };
-        match tokio::time::timeout(timeout, seen).await {
-            Ok(object) => delete_stuck(cluster, id, &object?).await?,
-            Err(_) => return wait(cluster, id, write, Duration::ZERO).await,
+            tokio::time::sleep(PAUSE).await;
         }
     }
-    wait(cluster, id, write, timeout).await
+
+    /// Follows a workload whose images were put back, as [`Self::wait`] does; pods of the failed revision
+    /// that a StatefulSet would wait for without end are deleted.
+    pub async fn recover(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+        timeout: Duration,
+    ) -> Result<Rollout, Error> {
+        if id.kind.group == "apps" && id.kind.kind == "StatefulSet" {
+            let seen = async {
+                loop {
+                    let object = self.get(id).await?;
+                    if is_observed(&object) {
+                        return Ok(object);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            };
+            match tokio::time::timeout(timeout, seen).await {
+                Ok(object) => delete_stuck(self, id, &object?).await?,
+                Err(_) => return self.wait(id, write, Duration::ZERO).await,
+            }
+        }
+        self.wait(id, write, timeout).await
+    }
 }
 
 /// Deletes the pods of other revisions than the one that rolls out, where they are not ready.

@@ -32,64 +32,66 @@ pub struct Right {
     pub resource: String,
 }
 
-pub(super) async fn server(cluster: &Cluster) -> Result<Server, Error> {
-    let doing = cluster.doing("asking for the version");
-    let request = Request::get("/version").body(Body::empty());
-    let request = request.map_err(|error| Error::Failed(error.to_string()))?;
-    let answer = cluster.shared.client.send(request).await;
-    let answer = answer.map_err(|error| doing.failed(error))?;
-    let date = answer.headers().get(http::header::DATE);
-    let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
-    // read again as the others are, so that a refusal reads as theirs do
-    let version = cluster.read("asking for the version", "/version").await?;
-    Ok(Server {
-        address: cluster.shared.server.clone(),
-        version: version["gitVersion"]
-            .as_str()
-            .unwrap_or("of no version")
-            .to_owned(),
-        date: date.map(|date| date.timestamp()),
-    })
-}
-
-/// Those of the rights that are lacking, in a namespace or in all.
-pub(super) async fn lacking(
-    cluster: &Cluster,
-    rights: Vec<Right>,
-    namespace: Option<&str>,
-) -> Result<Vec<Right>, Error> {
-    let asked: Vec<Option<Right>> = stream::iter(rights)
-        .map(|right| async move {
-            let review = json!({
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": {
-                    "namespace": namespace.unwrap_or_default(),
-                    "verb": right.verb,
-                    "group": right.group,
-                    "resource": right.resource,
-                }},
-            });
-            let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-            let answer = cluster.ask("asking what is allowed", path, &review).await?;
-            let allowed = answer["status"]["allowed"] == true;
-            Ok::<_, Error>((!allowed).then_some(right))
+impl Cluster {
+    /// The API server's address, version and clock.
+    pub async fn server(&self) -> Result<Server, Error> {
+        let doing = self.doing("asking for the version");
+        let request = Request::get("/version").body(Body::empty());
+        let request = request.map_err(|error| Error::Failed(error.to_string()))?;
+        let answer = self.shared.client.send(request).await;
+        let answer = answer.map_err(|error| doing.failed(error))?;
+        let date = answer.headers().get(http::header::DATE);
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
+        // read again as the others are, so that a refusal reads as theirs do
+        let version = self.read("asking for the version", "/version").await?;
+        Ok(Server {
+            address: self.shared.server.clone(),
+            version: version["gitVersion"]
+                .as_str()
+                .unwrap_or("of no version")
+                .to_owned(),
+            date: date.map(|date| date.timestamp()),
         })
-        .buffered(PARALLEL)
-        .try_collect()
-        .await?;
-    Ok(asked.into_iter().flatten().collect())
-}
+    }
 
-/// The name that the server gives us, where it can be had. Servers before 1.28 have no such question, and
-/// tell those whom RBAC keeps from asking it.
-pub(super) async fn user(cluster: &Cluster) -> Option<String> {
-    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-    match cluster.ask("asking who we are", path, &review).await {
-        Ok(answer) => Some(user_of(&answer)?.to_owned()),
-        Err(Error::Forbidden(message)) => Some(quoted_user(&message)?.to_owned()),
-        Err(_) => None,
+    /// Those of these rights that are lacking, in a namespace or in all: one question each.
+    pub async fn lacking(
+        &self,
+        rights: Vec<Right>,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Right>, Error> {
+        let asked: Vec<Option<Right>> = stream::iter(rights)
+            .map(|right| async move {
+                let review = json!({
+                    "apiVersion": "authorization.k8s.io/v1",
+                    "kind": "SelfSubjectAccessReview",
+                    "spec": {"resourceAttributes": {
+                        "namespace": namespace.unwrap_or_default(),
+                        "verb": right.verb,
+                        "group": right.group,
+                        "resource": right.resource,
+                    }},
+                });
+                let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+                let answer = self.ask("asking what is allowed", path, &review).await?;
+                let allowed = answer["status"]["allowed"] == true;
+                Ok::<_, Error>((!allowed).then_some(right))
+            })
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
+        Ok(asked.into_iter().flatten().collect())
+    }
+
+    /// The name that the API server gives us, where it can be had.
+    pub async fn user(&self) -> Option<String> {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        match self.ask("asking who we are", path, &review).await {
+            Ok(answer) => Some(user_of(&answer)?.to_owned()),
+            Err(Error::Forbidden(message)) => Some(quoted_user(&message)?.to_owned()),
+            Err(_) => None,
+        }
     }
 }
 

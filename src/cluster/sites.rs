@@ -4,10 +4,11 @@
 //! the cluster's own kinds, where nothing else does. Never decides what follows from it (that is
 //! [`crate::plan::upkeep`]).
 
+use super::collection::Collection;
 use super::discovery;
 use super::observe::{self, PARALLEL};
 use super::pull_secret::{self, PULL_SECRET};
-use super::request::{Collection, Only};
+use super::request::Only;
 use super::{Cluster, Error, Selection};
 use crate::plan::{Site, SiteSecret};
 use crate::reference::Reference;
@@ -17,60 +18,62 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The sites of a namespace, or of all where none is named, and what of them could not be read.
-pub(super) async fn observe(
-    cluster: &Cluster,
-    namespace: Option<&str>,
-    target: &TargetRegistry,
-) -> Result<(Vec<Site>, Vec<Error>), Error> {
-    let selection = match namespace {
-        Some(name) => Selection::parse(&[format!("ns/{name}")], false, None),
-        None => Selection::parse(&[], true, None),
-    };
-    let selection = selection.map_err(|error| Error::Invalid {
-        message: error.message,
-        hint: error.hint,
-    })?;
-    let (secrets, accounts, pods, found) = tokio::try_join!(
-        secrets(cluster, namespace, target),
-        naming(
-            cluster,
-            namespace,
-            ("serviceaccounts", "serviceaccount"),
-            ""
-        ),
-        naming(cluster, namespace, ("pods", "pod"), "/spec"),
-        observe::find(cluster, &selection),
-    )?;
-    let mut sites: BTreeMap<String, Site> = BTreeMap::new();
-    for (namespace, secret) in secrets {
-        site(&mut sites, &namespace).secret = secret;
-    }
-    for (namespace, _) in accounts.iter().chain(&pods) {
-        site(&mut sites, namespace).named = true;
-    }
-    for found in &found.workloads {
-        let workload = &found.workload;
-        let namespace = &workload.id.namespace;
-        let own = workload.pull_secrets.as_deref().unwrap_or_default();
-        let by_account =
-            || accounts.contains(&(namespace.clone(), workload.service_account.clone()));
-        let named = if own.is_empty() {
-            by_account()
-        } else {
-            own.iter().any(|name| name == PULL_SECRET)
+impl Cluster {
+    /// Where our pull secret is and who names it, in a namespace or in all, and what of it could not be
+    /// read.
+    ///
+    /// # Errors
+    /// When secrets, ServiceAccounts or pods cannot be listed: without all of them it cannot be told who
+    /// needs what.
+    pub async fn pull_secret_sites(
+        &self,
+        namespace: Option<&str>,
+        target: &TargetRegistry,
+    ) -> Result<(Vec<Site>, Vec<Error>), Error> {
+        let selection = match namespace {
+            Some(name) => Selection::parse(&[format!("ns/{name}")], false, None),
+            None => Selection::parse(&[], true, None),
         };
-        let site = site(&mut sites, namespace);
-        site.named |= named;
-        site.pulls |= named && has_copies(workload, target);
+        let selection = selection.map_err(|error| Error::Invalid {
+            message: error.message,
+            hint: error.hint,
+        })?;
+        let (secrets, accounts, pods, found) = tokio::try_join!(
+            secrets(self, namespace, target),
+            naming(self, namespace, ("serviceaccounts", "serviceaccount"), ""),
+            naming(self, namespace, ("pods", "pod"), "/spec"),
+            observe::find(self, &selection),
+        )?;
+        let mut sites: BTreeMap<String, Site> = BTreeMap::new();
+        for (namespace, secret) in secrets {
+            site(&mut sites, &namespace).secret = secret;
+        }
+        for (namespace, _) in accounts.iter().chain(&pods) {
+            site(&mut sites, namespace).named = true;
+        }
+        for found in &found.workloads {
+            let workload = &found.workload;
+            let namespace = &workload.id.namespace;
+            let own = workload.pull_secrets.as_deref().unwrap_or_default();
+            let by_account =
+                || accounts.contains(&(namespace.clone(), workload.service_account.clone()));
+            let named = if own.is_empty() {
+                by_account()
+            } else {
+                own.iter().any(|name| name == PULL_SECRET)
+            };
+            let site = site(&mut sites, namespace);
+            site.named |= named;
+            site.pulls |= named && has_copies(workload, target);
+        }
+        let missing = found.missing.first().map(ToString::to_string);
+        let mut sites: Vec<Site> = sites.into_values().collect();
+        for site in &mut sites {
+            site.unseen.clone_from(&missing);
+        }
+        look_closer(self, &mut sites).await?;
+        Ok((sites, found.missing))
     }
-    let missing = found.missing.first().map(ToString::to_string);
-    let mut sites: Vec<Site> = sites.into_values().collect();
-    for site in &mut sites {
-        site.unseen.clone_from(&missing);
-    }
-    look_closer(cluster, &mut sites).await?;
-    Ok((sites, found.missing))
 }
 
 /// Looks through the cluster's own kinds where our secret seems to be named by nothing: an operator that makes

@@ -3,8 +3,9 @@
 //! Decides which of it is read: everything once, and nothing that no selected workload refers to. What
 //! cannot be read becomes a note; a secret is then taken to hold nothing, a ServiceAccount is unknown.
 
+use super::collection::Collection;
 use super::observe::{Found, FoundWorkload, PARALLEL};
-use super::request::{Collection, Only};
+use super::request::Only;
 use super::running::{self, Pod};
 use super::{Cluster, Error, Observation, pull_secret};
 use crate::credentials::Keyring;

@@ -2,7 +2,8 @@
 //!
 //! Decides that the same event again counts up instead of being written anew. Never decides what is told.
 
-use super::request::{Collection, Only};
+use super::collection::Collection;
+use super::request::Only;
 use super::{Cluster, Error, TRIES};
 use crate::workload::{FIELD_MANAGER, WorkloadId};
 use serde_json::{Value, json};

@@ -3,8 +3,9 @@
 //! Decides which pod speaks for all: one of the new revision, and one that cannot pull before one that
 //! only is not ready. Best effort: whatever cannot be read is left out.
 
+use super::collection::Collection;
 use super::pulls::Try;
-use super::request::{Collection, Only};
+use super::request::Only;
 use super::rollout::condition;
 use super::{Cluster, NotReady, workload_of};
 use crate::reference::Reference;

@@ -2,7 +2,7 @@
 //!
 //! Decides the size of a page and when a watch that broke is begun again. Never keeps an object.
 
-use super::request::Collection;
+use super::collection::Collection;
 use super::{Cluster, Error};
 use crate::workload::Kind;
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};

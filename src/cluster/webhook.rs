@@ -2,7 +2,8 @@
 //!
 //! Decides how each is written: compare-and-set. Never what is written.
 
-use super::request::{Collection, Only};
+use super::collection::Collection;
+use super::request::Only;
 use super::{Cluster, Error};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -3,19 +3,19 @@
 //!
 //! Decides how many rounds are under way and when everything is looked at again.
 
+mod places;
+
 use super::deeds::{Brought, Done, Hands};
 use super::footing::{Footing, RunId};
 use super::ledger::{Ledger, Purpose};
 use super::round::{Found, Said, round};
-use super::seen::Seen;
 use super::{Health, Known, Metrics};
 use crate::cluster::{Cluster, Error, Watched};
 use crate::config::AgentSettings;
 use crate::outcome::{Failure, ImageState};
 use crate::registry::Prover;
-use crate::workload::{Kind, WorkloadId};
-use futures::future::FutureExt as _;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
+use places::{Place, Sight};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
@@ -62,28 +62,6 @@ enum Ended {
     LoggedIn(Result<(), Failure>),
     /// Nothing waits for it.
     Aside,
-}
-
-/// What is watched: a kind, in one namespace or in all.
-struct Place {
-    kind: Kind,
-    namespace: Option<String>,
-    /// Of its list that counts.
-    mark: u64,
-    sight: Sight,
-    /// The trouble that was told last.
-    trouble: Option<String>,
-}
-
-/// How much is seen of a place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sight {
-    /// Nothing yet.
-    None,
-    /// It may not be watched: nothing of it can be changed either, so that nobody waits for it.
-    Refused,
-    /// Everything.
-    Whole,
 }
 
 /// The loop under way.
@@ -250,68 +228,6 @@ impl<'a> Working<'a> {
                 Ok(()) = paused.changed() => {}
                 () = wake => {}
             }
-        }
-    }
-
-    /// What a watch told, and what is there of more without waiting.
-    fn take_in(&mut self, at: usize, told: Result<Watched, Error>) {
-        self.take_one(at, told);
-        for _ in 0..GULP {
-            match self.watches.next().now_or_never() {
-                Some(Some((at, told))) => self.take_one(at, told),
-                _ => return,
-            }
-        }
-    }
-
-    fn take_one(&mut self, at: usize, told: Result<Watched, Error>) {
-        let now = Instant::now();
-        let place = &mut self.places[at];
-        match told {
-            Ok(Watched::Listing) => {
-                self.marks += 1;
-                place.mark = self.marks;
-            }
-            Ok(Watched::Object(object)) => match Seen::of(&place.kind, &object) {
-                Ok(seen) => self.ledger.seen(seen, place.mark, now),
-                Err(reason) => tracing::debug!("{reason}"),
-            },
-            Ok(Watched::Gone(object)) => {
-                if let Ok(seen) = Seen::of(&place.kind, &object) {
-                    self.ledger.gone(&seen.workload.id);
-                }
-            }
-            Ok(Watched::Listed) => {
-                place.sight = Sight::Whole;
-                place.trouble = None;
-                let place = &self.places[at];
-                self.ledger
-                    .complete(|id, mark| place.has(id) && mark != place.mark);
-                self.sighted();
-            }
-            Err(error) => {
-                let why = error.to_string();
-                if place.trouble.as_ref() != Some(&why) {
-                    tracing::warn!("{why}");
-                    place.trouble = Some(why.clone());
-                }
-                if place.sight == Sight::Whole {
-                    return;
-                }
-                if matches!(error, Error::Forbidden(_)) {
-                    place.sight = Sight::Refused;
-                }
-                self.agent.health.trouble("workloads", why);
-                self.sighted();
-            }
-        }
-    }
-
-    /// More is seen than before, or known not to be seen.
-    fn sighted(&mut self) {
-        self.ledger.listed = self.places.iter().all(|place| place.sight != Sight::None);
-        if self.places.iter().all(|place| place.sight == Sight::Whole) {
-            self.agent.health.well("workloads");
         }
     }
 
@@ -495,13 +411,6 @@ impl<'a> Working<'a> {
         let lag = i64::try_from(census.lag.as_secs()).unwrap_or(i64::MAX);
         metrics.lag.set(lag);
         metrics.paused.set(i64::from(*self.agent.paused.borrow()));
-    }
-}
-
-impl Place {
-    fn has(&self, id: &WorkloadId) -> bool {
-        let namespace = self.namespace.as_ref();
-        self.kind == id.kind && namespace.is_none_or(|namespace| *namespace == id.namespace)
     }
 }
 

@@ -10,25 +10,27 @@
 //! its rollout.
 
 mod book;
+mod endings;
 mod gate;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod work;
 
 pub(super) use book::Job;
+pub(super) use endings::{Checked, Written};
 pub(super) use work::{Due, Purpose, Then, Verdict};
 
 use super::copies::Copies;
-use super::known::{Known, Reader};
-use super::seen::{Seen, stands};
-use crate::cluster::{NotReady, Standing, Telling};
-use crate::outcome::{Failure, ImageOutcome, ImageState};
-use crate::plan::{Copy, Decision, Planned};
-use crate::reference::{Digest, Reference};
+use super::known::Known;
+use super::seen::Seen;
+use crate::cluster::Telling;
+use crate::plan::{Copy, Planned};
+use crate::reference::Reference;
 use crate::workload::{Workload, WorkloadId};
 use book::Book;
 use gate::Gate;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use work::{Entry, Stage, Work};
 
@@ -56,30 +58,6 @@ pub(super) enum Action {
     Look(Box<Workload>),
     /// A workload gets back what it had; what was done to it, where this process did it.
     PutBack(Box<Workload>, Option<Box<Planned>>),
-}
-
-/// What a write came to.
-#[derive(Debug)]
-pub(super) enum Written {
-    /// It was written: as it is now.
-    Done(Box<Seen>),
-    /// Somebody else wrote in between.
-    Conflict,
-    /// It is not there any more.
-    Gone,
-    /// It could not be written.
-    Failed(Failure),
-}
-
-/// What became of an image that is in use.
-#[derive(Debug)]
-pub(super) enum Checked {
-    /// All of it is there.
-    Sound(Digest),
-    /// Something is missing.
-    Broken,
-    /// That could not be told.
-    Failed(Failure),
 }
 
 /// Everything that is known.
@@ -369,203 +347,6 @@ impl Ledger {
         self.gate.is_proven()
     }
 
-    /// An image was brought, or could not be.
-    pub(super) fn brought(
-        &mut self,
-        copy: &Copy,
-        outcome: &ImageOutcome,
-        denied: &BTreeMap<WorkloadId, Failure>,
-        with_own: &BTreeSet<WorkloadId>,
-        now: Instant,
-    ) {
-        let users = match (&outcome.state, &outcome.digest) {
-            (ImageState::Failed(failure), _) => {
-                let (users, _) = self.book.failed(&copy.target, now);
-                for user in users {
-                    self.tell_failure(&user, failure);
-                }
-                return;
-            }
-            (_, Some(digest)) => {
-                let readers = copy.users.keys().filter(|user| !denied.contains_key(user));
-                let readers = readers.map(|user| {
-                    if with_own.contains(user) {
-                        Reader::Namespace(user.namespace.clone())
-                    } else {
-                        Reader::Anyone
-                    }
-                });
-                self.copies.complete(copy, digest, readers);
-                self.book.done(&copy.target)
-            }
-            (_, None) => self.book.done(&copy.target),
-        };
-        let copied = matches!(outcome.state, ImageState::Copied { .. });
-        for user in users {
-            if let Some(failure) = denied.get(&user) {
-                self.fails(&user, failure, now);
-                continue;
-            }
-            if copied && copy.users.contains_key(&user) {
-                let message = format!("{} is {}", copy.source.familiar(), copy.target);
-                self.tell(&user, "ImageCloned", message, false);
-            }
-            self.advance(&user, now);
-        }
-    }
-
-    /// It was looked whether an image that is in use is there.
-    pub(super) fn checked(&mut self, copy: &Copy, checked: &Checked, now: Instant) {
-        match checked {
-            Checked::Sound(digest) => {
-                let users = self.book.done(&copy.target);
-                // they were given it before
-                let readers = copy.users.keys();
-                let readers = readers.map(|user| Reader::Namespace(user.namespace.clone()));
-                self.copies.complete(copy, digest, readers);
-                for user in users {
-                    self.advance(&user, now);
-                }
-            }
-            Checked::Broken => {
-                self.copies.lost(&copy.target);
-                for user in self.book.done(&copy.target) {
-                    self.ask_again(&user, Purpose::Repair, now);
-                    self.advance(&user, now);
-                }
-            }
-            Checked::Failed(failure) => {
-                let (users, _) = self.book.failed(&copy.target, now);
-                for user in users {
-                    self.tell_failure(&user, failure);
-                }
-            }
-        }
-    }
-
-    /// A workload was written, or could not be.
-    pub(super) fn written(&mut self, id: &WorkloadId, written: Written, now: Instant) {
-        self.gate.written();
-        let Some(entry) = self.workloads.get_mut(id) else {
-            return self.gate.over(id);
-        };
-        let Some(work) = entry.work.as_mut() else {
-            return self.gate.over(id);
-        };
-        let stage = std::mem::replace(&mut work.stage, Stage::Due);
-        let Stage::Writing { planned, is_idle } = stage else {
-            work.stage = stage;
-            return;
-        };
-        match written {
-            Written::Done(seen) => {
-                // a later state may have been seen already
-                if !work.is_after(&seen) {
-                    entry.print = seen.print;
-                    work.take(*seen);
-                }
-                let still_is = work.workload.as_ref().is_some_and(stands);
-                let message = changes(&planned);
-                work.stage = Stage::rolling(Some(planned), now);
-                self.tell(id, "Repointed", message, false);
-                if !still_is {
-                    self.gate.over(id);
-                    self.make_due(id);
-                } else if is_idle {
-                    self.finished(id, now);
-                } else {
-                    self.wake_at(id, now + self.look_pause());
-                    self.stands_otherwise(id, now);
-                }
-            }
-            Written::Conflict => {
-                self.gate.over(id);
-                self.later(id, now + Duration::from_secs(1));
-            }
-            Written::Gone => self.gone(id),
-            Written::Failed(failure) => {
-                self.gate.over(id);
-                self.fails(id, &failure, now);
-            }
-        }
-    }
-
-    /// The pods of a workload were looked at: why they do not get their images, if so.
-    pub(super) fn looked(&mut self, id: &WorkloadId, why: Option<NotReady>, now: Instant) {
-        self.looking = self.looking.saturating_sub(1);
-        let pause = self.look_pause();
-        let Some(work) = self.work(id) else {
-            return;
-        };
-        let ails = work.standing == Standing::Ailing;
-        match &mut work.stage {
-            Stage::Unsettled { looks } => {
-                if why.is_some() {
-                    // nobody gets at the source: its copy is no risk
-                    work.unpullable = true;
-                    return self.make_due(id);
-                }
-                *looks += 1;
-                let next = LOOK.saturating_mul(1 << (*looks).min(7)).min(LONGEST_LOOK);
-                self.wake_at(id, now + next);
-            }
-            Stage::Rolling {
-                failing,
-                refused,
-                since,
-                ..
-            } => match why {
-                Some(why) => {
-                    let first = *failing.get_or_insert(now);
-                    *refused = Some(why);
-                    if now.duration_since(first) >= PULL_PATIENCE {
-                        self.to_put_back.push_back(id.clone());
-                    } else {
-                        self.wake_at(id, now + LOOK);
-                    }
-                }
-                None if ails || now.duration_since(*since) >= DEADLINE => self.finished(id, now),
-                None => {
-                    *failing = None;
-                    self.wake_at(id, now + pause);
-                }
-            },
-            _ => {}
-        }
-    }
-
-    /// A workload was given back what it had, or could not be.
-    pub(super) fn put_back_done(
-        &mut self,
-        id: &WorkloadId,
-        done: Result<(), Failure>,
-        now: Instant,
-    ) {
-        let Some(work) = self.work(id) else {
-            return self.gate.over(id);
-        };
-        let Stage::PuttingBack { why } = &work.stage else {
-            return;
-        };
-        let why = why.clone();
-        match done {
-            Ok(()) => {
-                self.gate.over(id);
-                let message = format!("it could not pull its copy: {}", why.why);
-                self.tell(id, "PutBack", message, true);
-                let until = self.gate.halt(now);
-                self.trouble = Some(refusal(id, &why));
-                // others go first when it is tried again
-                let after = until.duration_since(now);
-                self.later(id, until + after);
-            }
-            Err(failure) => {
-                self.gate.over(id);
-                self.fails(id, &failure.context("putting it back"), now);
-            }
-        }
-    }
-
     /// How many workloads are known, wait, and for how long the first of them has.
     pub(super) fn census(&self, now: Instant) -> Census {
         let mut census = Census {
@@ -592,26 +373,6 @@ pub(super) struct Census {
     pub(super) rollouts: usize,
     pub(super) failing: usize,
     pub(super) lag: Duration,
-}
-
-/// What was changed, in one line.
-fn changes(planned: &Planned) -> String {
-    let Decision::Repoint(repoint) = &planned.decision else {
-        return String::new();
-    };
-    let slots = repoint.slots.iter();
-    let slots = slots.map(|change| format!("{} is {} now", change.slot.name, change.to));
-    slots.collect::<Vec<_>>().join(", ")
-}
-
-/// Why nothing is repointed.
-fn refusal(id: &WorkloadId, why: &NotReady) -> String {
-    let hint = why.hint.as_ref();
-    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-    format!(
-        "nothing is repointed: {id} in {} could not pull its copy and was put back: {}{hint}",
-        id.namespace, why.why
-    )
 }
 
 /// The names of these copies.

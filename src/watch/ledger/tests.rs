@@ -1,8 +1,11 @@
 use super::*;
-use crate::outcome::ImageOutcome;
-use crate::plan::{Repoint, SlotChange};
+use crate::cluster::NotReady;
+use crate::outcome::{Failure, ImageOutcome, ImageState};
+use crate::plan::{Decision, Repoint, SlotChange};
+use crate::reference::Digest;
 use crate::workload::{Kind, ORIGINALS};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const IMAGE: &str = "nginx:1";
 const COPY: &str = "reg.corp/nginx:1";

@@ -1,19 +1,14 @@
-//! One workload's way from being seen to being at rest again.
+//! What is kept of a workload that something is to be done about.
 //!
-//! Decides what follows when something of it changes.
+//! Decides nothing: `steps` and `endings` do.
 
-use super::book::pause;
-use super::{Action, DEADLINE, LOOK, Ledger, targets};
-use crate::cluster::{NotReady, Standing, Telling};
+use crate::cluster::{NotReady, Standing};
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
 use crate::plan::{Copy, Planned};
-use crate::watch::seen::{Seen, stands};
+use crate::watch::seen::Seen;
 use crate::workload::{Workload, WorkloadId};
-use std::time::{Duration, Instant};
-
-/// What was planned so long ago is planned again before it is done.
-const FRESH: Duration = Duration::from_secs(30);
+use std::time::Instant;
 
 /// A workload that is due.
 #[derive(Debug)]
@@ -89,17 +84,17 @@ pub(super) struct Work {
     pub(super) stage: Stage,
     pub(super) purpose: Purpose,
     pub(super) since: Instant,
-    failures: u32,
+    pub(super) failures: u32,
     /// What it was told last, so that nothing is told twice.
-    told: Option<String>,
+    pub(super) told: Option<String>,
     /// Whether it was seen to be unable to pull its source.
     pub(super) unpullable: bool,
     /// When something is to be done about it that nobody tells of.
-    wake: Option<Instant>,
+    pub(super) wake: Option<Instant>,
     /// Which state of it was seen last.
     version: u64,
     /// Whether its turn has come, and it is planned again for it.
-    called: bool,
+    pub(super) called: bool,
 }
 
 /// Where a workload is on its way.
@@ -205,301 +200,5 @@ impl Work {
             self.stage,
             Stage::Copying { .. } | Stage::Unsettled { .. } | Stage::Queued { .. } | Stage::Later
         )
-    }
-}
-
-impl Ledger {
-    pub(super) fn work(&mut self, id: &WorkloadId) -> Option<&mut Work> {
-        self.workloads.get_mut(id)?.work.as_mut()
-    }
-
-    /// Something changed that plans look at.
-    pub(super) fn changed(&mut self, id: &WorkloadId, now: Instant) {
-        let Some(work) = self.work(id) else {
-            return;
-        };
-        work.failures = 0;
-        work.unpullable = false;
-        work.purpose = Purpose::Clone;
-        match &mut work.stage {
-            Stage::Reading { again } => *again = true,
-            // how the write ended says what became of it
-            Stage::Writing { .. } | Stage::PuttingBack { .. } => {}
-            // still as it was left, but for something else of it
-            Stage::Rolling { .. } if work.workload.as_ref().is_some_and(stands) => {
-                self.stands_otherwise(id, now);
-            }
-            Stage::Rolling { .. } => {
-                self.gate.over(id);
-                self.make_due(id);
-            }
-            _ => self.make_due(id),
-        }
-    }
-
-    /// Its replicas are more or fewer than they were.
-    pub(super) fn stands_otherwise(&mut self, id: &WorkloadId, now: Instant) {
-        let Some(work) = self.work(id) else {
-            return;
-        };
-        match (&work.stage, work.standing) {
-            (Stage::Unsettled { .. }, Standing::Settled | Standing::Idle) => self.make_due(id),
-            (Stage::Rolling { .. }, Standing::Settled) => {
-                self.gate.prove();
-                self.trouble = None;
-                self.finished(id, now);
-            }
-            (Stage::Rolling { .. }, Standing::Idle | Standing::Paused) => self.finished(id, now),
-            // given up by its controller: whether that is for its image, its pods tell
-            (Stage::Rolling { .. }, Standing::Ailing) => self.wake_at(id, now),
-            _ => {}
-        }
-    }
-
-    /// A rollout is over: it is looked at once more, with others.
-    pub(super) fn finished(&mut self, id: &WorkloadId, now: Instant) {
-        self.gate.over(id);
-        self.later(id, now + Duration::from_secs(1));
-    }
-
-    /// It is to be read and planned again.
-    pub(super) fn make_due(&mut self, id: &WorkloadId) {
-        self.unwant(id);
-        if let Some(work) = self.work(id) {
-            work.stage = Stage::Due;
-            self.due.insert(id.clone());
-        }
-    }
-
-    /// Nothing is to be done about it any more, whatever was.
-    pub(super) fn rest(&mut self, id: &WorkloadId) {
-        self.unwant(id);
-        self.due.remove(id);
-        self.gate.over(id);
-        if let Some(entry) = self.workloads.get_mut(id) {
-            entry.work = None;
-        }
-    }
-
-    fn unwant(&mut self, id: &WorkloadId) {
-        if let Some(Stage::Copying { copies, .. }) = self.work(id).map(|work| &work.stage) {
-            let targets = targets(copies);
-            self.book.unwant(id, &targets);
-        }
-    }
-
-    pub(super) fn later(&mut self, id: &WorkloadId, at: Instant) {
-        self.unwant(id);
-        self.gate.over(id);
-        if let Some(work) = self.work(id) {
-            work.stage = Stage::Later;
-            self.wake_at(id, at);
-        }
-    }
-
-    /// Something is to be done about it then, and not before.
-    pub(super) fn wake_at(&mut self, id: &WorkloadId, at: Instant) {
-        let Some(work) = self.work(id) else {
-            return;
-        };
-        if let Some(before) = work.wake.replace(at) {
-            self.wakes.remove(&(before, id.clone()));
-        }
-        self.wakes.insert((at, id.clone()));
-    }
-
-    /// Something about it failed: told, and tried again later.
-    pub(super) fn fails(&mut self, id: &WorkloadId, failure: &Failure, now: Instant) {
-        self.tell_failure(id, failure);
-        if let Some(work) = self.work(id) {
-            work.failures += 1;
-            let at = now + pause(work.failures);
-            self.later(id, at);
-        }
-    }
-
-    pub(super) fn tell_failure(&mut self, id: &WorkloadId, failure: &Failure) {
-        let hints = failure.hints.iter().map(|hint| format!("; {hint}"));
-        let message = format!("{failure}{}", hints.collect::<String>());
-        self.tell(id, "CloneFailed", message, true);
-    }
-
-    pub(super) fn tell(
-        &mut self,
-        id: &WorkloadId,
-        reason: &'static str,
-        message: String,
-        warning: bool,
-    ) {
-        let Some(work) = self.work(id) else {
-            return;
-        };
-        if work.told.as_ref() == Some(&message) {
-            return;
-        }
-        work.told = Some(message.clone());
-        let uid = work.uid.clone();
-        let telling = Telling {
-            reason,
-            message,
-            warning,
-        };
-        self.tellings.push((id.clone(), uid, telling));
-    }
-
-    /// Goes on with a workload that waits for images, where all of them are there.
-    pub(super) fn advance(&mut self, id: &WorkloadId, now: Instant) {
-        let Some(work) = self
-            .workloads
-            .get_mut(id)
-            .and_then(|entry| entry.work.as_mut())
-        else {
-            return;
-        };
-        let Stage::Copying {
-            copies, keyring, ..
-        } = &work.stage
-        else {
-            return;
-        };
-        let mut there = true;
-        for copy in copies {
-            there &= self.book.want(&self.copies, copy, keyring);
-        }
-        if !there {
-            return;
-        }
-        let Stage::Copying { then, planned, .. } = std::mem::replace(&mut work.stage, Stage::Due)
-        else {
-            return;
-        };
-        let (standing, unpullable) = (work.standing, work.unpullable);
-        match then {
-            Then::Leave(reason) => {
-                if let Some(entry) = self.workloads.get_mut(id) {
-                    entry.copied = true;
-                }
-                if let Some(reason) = reason {
-                    self.tell(id, "LeftAlone", reason, false);
-                }
-                self.rest(id);
-            }
-            Then::Repoint(plan) => match standing {
-                // what runs was not known yet when it was planned, or may be known better now
-                Standing::Settled | Standing::Idle if now.duration_since(planned) > FRESH => {
-                    self.make_due(id);
-                }
-                Standing::Settled | Standing::Idle => self.enqueue(id, plan, now),
-                Standing::Rolling | Standing::Ailing if unpullable => self.enqueue(id, plan, now),
-                Standing::Paused | Standing::Rolling | Standing::Ailing => {
-                    work.stage = Stage::Unsettled { looks: 0 };
-                    self.gate.over(id);
-                    if standing != Standing::Paused {
-                        self.wake_at(id, now + LOOK);
-                    }
-                }
-            },
-        }
-    }
-
-    fn enqueue(&mut self, id: &WorkloadId, planned: Box<Planned>, now: Instant) {
-        let Some(work) = self.work(id) else {
-            return;
-        };
-        let is_idle = work.standing == Standing::Idle;
-        let called = std::mem::take(&mut work.called);
-        work.stage = Stage::Queued { planned, at: now };
-        let queue = if is_idle {
-            &mut self.idle
-        } else {
-            &mut self.queue
-        };
-        if called {
-            self.gate.over(id);
-            queue.push_front(id.clone());
-        } else {
-            queue.push_back(id.clone());
-        }
-    }
-
-    /// The next workload that may be written. Those from which no rollout follows wait as long as another may
-    /// show whether nodes pull.
-    pub(super) fn next_to_write(&mut self) -> Option<WorkloadId> {
-        if !self.listed {
-            return None;
-        }
-        if self.gate.has_room(false)
-            && let Some(id) = self.queue.pop_front()
-        {
-            return Some(id);
-        }
-        let may_show =
-            !self.gate.is_proven() && (self.gate.unfinished() > 0 || !self.queue.is_empty());
-        if self.gate.has_room(true) && !may_show {
-            return self.idle.pop_front();
-        }
-        None
-    }
-
-    /// Begins to write one whose turn it is. One that was planned long ago is planned again before, and keeps
-    /// its turn.
-    pub(super) fn write(&mut self, id: &WorkloadId, now: Instant) -> Option<Action> {
-        let work = self.work(id)?;
-        let Stage::Queued { planned, at } = &work.stage else {
-            return None;
-        };
-        if now.duration_since(*at) > FRESH {
-            work.called = true;
-            self.gate.found(id);
-            self.make_due(id);
-            return None;
-        }
-        let is_idle = work.standing == Standing::Idle;
-        let planned = planned.clone();
-        work.stage = Stage::Writing {
-            planned: planned.clone(),
-            is_idle,
-        };
-        self.gate.write(id, is_idle);
-        Some(Action::Repoint(planned))
-    }
-
-    pub(super) fn put_back(&mut self, id: &WorkloadId) -> Option<Action> {
-        let work = self.work(id)?;
-        let workload = work.workload.clone()?;
-        let Stage::Rolling { done, refused, .. } = &mut work.stage else {
-            return None;
-        };
-        let (done, why) = (done.take(), refused.take()?);
-        work.stage = Stage::PuttingBack { why };
-        Some(Action::PutBack(Box::new(workload), done))
-    }
-
-    /// Looks after those whose time has come.
-    pub(super) fn wake(&mut self, now: Instant) {
-        self.book.retry(now, false);
-        self.gate.resume(now);
-        while self.wakes.first().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, id)) = self.wakes.pop_first()
-        {
-            let Some(work) = self.work(&id) else {
-                continue;
-            };
-            work.wake = None;
-            match work.stage {
-                Stage::Later => self.make_due(&id),
-                Stage::Unsettled { .. } | Stage::Rolling { .. } => {
-                    self.to_look_at.insert(id);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Between two looks at a rollout: a few looks a second, however many there are.
-    pub(super) fn look_pause(&self) -> Duration {
-        let many = Duration::from_millis(200)
-            .saturating_mul(u32::try_from(self.gate.unfinished()).unwrap_or(u32::MAX));
-        many.clamp(LOOK, DEADLINE)
     }
 }

@@ -1,0 +1,105 @@
+//! What is watched, and how much of it is seen.
+//!
+//! Decides when everything is known to be listed, and that a place that may not be watched keeps no other
+//! waiting.
+
+use super::{GULP, Working};
+use crate::cluster::{Error, Watched};
+use crate::watch::seen::Seen;
+use crate::workload::{Kind, WorkloadId};
+use futures::future::FutureExt as _;
+use futures::stream::StreamExt as _;
+use std::time::Instant;
+
+/// What is watched: a kind, in one namespace or in all.
+pub(super) struct Place {
+    pub(super) kind: Kind,
+    pub(super) namespace: Option<String>,
+    /// Of its list that counts.
+    pub(super) mark: u64,
+    pub(super) sight: Sight,
+    /// The trouble that was told last.
+    pub(super) trouble: Option<String>,
+}
+
+/// How much is seen of a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Nothing yet.
+    None,
+    /// It may not be watched: nothing of it can be changed either, so that nobody waits for it.
+    Refused,
+    /// Everything.
+    Whole,
+}
+
+impl Place {
+    pub(super) fn has(&self, id: &WorkloadId) -> bool {
+        let namespace = self.namespace.as_ref();
+        self.kind == id.kind && namespace.is_none_or(|namespace| *namespace == id.namespace)
+    }
+}
+
+impl Working<'_> {
+    /// What a watch told, and what is there of more without waiting.
+    pub(super) fn take_in(&mut self, at: usize, told: Result<Watched, Error>) {
+        self.take_one(at, told);
+        for _ in 0..GULP {
+            match self.watches.next().now_or_never() {
+                Some(Some((at, told))) => self.take_one(at, told),
+                _ => return,
+            }
+        }
+    }
+
+    fn take_one(&mut self, at: usize, told: Result<Watched, Error>) {
+        let now = Instant::now();
+        let place = &mut self.places[at];
+        match told {
+            Ok(Watched::Listing) => {
+                self.marks += 1;
+                place.mark = self.marks;
+            }
+            Ok(Watched::Object(object)) => match Seen::of(&place.kind, &object) {
+                Ok(seen) => self.ledger.seen(seen, place.mark, now),
+                Err(reason) => tracing::debug!("{reason}"),
+            },
+            Ok(Watched::Gone(object)) => {
+                if let Ok(seen) = Seen::of(&place.kind, &object) {
+                    self.ledger.gone(&seen.workload.id);
+                }
+            }
+            Ok(Watched::Listed) => {
+                place.sight = Sight::Whole;
+                place.trouble = None;
+                let place = &self.places[at];
+                self.ledger
+                    .complete(|id, mark| place.has(id) && mark != place.mark);
+                self.sighted();
+            }
+            Err(error) => {
+                let why = error.to_string();
+                if place.trouble.as_ref() != Some(&why) {
+                    tracing::warn!("{why}");
+                    place.trouble = Some(why.clone());
+                }
+                if place.sight == Sight::Whole {
+                    return;
+                }
+                if matches!(error, Error::Forbidden(_)) {
+                    place.sight = Sight::Refused;
+                }
+                self.agent.health.trouble("workloads", why);
+                self.sighted();
+            }
+        }
+    }
+
+    /// More is seen than before, or known not to be seen.
+    fn sighted(&mut self) {
+        self.ledger.listed = self.places.iter().all(|place| place.sight != Sight::None);
+        if self.places.iter().all(|place| place.sight == Sight::Whole) {
+            self.agent.health.well("workloads");
+        }
+    }
+}
