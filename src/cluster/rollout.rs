@@ -1,7 +1,7 @@
 //! How far a rollout is, and following it.
 //!
 //! Decides when a workload counts as settled, by kubectl's rules for `rollout status`. Changes nothing but
-//! for [`recover`], which deletes pods that hold a StatefulSet up.
+//! for [`Cluster::free`], which deletes pods that hold a StatefulSet up.
 
 #[cfg(test)]
 mod tests;
@@ -134,22 +134,31 @@ impl Cluster {
         write: Option<Write<'_>>,
         timeout: Duration,
     ) -> Result<Rollout, Error> {
-        if id.kind.group == "apps" && id.kind.kind == "StatefulSet" {
-            let seen = async {
-                loop {
-                    let object = self.get(id).await?;
-                    if is_observed(&object) {
-                        return Ok(object);
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-            };
-            match tokio::time::timeout(timeout, seen).await {
-                Ok(object) => delete_stuck(self, id, &object?).await?,
-                Err(_) => return self.wait(id, write, Duration::ZERO).await,
-            }
-        }
+        let is_free = self.free(id, timeout).await?;
+        let timeout = if is_free { timeout } else { Duration::ZERO };
         self.wait(id, write, timeout).await
+    }
+
+    /// Deletes the pods of the failed revision that a StatefulSet whose images were put back would wait for
+    /// without end, as soon as its controller has seen that. Whether it has within so long; other kinds
+    /// wait for no pod.
+    pub async fn free(&self, id: &WorkloadId, timeout: Duration) -> Result<bool, Error> {
+        if id.kind.group != "apps" || id.kind.kind != "StatefulSet" {
+            return Ok(true);
+        }
+        let seen = async {
+            loop {
+                let object = self.get(id).await?;
+                if is_observed(&object) {
+                    return Ok(object);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        match tokio::time::timeout(timeout, seen).await {
+            Ok(object) => delete_stuck(self, id, &object?).await.map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 }
 

@@ -6,11 +6,11 @@ use super::Run;
 use super::batches::{self, Ended, Rollouts, Work};
 use super::canary::Canaries;
 use super::images::Images;
-use super::workloads::{CHANGED, Followed, TRIES, WRITERS, Written, failure, only};
-use crate::cluster::{Cluster, Error, NotReady, Rollout, Write};
+use super::put_back::{self, PutBack};
+use super::workloads::{CHANGED, Followed, WRITERS, Written, failure, only};
+use crate::cluster::{NotReady, Rollout, Write};
 use crate::credentials::Credentials;
 use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
-use crate::patch;
 use crate::plan::{self, Copy, Decision, Observed, Plan, Policy, Repoint};
 use crate::workload::{Workload, WorkloadId};
 use futures::future::join_all;
@@ -240,22 +240,25 @@ impl Cloning<'_> {
         timeout: Duration,
         outcome: &mut WorkloadOutcome,
     ) -> WorkloadState {
-        let id = &before.id;
-        if let Err(error) = take_back(&self.run.cluster, before, done).await {
+        let (id, cluster) = (&before.id, &self.run.cluster);
+        let stop = &self.run.options.stop;
+        let done = Some((before, done));
+        let error = match put_back::put_back(cluster, id, done, timeout, stop).await {
+            Ok(PutBack::Done(left)) => {
+                outcome.notes.extend(left);
+                None
+            }
+            Ok(PutBack::NotOurs(reason)) => Some(Failure::new(reason)),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
             let failed = failure(why, CHANGED);
             outcome.notes.push(format!("not put back: {error}"));
             return WorkloadState::Failed(failed.hint(way_back(id)));
         }
         outcome.object = None;
-        // nothing of ours is left in it then, and so no claim to its fields
-        if before.record_text.is_none()
-            && let Err(error) = self.run.cluster.disown(id).await
-        {
-            let note = format!("still listed as a field manager: {error}");
-            outcome.notes.push(note);
-        }
-        let recovered = self.run.cluster.recover(id, None, timeout);
-        match self.run.options.stop.run_until_cancelled(recovered).await {
+        let waited = cluster.wait(id, None, timeout);
+        match stop.run_until_cancelled(waited).await {
             Some(Ok(Rollout::NotReady(still))) => {
                 let still = format!("not ready with its own images either: {}", still.why);
                 outcome.notes.push(still);
@@ -264,36 +267,14 @@ impl Cloning<'_> {
                 let note = format!("whether it is ready again is not known: {error}");
                 outcome.notes.push(note);
             }
-            Some(Ok(_)) | None => {}
+            None => {
+                let note = "whether it is ready again is not known: interrupted";
+                outcome.notes.push(note.to_owned());
+            }
+            Some(Ok(_)) => {}
         }
         WorkloadState::PutBack(failure(why, ""))
     }
-}
-
-/// Gives a workload what it had `before` this was `done` to it, unless somebody else changed that since.
-///
-/// # Errors
-/// When it was, or cannot be written.
-pub async fn take_back(
-    cluster: &Cluster,
-    before: &Workload,
-    done: &Repoint,
-) -> Result<(), Failure> {
-    let id = &before.id;
-    for _ in 0..TRIES {
-        let object = cluster.get(id).await?;
-        let now = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
-        let undo = plan::undo(before, done, &now)
-            .ok_or_else(|| Failure::new("it was changed by somebody else since"))?;
-        match cluster.patch(id, &patch::body(&now, &undo)).await {
-            Err(Error::Conflict(_)) => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(()),
-        }
-    }
-    Err(Failure::new(format!(
-        "it changed {TRIES} times while it was being written"
-    )))
 }
 
 /// What there is to say of a rollout that is not put back: the way back, where it came to nothing.

@@ -24,7 +24,7 @@ pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
 pub use slots::is_placeholder;
 pub use standing::{kept, reclaimed, reclaims};
-pub use undo::undo;
+pub use undo::{Undo, undo};
 pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
 
 use crate::reference::{Digest, Reference};

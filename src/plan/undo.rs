@@ -4,37 +4,59 @@
 //! a move from one target registry to another is the earlier copy, with its record.
 
 use super::{PullSecretChange, Repoint, SlotChange};
-use crate::workload::{ORIGINALS, RESTORED, Workload};
+use crate::workload::{ORIGINALS, RECLAIMED, RESTORED, Workload};
 use std::collections::BTreeMap;
 
-/// The write that takes `done` back from a workload as it is `now`; `before` is what it was planned on. None
-/// where anything of it was changed by somebody else since: then it is no longer ours to take back.
-pub fn undo(before: &Workload, done: &Repoint, now: &Workload) -> Option<Repoint> {
-    let as_left = |change: &SlotChange| {
-        let slot = now.slot(&change.slot);
-        slot.is_some_and(|slot| slot.image == change.to)
+/// What it takes to take something back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undo {
+    /// This write.
+    Due(Repoint),
+    /// Nothing: everything is as it was before.
+    Done,
+    /// Something of it was changed by somebody else since: it is no longer ours to take back.
+    NotOurs,
+}
+
+/// How `done` is taken back from a workload as it is `now`; `before` is what it was planned on.
+pub fn undo(before: &Workload, done: &Repoint, now: &Workload) -> Undo {
+    let Some(recorded) = done.annotations.get(ORIGINALS) else {
+        return Undo::NotOurs;
     };
-    let recorded = done.annotations.get(ORIGINALS)?;
+    let have = |image: fn(&SlotChange) -> &str| {
+        done.slots.iter().all(|change| {
+            let slot = now.slot(&change.slot);
+            slot.is_some_and(|slot| slot.image == image(change))
+        })
+    };
     let pull_secrets_as_left = match &done.pull_secrets {
         PullSecretChange::Keep => true,
         PullSecretChange::Set(names) => now.pull_secrets.as_ref() == Some(names),
         PullSecretChange::Remove => now.pull_secrets.is_none(),
     };
-    let is_ours =
-        done.slots.iter().all(as_left) && now.record_text == *recorded && pull_secrets_as_left;
-    if !is_ours {
-        return None;
+    let pull_secrets_as_before =
+        done.pull_secrets == PullSecretChange::Keep || now.pull_secrets == before.pull_secrets;
+    if have(|change| &change.from)
+        && now.record_text == before.record_text
+        && pull_secrets_as_before
+    {
+        return Undo::Done;
+    }
+    if !have(|change| &change.to) || now.record_text != *recorded || !pull_secrets_as_left {
+        return Undo::NotOurs;
     }
     let mut annotations = BTreeMap::from([(ORIGINALS, before.record_text.clone())]);
-    if done.annotations.contains_key(RESTORED) {
-        annotations.insert(RESTORED, before.restored.clone());
+    for (name, was) in [(RESTORED, &before.restored), (RECLAIMED, &before.reclaimed)] {
+        if done.annotations.contains_key(name) {
+            annotations.insert(name, was.clone());
+        }
     }
     let slots = done.slots.iter().map(|change| SlotChange {
         slot: change.slot.clone(),
         from: change.to.clone(),
         to: change.from.clone(),
     });
-    Some(Repoint {
+    Undo::Due(Repoint {
         slots: slots.collect(),
         pull_secrets: match (&done.pull_secrets, &before.pull_secrets) {
             (PullSecretChange::Keep, _) => PullSecretChange::Keep,
@@ -106,7 +128,9 @@ mod tests {
         );
         let done = repoint(&before);
         assert_eq!(done.slots[0].to, "new.corp/nginx:latest");
-        let back = undo(&before, &done, &after(&done)).unwrap();
+        let Undo::Due(back) = undo(&before, &done, &after(&done)) else {
+            panic!("nothing to take back");
+        };
         assert_eq!(back.slots[0].to, "old.corp/nginx:latest");
         assert_eq!(back.pull_secrets, PullSecretChange::Remove);
         let expected = [
@@ -124,7 +148,7 @@ mod tests {
         );
         let done = repoint(&before);
         let now = after(&done);
-        assert!(undo(&before, &done, &now).is_some());
+        assert!(matches!(undo(&before, &done, &now), Undo::Due(_)));
         let mut image = now.clone();
         image.slots[0].image = "nginx:2".to_owned();
         let mut record = now.clone();
@@ -132,7 +156,30 @@ mod tests {
         let mut secrets = now;
         secrets.pull_secrets = Some(vec!["theirs".to_owned()]);
         for changed in [image, record, secrets] {
-            assert_eq!(undo(&before, &done, &changed), None);
+            assert_eq!(undo(&before, &done, &changed), Undo::NotOurs);
         }
+    }
+    #[test]
+    fn what_was_taken_back_already_is_not_written_again() {
+        let before = workload(
+            &json!({}),
+            &json!({"containers": [{"name": "a", "image": "nginx"}]}),
+        );
+        let done = repoint(&before);
+        assert_eq!(undo(&before, &done, &before), Undo::Done);
+    }
+
+    #[test]
+    fn a_count_of_reclaims_is_taken_back_with_the_clone_that_made_it() {
+        let before = workload(
+            &json!({RECLAIMED: "before"}),
+            &json!({"containers": [{"name": "a", "image": "nginx"}]}),
+        );
+        let mut done = repoint(&before);
+        done.annotations.insert(RECLAIMED, Some("after".to_owned()));
+        let Undo::Due(back) = undo(&before, &done, &after(&done)) else {
+            panic!("nothing to take back");
+        };
+        assert_eq!(back.annotations[RECLAIMED].as_deref(), Some("before"));
     }
 }

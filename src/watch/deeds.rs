@@ -10,17 +10,19 @@ use super::round::word;
 use super::seen::Seen;
 use crate::cluster::{Cluster, Error, NotReady};
 use crate::credentials::Keyring;
-use crate::execute::{Event, Observer, take_back};
+use crate::execute::{Event, Observer, PutBack, put_back};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::patch;
-use crate::plan::{self, Copy, Decision, Planned};
+use crate::plan::{Copy, Decision, Planned};
 use crate::registry::Prover;
-use crate::workload::{RESTORED, Workload, WorkloadId};
+use crate::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// Writers of one object can collide; after so many collisions in a row something else is wrong.
-const TRIES: usize = 5;
+/// For how long a controller may take to see that images were put back.
+const SEEN: Duration = Duration::from_secs(60);
 
 /// How a deed ended.
 pub(super) enum Done {
@@ -28,7 +30,7 @@ pub(super) enum Done {
     Checked(Copy, Checked),
     Written(WorkloadId, Written),
     Looked(WorkloadId, Option<NotReady>),
-    PutBack(WorkloadId, Result<(), Failure>),
+    PutBack(WorkloadId, Result<PutBack, Failure>),
 }
 
 /// What became of an image.
@@ -70,8 +72,8 @@ impl Hands {
                 Done::Looked(workload.id, trouble)
             }
             Action::PutBack(now, done) => {
-                let result = self.put_back(&now, done).await;
-                if result.is_ok() {
+                let result = self.put_back(&now.id, done.as_deref()).await;
+                if matches!(result, Ok(PutBack::Done(_))) {
                     self.metrics.put_back.inc();
                 }
                 Done::PutBack(now.id, result)
@@ -186,52 +188,28 @@ impl Hands {
         }
     }
 
-    async fn put_back(&self, now: &Workload, done: Option<Box<Planned>>) -> Result<(), Failure> {
-        let id = &now.id;
-        tracing::warn!(
-            namespace = id.namespace,
-            name = id.name,
-            "putting {} back",
-            word(&id.kind)
-        );
-        let put_back = match done.map(|planned| *planned) {
-            Some(Planned {
-                workload,
-                decision: Decision::Repoint(repoint),
-                ..
-            }) => take_back(&self.cluster, &workload, &repoint).await,
-            // begun by another process: its record tells what there was
-            _ => self.restore(id).await,
-        };
-        if let Err(failure) = &put_back {
-            tracing::error!(
-                namespace = id.namespace,
-                name = id.name,
-                "putting it back: {failure}"
-            );
-        }
-        put_back
-    }
-
-    async fn restore(&self, id: &WorkloadId) -> Result<(), Failure> {
-        for _ in 0..TRIES {
-            let object = self.cluster.get(id).await?;
-            let now = Workload::from_object(&id.kind, &object).map_err(Failure::new)?;
-            let plan = plan::restore(std::slice::from_ref(&now), None);
-            let decision = plan.workloads.into_iter().next().map(|it| it.decision);
-            let Some(Decision::Repoint(mut repoint)) = decision else {
-                return Err(Failure::new("its record gives nothing back"));
-            };
-            // nobody asked for it to be left alone
-            repoint.annotations.remove(RESTORED);
-            match self.cluster.patch(id, &patch::body(&now, &repoint)).await {
-                Err(Error::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => return Ok(()),
+    async fn put_back(&self, id: &WorkloadId, done: Option<&Planned>) -> Result<PutBack, Failure> {
+        let (namespace, name) = (&id.namespace, &id.name);
+        tracing::warn!(namespace, name, "putting {} back", word(&id.kind));
+        let done = done.and_then(|planned| match &planned.decision {
+            Decision::Repoint(repoint) => Some((&planned.workload, repoint)),
+            _ => None,
+        });
+        // a process that ends carries on with what it began
+        let stop = CancellationToken::new();
+        let result = put_back(&self.cluster, id, done, SEEN, &stop).await;
+        match &result {
+            Ok(PutBack::Done(left)) => {
+                for left in left {
+                    tracing::warn!(namespace, name, "put back: {left}");
+                }
             }
+            Ok(PutBack::NotOurs(reason)) => {
+                tracing::warn!(namespace, name, "not put back: {reason}");
+            }
+            Err(failure) => tracing::error!(namespace, name, "putting it back: {failure}"),
         }
-        let message = format!("it changed {TRIES} times while it was being written");
-        Err(Failure::new(message))
+        result
     }
 
     fn observer(&self) -> Arc<dyn Observer> {

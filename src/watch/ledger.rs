@@ -326,7 +326,7 @@ impl Ledger {
     /// When there may be something to do that nobody tells of.
     pub(super) fn wakes(&self) -> Option<Instant> {
         let first = self.wakes.first().map(|(at, _)| *at);
-        [first, self.book.wakes(), self.gate.wakes()]
+        [first, self.book.wakes(), self.gate.halted()]
             .into_iter()
             .flatten()
             .min()

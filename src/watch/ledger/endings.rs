@@ -2,9 +2,11 @@
 //!
 //! Decides what follows for the workloads that it concerns.
 
+use super::book::pause;
 use super::work::Stage;
 use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, PULL_PATIENCE, Purpose};
 use crate::cluster::{NotReady, Standing};
+use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Copy, Decision, Planned};
 use crate::reference::Digest;
@@ -184,17 +186,11 @@ impl Ledger {
                 let next = LOOK.saturating_mul(1 << (*looks).min(7)).min(LONGEST_LOOK);
                 self.wake_at(id, now + next);
             }
-            Stage::Rolling {
-                failing,
-                refused,
-                since,
-                ..
-            } => match why {
+            Stage::Rolling { failing, since, .. } => match why {
                 Some(why) => {
                     let first = *failing.get_or_insert(now);
-                    *refused = Some(why);
                     if now.duration_since(first) >= PULL_PATIENCE {
-                        self.to_put_back.push_back(id.clone());
+                        self.refused(id, why, now);
                     } else {
                         self.wake_at(id, now + LOOK);
                     }
@@ -209,34 +205,45 @@ impl Ledger {
         }
     }
 
-    /// A workload was given back what it had, or could not be.
+    /// Nodes cannot pull the copy of a workload: nothing more is repointed, whatever comes of putting it back.
+    fn refused(&mut self, id: &WorkloadId, why: NotReady, now: Instant) {
+        self.gate.halt(now);
+        self.trouble = Some(refusal(id, &why));
+        if let Some(Stage::Rolling { refused, .. }) = self.work(id).map(|work| &mut work.stage) {
+            *refused = Some(why);
+            self.to_put_back.push_back(id.clone());
+        }
+    }
+
+    /// A workload was given back what it had, or could not be: then it is tried again, unless it is not ours
+    /// to change any more.
     pub(in crate::watch) fn put_back_done(
         &mut self,
         id: &WorkloadId,
-        done: Result<(), Failure>,
+        done: Result<PutBack, Failure>,
         now: Instant,
     ) {
         let Some(work) = self.work(id) else {
             return self.gate.over(id);
         };
-        let Stage::PuttingBack { why } = &work.stage else {
+        let Stage::PuttingBack { why, under_way, .. } = &mut work.stage else {
             return;
         };
-        let why = why.clone();
         match done {
-            Ok(()) => {
-                self.gate.over(id);
+            Ok(PutBack::Done(_)) => {
                 let message = format!("it could not pull its copy: {}", why.why);
                 self.tell(id, "PutBack", message, true);
-                let until = self.gate.halt(now);
-                self.trouble = Some(refusal(id, &why));
                 // others go first when it is tried again
-                let after = until.duration_since(now);
-                self.later(id, until + after);
+                let until = self.gate.halted().unwrap_or(now);
+                self.later(id, until + until.duration_since(now).max(LOOK));
             }
+            Ok(PutBack::NotOurs(_)) => self.later(id, now + LOOK),
             Err(failure) => {
-                self.gate.over(id);
-                self.fails(id, &failure.context("putting it back"), now);
+                *under_way = false;
+                work.failures += 1;
+                let again = now + pause(work.failures);
+                self.tell_failure(id, &failure.context("putting it back"));
+                self.wake_at(id, again);
             }
         }
     }
@@ -257,7 +264,7 @@ fn refusal(id: &WorkloadId, why: &NotReady) -> String {
     let hint = why.hint.as_ref();
     let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
     format!(
-        "nothing is repointed: {id} in {} could not pull its copy and was put back: {}{hint}",
+        "nothing is repointed: {id} in {} cannot pull its copy and is put back: {}{hint}",
         id.namespace, why.why
     )
 }

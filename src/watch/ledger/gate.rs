@@ -80,14 +80,19 @@ impl Gate {
         self.unfinished.remove(id);
     }
 
-    /// Nodes pulled a copy.
-    pub(super) fn prove(&mut self) {
+    /// Nodes pulled a copy: whether that is news that counts. What others pulled says nothing of those that
+    /// could not.
+    pub(super) fn prove(&mut self) -> bool {
+        if self.halted.is_some() {
+            return false;
+        }
         self.proven = true;
         self.halts = 0;
+        true
     }
 
-    /// Nodes could not: until when nothing is repointed.
-    pub(super) fn halt(&mut self, now: Instant) -> Instant {
+    /// Nodes could not: nothing is repointed for a while.
+    pub(super) fn halt(&mut self, now: Instant) {
         self.proven = false;
         let length = FIRST_HALT.saturating_mul(1 << self.halts.min(8));
         let until = now + length.min(LONGEST_HALT);
@@ -95,7 +100,11 @@ impl Gate {
             self.halts += 1;
         }
         self.halted = Some(until);
-        until
+    }
+
+    /// Until when nothing is repointed.
+    pub(super) fn halted(&self) -> Option<Instant> {
+        self.halted
     }
 
     /// The halt ends when its time has come.
@@ -111,10 +120,6 @@ impl Gate {
         self.halted = None;
         self.halts = 0;
         self.proven = false;
-    }
-
-    pub(super) fn wakes(&self) -> Option<Instant> {
-        self.halted
     }
 
     pub(super) fn unfinished(&self) -> usize {

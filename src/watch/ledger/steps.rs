@@ -31,12 +31,17 @@ impl Ledger {
         match &mut work.stage {
             Stage::Reading { again } => *again = true,
             // how the write ended says what became of it
-            Stage::Writing { .. } | Stage::PuttingBack { .. } => {}
+            Stage::Writing { .. }
+            | Stage::PuttingBack {
+                under_way: true, ..
+            } => {}
             // still as it was left, but for something else of it
-            Stage::Rolling { .. } if work.workload.as_ref().is_some_and(stands) => {
+            Stage::Rolling { .. } | Stage::PuttingBack { .. }
+                if work.workload.as_ref().is_some_and(stands) =>
+            {
                 self.stands_otherwise(id, now);
             }
-            Stage::Rolling { .. } => {
+            Stage::Rolling { .. } | Stage::PuttingBack { .. } => {
                 self.gate.over(id);
                 self.make_due(id);
             }
@@ -52,8 +57,9 @@ impl Ledger {
         match (&work.stage, work.standing) {
             (Stage::Unsettled { .. }, Standing::Settled | Standing::Idle) => self.make_due(id),
             (Stage::Rolling { .. }, Standing::Settled) => {
-                self.gate.prove();
-                self.trouble = None;
+                if self.gate.prove() {
+                    self.trouble = None;
+                }
                 self.finished(id, now);
             }
             (Stage::Rolling { .. }, Standing::Idle | Standing::Paused) => self.finished(id, now),
@@ -271,15 +277,27 @@ impl Ledger {
         Some(Action::Repoint(planned))
     }
 
+    /// Begins to give one back what it had, or begins that again.
     pub(super) fn put_back(&mut self, id: &WorkloadId) -> Option<Action> {
         let work = self.work(id)?;
         let workload = work.workload.clone()?;
-        let Stage::Rolling { done, refused, .. } = &mut work.stage else {
+        if let Stage::Rolling { done, refused, .. } = &mut work.stage {
+            work.stage = Stage::PuttingBack {
+                why: refused.take()?,
+                done: done.take(),
+                under_way: false,
+            };
+        }
+        let Stage::PuttingBack {
+            done, under_way, ..
+        } = &mut work.stage
+        else {
             return None;
         };
-        let (done, why) = (done.take(), refused.take()?);
-        work.stage = Stage::PuttingBack { why };
-        Some(Action::PutBack(Box::new(workload), done))
+        if std::mem::replace(under_way, true) {
+            return None;
+        }
+        Some(Action::PutBack(Box::new(workload), done.clone()))
     }
 
     /// Looks after those whose time has come.
@@ -298,6 +316,7 @@ impl Ledger {
                 Stage::Unsettled { .. } | Stage::Rolling { .. } => {
                     self.to_look_at.insert(id);
                 }
+                Stage::PuttingBack { .. } => self.to_put_back.push_back(id),
                 _ => {}
             }
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cluster::NotReady;
+use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Decision, Repoint, SlotChange};
 use crate::reference::Digest;
@@ -269,7 +270,8 @@ fn one_that_cannot_pull_is_put_back_and_nothing_more_is_begun_for_a_while() {
     assert_eq!(play.begins(), ["look a"]);
     play.looked("a", true);
     assert_eq!(play.begins(), ["put back a"]);
-    play.ledger.put_back_done(&id("a"), Ok(()), play.now);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
     assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
     assert!(
         play.ledger
@@ -298,7 +300,8 @@ fn other_settings_end_the_halt_at_once() {
         play.looked("a", true);
     }
     assert_eq!(play.begins(), ["put back a"]);
-    play.ledger.put_back_done(&id("a"), Ok(()), play.now);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
     play.sees("a", IMAGE, true);
     assert_eq!(play.begins(), [""; 0]);
     play.ledger.anew(Some(2), play.now);

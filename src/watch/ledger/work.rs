@@ -133,8 +133,12 @@ pub(super) enum Stage {
         failing: Option<Instant>,
         refused: Option<NotReady>,
     },
+    /// It could not pull its copy, and gets back what it had.
     PuttingBack {
+        done: Option<Box<Planned>>,
         why: NotReady,
+        /// Whether that is being written; else it is tried again.
+        under_way: bool,
     },
     /// Something failed and is tried again at some time.
     Later,
