@@ -3,8 +3,8 @@
 //! Decides what follows for the workloads that it concerns.
 
 use super::work::Stage;
-use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, PULL_PATIENCE, Purpose};
-use crate::cluster::{NotReady, Standing};
+use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, Purpose};
+use crate::cluster::{NotReady, Pulling, Pulls, Standing};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Copy, Decision, Planned};
 use crate::reference::Digest;
@@ -160,11 +160,13 @@ impl Ledger {
         }
     }
 
-    /// The pods of a workload were looked at: why they do not get their images, if so.
+    /// The pods of a workload were looked at: how their pulls stand, and what is to be known of them at the
+    /// next look.
     pub(in crate::watch) fn looked(
         &mut self,
         id: &WorkloadId,
-        why: Option<NotReady>,
+        pulling: Pulling,
+        after: Pulls,
         now: Instant,
     ) {
         self.looking = self.looking.saturating_sub(1);
@@ -174,37 +176,42 @@ impl Ledger {
         };
         let ails = work.standing == Standing::Ailing;
         match &mut work.stage {
-            Stage::Unsettled { looks } => {
-                if why.is_some() {
-                    // nobody gets at the source: its copy is no risk
-                    work.unpullable = true;
-                    return self.make_due(id);
+            Stage::Unsettled { looks, pulls } => {
+                *pulls = after;
+                match pulling {
+                    Pulling::Failed(_) => {
+                        // nobody gets at the source: its copy is no risk
+                        work.unpullable = true;
+                        self.make_due(id);
+                    }
+                    // that the next try fails too shows for about ten seconds
+                    Pulling::Retried => self.wake_at(id, now + LOOK.saturating_mul(2)),
+                    Pulling::Well => {
+                        *looks += 1;
+                        let next = LOOK.saturating_mul(1 << (*looks).min(7));
+                        self.wake_at(id, now + next.min(LONGEST_LOOK));
+                    }
                 }
-                *looks += 1;
-                let next = LOOK.saturating_mul(1 << (*looks).min(7)).min(LONGEST_LOOK);
-                self.wake_at(id, now + next);
             }
             Stage::Rolling {
-                failing,
+                pulls,
                 refused,
                 since,
                 ..
-            } => match why {
-                Some(why) => {
-                    let first = *failing.get_or_insert(now);
-                    *refused = Some(why);
-                    if now.duration_since(first) >= PULL_PATIENCE {
+            } => {
+                *pulls = after;
+                match pulling {
+                    Pulling::Failed(why) => {
+                        *refused = Some(why);
                         self.to_put_back.push_back(id.clone());
-                    } else {
-                        self.wake_at(id, now + LOOK);
                     }
+                    Pulling::Retried => self.wake_at(id, now + LOOK),
+                    Pulling::Well if ails || now.duration_since(*since) >= DEADLINE => {
+                        self.finished(id, now);
+                    }
+                    Pulling::Well => self.wake_at(id, now + pause),
                 }
-                None if ails || now.duration_since(*since) >= DEADLINE => self.finished(id, now),
-                None => {
-                    *failing = None;
-                    self.wake_at(id, now + pause);
-                }
-            },
+            }
             _ => {}
         }
     }

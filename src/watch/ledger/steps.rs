@@ -199,7 +199,7 @@ impl Ledger {
                 Standing::Settled | Standing::Idle => self.enqueue(id, plan, now),
                 Standing::Rolling | Standing::Ailing if unpullable => self.enqueue(id, plan, now),
                 Standing::Paused | Standing::Rolling | Standing::Ailing => {
-                    work.stage = Stage::Unsettled { looks: 0 };
+                    work.stage = Stage::unsettled();
                     self.gate.over(id);
                     if standing != Standing::Paused {
                         self.wake_at(id, now + LOOK);
@@ -269,6 +269,16 @@ impl Ledger {
         };
         self.gate.write(id, is_idle);
         Some(Action::Repoint(planned))
+    }
+
+    /// Looks at the pods of one that waits for being settled, or for its rollout.
+    pub(super) fn look(&mut self, id: &WorkloadId) -> Option<Action> {
+        let work = self.work(id)?;
+        let workload = work.workload.clone()?;
+        let (Stage::Unsettled { pulls, .. } | Stage::Rolling { pulls, .. }) = &work.stage else {
+            return None;
+        };
+        Some(Action::Look(Box::new(workload), pulls.clone()))
     }
 
     pub(super) fn put_back(&mut self, id: &WorkloadId) -> Option<Action> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::NotReady;
+use crate::cluster::{NotReady, Pulling};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Decision, Repoint, SlotChange};
 use crate::reference::Digest;
@@ -104,7 +104,7 @@ impl Play {
                 Job::Check(copy) => format!("check {}", copy.target),
             },
             Action::Repoint(planned) => format!("repoint {}", planned.workload.id.name),
-            Action::Look(workload) => format!("look {}", workload.id.name),
+            Action::Look(workload, _) => format!("look {}", workload.id.name),
             Action::PutBack(workload, _) => format!("put back {}", workload.id.name),
         };
         actions.into_iter().map(word).collect()
@@ -143,15 +143,19 @@ impl Play {
             .collect()
     }
 
-    fn looked(&mut self, name: &str, refused: bool) {
-        let why = refused.then(|| NotReady {
-            why: "x509".to_owned(),
-            hint: None,
-            cannot_pull: true,
-            is_denied: false,
-        });
-        self.ledger.looked(&id(name), why, self.now);
+    fn looked(&mut self, name: &str, pulling: Pulling) {
+        self.ledger
+            .looked(&id(name), pulling, Pulls::default(), self.now);
     }
+}
+
+fn cannot_pull() -> Pulling {
+    Pulling::Failed(NotReady {
+        why: "x509".to_owned(),
+        hint: None,
+        cannot_pull: true,
+        is_denied: false,
+    })
 }
 
 fn digest() -> Digest {
@@ -263,11 +267,17 @@ fn one_that_cannot_pull_is_put_back_and_nothing_more_is_begun_for_a_while() {
     play.told();
     play.passes(LOOK);
     assert_eq!(play.begins(), ["look a"]);
-    play.looked("a", true);
-    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
-    play.passes(PULL_PATIENCE);
-    assert_eq!(play.begins(), ["look a"]);
-    play.looked("a", true);
+    for _ in 0..100 {
+        play.looked("a", Pulling::Retried);
+        assert_eq!(
+            play.begins(),
+            [""; 0],
+            "once is a hiccup, however long it stands there"
+        );
+        play.passes(LOOK);
+        assert_eq!(play.begins(), ["look a"]);
+    }
+    play.looked("a", cannot_pull());
     assert_eq!(play.begins(), ["put back a"]);
     play.ledger.put_back_done(&id("a"), Ok(()), play.now);
     assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
@@ -292,11 +302,9 @@ fn other_settings_end_the_halt_at_once() {
     let mut play = with_copies(Some(2), &["a", "b"]);
     play.begins();
     play.written("a");
-    for _ in 0..2 {
-        play.passes(PULL_PATIENCE);
-        play.begins();
-        play.looked("a", true);
-    }
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
     assert_eq!(play.begins(), ["put back a"]);
     play.ledger.put_back_done(&id("a"), Ok(()), play.now);
     play.sees("a", IMAGE, true);
@@ -345,8 +353,12 @@ fn one_that_is_not_settled_waits_unless_nobody_gets_at_its_source() {
     assert_eq!(play.begins(), [""; 0]);
     play.passes(LOOK);
     assert_eq!(play.begins(), ["look a", "look b"]);
-    play.looked("a", false);
-    play.looked("b", true);
+    play.looked("a", Pulling::Well);
+    play.looked("b", Pulling::Retried);
+    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
+    play.passes(2 * LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("b", cannot_pull());
     assert_eq!(play.round(), ["b"]);
     assert_eq!(play.begins(), ["repoint b"]);
     play.sees("a", IMAGE, true);

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing: `steps` and `endings` do.
 
-use crate::cluster::{NotReady, Standing};
+use crate::cluster::{NotReady, Pulls, Standing};
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
 use crate::plan::{Copy, Planned};
@@ -115,6 +115,7 @@ pub(super) enum Stage {
     /// Its images are there; it waits for being settled.
     Unsettled {
         looks: u32,
+        pulls: Pulls,
     },
     /// It waits for its turn to be written.
     Queued {
@@ -130,7 +131,7 @@ pub(super) enum Stage {
         /// What was done to it, where this process did it.
         done: Option<Box<Planned>>,
         since: Instant,
-        failing: Option<Instant>,
+        pulls: Pulls,
         refused: Option<NotReady>,
     },
     PuttingBack {
@@ -141,11 +142,18 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    pub(super) fn unsettled() -> Self {
+        Self::Unsettled {
+            looks: 0,
+            pulls: Pulls::default(),
+        }
+    }
+
     pub(super) fn rolling(done: Option<Box<Planned>>, now: Instant) -> Self {
         Self::Rolling {
             done,
             since: now,
-            failing: None,
+            pulls: Pulls::default(),
             refused: None,
         }
     }
