@@ -68,7 +68,7 @@ impl Cluster {
         let pods = Collection::core("pods", "pod", Some(namespace));
         let object = pod(namespace, name, pull, timeout);
         self.create(&pods, name, &object).await?;
-        let followed = follow(self, &pods, namespace, name, timeout);
+        let followed = follow(self, &pods, name, pull, timeout);
         let followed = stop.run_until_cancelled(followed).await;
         match self.delete(&pods, name, None).await {
             Ok(()) | Err(Error::NotFound(_)) => followed.unwrap_or(Ok(Pulled::Interrupted)),
@@ -80,12 +80,12 @@ impl Cluster {
 async fn follow(
     cluster: &Cluster,
     pods: &Collection,
-    namespace: &str,
     name: &str,
+    pull: &Pull,
     timeout: Duration,
 ) -> Result<Pulled, Error> {
     let started = Instant::now();
-    let mut pulls = Pulls::default();
+    let mut pulls = Pulls::of([&pull.image]);
     let mut kept_since = None;
     loop {
         let pod = cluster.get_one(pods, name).await?;
@@ -95,7 +95,7 @@ async fn follow(
                 node: node.to_owned(),
             });
         }
-        let trouble = trouble::of_containers(&pod);
+        let trouble = trouble::of_containers(&pod, &pulls);
         let is_kept = match &trouble {
             Some(Trouble::Pull { .. }) => false,
             Some(Trouble::Other { .. }) => true,
@@ -107,19 +107,14 @@ async fn follow(
             || kept_since.is_some_and(|since| since.elapsed() >= PATIENCE)
             || started.elapsed() >= timeout
         {
-            return Ok(given_up(cluster, namespace, &pod, trouble).await);
+            return Ok(given_up(cluster, &pod, trouble).await);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// What a pull came to that is waited for no longer.
-async fn given_up(
-    cluster: &Cluster,
-    namespace: &str,
-    pod: &Value,
-    trouble: Option<Trouble>,
-) -> Pulled {
+async fn given_up(cluster: &Cluster, pod: &Value, trouble: Option<Trouble>) -> Pulled {
     let status = &pod["status"];
     if let Some(unscheduled) = trouble::unscheduled(pod) {
         let why = unscheduled["message"].as_str();
@@ -131,6 +126,7 @@ async fn given_up(
     }
     match trouble {
         Some(trouble) => {
+            let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
             let why = trouble::told(cluster, namespace, trouble).await;
             if why.cannot_pull {
                 Pulled::No(why)

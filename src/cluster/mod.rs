@@ -42,6 +42,7 @@ pub use local_registry::LocalRegistry;
 pub use nodes::Node;
 pub use policies::Policies;
 pub use pull_secret::{PULL_SECRET, SecretWrite};
+pub use pulls::{Pulling, Pulls};
 pub use rollout::Standing;
 pub use selection::{Selection, SelectionError};
 pub use server::{Right, Server};
@@ -52,7 +53,7 @@ use crate::credentials::Keyring;
 use crate::plan::{Observed, SlotChange};
 use crate::status::InPods;
 use crate::target::TargetRegistry;
-use crate::workload::{FIELD_MANAGER, Record, Workload, WorkloadId};
+use crate::workload::{FIELD_MANAGER, Record, SlotList, Workload, WorkloadId};
 use collection::Collection;
 use request::Only;
 use serde_json::{Value, json};
@@ -155,7 +156,7 @@ pub struct NotReady {
     pub why: String,
     /// What helps, where that can be told.
     pub hint: Option<String>,
-    /// Whether a pod cannot get its image.
+    /// Whether a pod cannot get an image whose pull counts: one that was set.
     pub cannot_pull: bool,
     /// Whether that is for want of credentials.
     pub is_denied: bool,
@@ -257,10 +258,27 @@ impl Cluster {
         surroundings::observe(self, found, target).await
     }
 
-    /// Why pods of this workload as it is now cannot get their images; none where they can, or where that
-    /// cannot be told.
-    pub async fn pull_trouble(&self, workload: &Workload) -> Option<NotReady> {
-        trouble::of_pulls(self, workload).await
+    /// How the pulls of this workload's pods stand; `pulls` is which count, and what earlier looks at them showed.
+    pub async fn pulling(&self, workload: &Workload, pulls: &mut Pulls) -> Pulling {
+        trouble::of_pulls(self, workload, pulls).await
+    }
+
+    /// Whether a pod of a workload that became ready after this write was seen to have an image that it set.
+    /// Not every rollout shows that: there may be no pod, or none that was made anew.
+    pub async fn has_pulled(&self, id: &WorkloadId, write: Write<'_>) -> bool {
+        let slots = write.slots.iter();
+        if !id.kind.is_pod() {
+            let pulls = Pulls::of(slots.map(|change| &change.to));
+            return match workload_of(id, write.object) {
+                Ok(workload) => trouble::any_has_pulled(self, &workload, &pulls).await,
+                Err(_) => false,
+            };
+        }
+        // a pod that is made does not run its init containers again
+        let slots = slots.filter(|change| change.slot.list == SlotList::Containers);
+        let pulls = Pulls::of(slots.map(|change| &change.to));
+        let pod = self.get(id).await;
+        pod.is_ok_and(|pod| trouble::has_pulled(&pod, &pulls))
     }
 
     /// The records that were lost with a rollback (`kubectl rollout undo` of a Deployment replaces its

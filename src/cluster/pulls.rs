@@ -4,9 +4,13 @@
 //! tries again, and what came of that stands in the pod's status only with the look after, so that a pull
 //! which succeeds the second time can look failed for half a minute. A registry that answers late once, or a
 //! pull secret that a kubelet has not read yet, must not fail a canary or put a workload back.
+//!
+//! Nor does every pull count: a container beside the copy, in the template or put into the pod by others, has an
+//! image from elsewhere, which says nothing of the registry that the copy is in.
 
+use super::NotReady;
 use super::trouble::Trouble;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a kubelet is with a pull that failed; what is most certain first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,13 +23,41 @@ pub(super) enum Try {
     Paused,
 }
 
-/// The failed pulls of some pods, followed from look to look: by the pod's UID and the image.
-#[derive(Debug, Default)]
-pub(super) struct Pulls {
+/// How the pulls of a workload's pods stand, by a look at them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pulling {
+    /// None fails, as far as can be told.
+    Well,
+    /// None fails, and a container was seen that has its image.
+    Done,
+    /// One has failed, and is tried again.
+    Retried,
+    /// One has failed again, or no other try will be made: its image cannot be pulled.
+    Failed(NotReady),
+}
+
+/// The pulls that count of some pods. Those that failed are followed from look to look: by the pod's UID and
+/// the image.
+#[derive(Debug, Clone, Default)]
+pub struct Pulls {
+    images: BTreeSet<String>,
     paused: BTreeMap<(String, String), bool>,
 }
 
 impl Pulls {
+    /// The pulls of these images.
+    pub fn of(images: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            images: images.into_iter().map(Into::into).collect(),
+            paused: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the pull of this image counts.
+    pub(super) fn count(&self, image: &str) -> bool {
+        self.images.contains(image)
+    }
+
     /// Takes a look at what keeps the pods now. Whether one of their pulls has failed again after a pause.
     pub(super) fn failed_again<'a>(
         &mut self,

@@ -89,7 +89,7 @@ impl Cluster {
     ) -> Result<Rollout, Error> {
         // none: a time that no clock reaches
         let deadline = Instant::now().checked_add(timeout);
-        let mut pulls = Pulls::default();
+        let mut pulls = write.map(|write| Pulls::of(write.slots.iter().map(|change| &change.to)));
         let mut looked = None;
         loop {
             let answer = self.get(id).await;
@@ -99,17 +99,19 @@ impl Cluster {
                 Ok((Progress::Ready(state), _)) => return Ok(Rollout::Ready(state)),
                 Ok((Progress::Later(reason), _)) => return Ok(Rollout::Later(reason)),
                 Ok((Progress::Stuck(state), object)) => {
-                    let why = trouble::of(self, id, &object, &state).await;
+                    let pulls = pulls.unwrap_or_else(|| of_template(id, &object));
+                    let why = trouble::of(self, id, &object, &state, &pulls).await;
                     return Ok(Rollout::NotReady(why));
                 }
                 Ok((Progress::Waiting(state), object)) => {
+                    let pulls = pulls.get_or_insert_with(|| of_template(id, &object));
                     let is_due = looked.is_none_or(|at: Instant| at.elapsed() >= PODS_PAUSE);
                     let is_hopeless = is_due && {
                         looked = Some(Instant::now());
-                        pulls.failed_again(&trouble::all(self, id, &object).await)
+                        pulls.failed_again(&trouble::all(self, id, &object, pulls).await)
                     };
                     if is_last || is_hopeless {
-                        let why = trouble::of(self, id, &object, &state).await;
+                        let why = trouble::of(self, id, &object, &state, pulls).await;
                         return Ok(Rollout::NotReady(why));
                     }
                 }
@@ -160,6 +162,13 @@ impl Cluster {
             Err(_) => Ok(false),
         }
     }
+}
+
+/// The pulls that count where nothing was written: of all that the workload names itself.
+fn of_template(id: &WorkloadId, object: &Value) -> Pulls {
+    let workload = workload_of(id, object).ok();
+    let slots = workload.into_iter().flat_map(|workload| workload.slots);
+    Pulls::of(slots.map(|slot| slot.image))
 }
 
 /// Deletes the pods of other revisions than the one that rolls out, where they are not ready.

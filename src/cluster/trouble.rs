@@ -4,7 +4,7 @@
 //! only is not ready. Best effort: whatever cannot be read is left out.
 
 use super::collection::Collection;
-use super::pulls::Try;
+use super::pulls::{Pulling, Pulls, Try};
 use super::request::Only;
 use super::rollout::condition;
 use super::{Cluster, NotReady, workload_of};
@@ -15,6 +15,7 @@ use serde_json::Value;
 /// What keeps a pod from being ready; the worst kind first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trouble {
+    /// A pull that counts has failed.
     Pull {
         pod: String,
         uid: String,
@@ -35,6 +36,7 @@ pub(super) async fn of(
     id: &WorkloadId,
     object: &Value,
     state: &str,
+    pulls: &Pulls,
 ) -> NotReady {
     let plain = |why: String| NotReady {
         why,
@@ -42,7 +44,7 @@ pub(super) async fn of(
         cannot_pull: false,
         is_denied: false,
     };
-    match all(cluster, id, object).await.into_iter().min() {
+    match all(cluster, id, object, pulls).await.into_iter().min() {
         Some(trouble) => return told(cluster, &id.namespace, trouble).await,
         None if id.kind.is_pod() => return plain(state.to_owned()),
         None => {}
@@ -56,28 +58,53 @@ pub(super) async fn of(
     plain(created.unwrap_or_else(|| state.to_owned()))
 }
 
-/// Why pods of this workload cannot get their images, in their words; none where they can.
-pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload) -> Option<NotReady> {
-    match of_pods(cluster, workload).await.into_iter().min() {
-        Some(trouble @ Trouble::Pull { .. }) => {
-            Some(told(cluster, &workload.id.namespace, trouble).await)
+/// How the pulls of this workload's pods stand, followed from look to look in `pulls`.
+pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload, pulls: &mut Pulls) -> Pulling {
+    let pods = of_pods(cluster, workload, |pod| {
+        (trouble(pod, pulls), has_pulled(pod, pulls))
+    })
+    .await;
+    let is_done = pods.iter().any(|(_, has_pulled)| *has_pulled);
+    let troubles: Vec<Trouble> = pods
+        .into_iter()
+        .filter_map(|(trouble, _)| trouble)
+        .collect();
+    let has_failed = pulls.failed_again(&troubles);
+    match troubles.into_iter().min() {
+        Some(trouble @ Trouble::Pull { .. }) if has_failed => {
+            Pulling::Failed(told(cluster, &workload.id.namespace, trouble).await)
         }
-        _ => None,
+        Some(Trouble::Pull { .. }) => Pulling::Retried,
+        _ if is_done => Pulling::Done,
+        _ => Pulling::Well,
     }
 }
 
 /// What keeps the pods of the revision that rolls out.
-pub(super) async fn all(cluster: &Cluster, id: &WorkloadId, object: &Value) -> Vec<Trouble> {
+pub(super) async fn all(
+    cluster: &Cluster,
+    id: &WorkloadId,
+    object: &Value,
+    pulls: &Pulls,
+) -> Vec<Trouble> {
     if id.kind.is_pod() {
-        return trouble(object).into_iter().collect();
+        return trouble(object, pulls).into_iter().collect();
     }
-    match workload_of(id, object) {
-        Ok(workload) => of_pods(cluster, &workload).await,
-        Err(_) => Vec::new(),
-    }
+    let Ok(workload) = workload_of(id, object) else {
+        return Vec::new();
+    };
+    let troubles = of_pods(cluster, &workload, |pod| trouble(pod, pulls)).await;
+    troubles.into_iter().flatten().collect()
 }
 
-async fn of_pods(cluster: &Cluster, workload: &Workload) -> Vec<Trouble> {
+/// Whether a pod of the revision that rolls out was seen to have an image whose pull counts.
+pub(super) async fn any_has_pulled(cluster: &Cluster, workload: &Workload, pulls: &Pulls) -> bool {
+    let pods = of_pods(cluster, workload, |pod| has_pulled(pod, pulls)).await;
+    pods.contains(&true)
+}
+
+/// What is read of the pods of the revision that rolls out.
+async fn of_pods<T>(cluster: &Cluster, workload: &Workload, read: impl Fn(&Value) -> T) -> Vec<T> {
     let Some(selector) = workload.pod_selector.as_deref() else {
         return Vec::new();
     };
@@ -88,7 +115,7 @@ async fn of_pods(cluster: &Cluster, workload: &Workload) -> Vec<Trouble> {
         ..Only::default()
     };
     let found = cluster.list(&collection, only, |pod| {
-        is_current(workload, &pod).then(|| trouble(&pod)).flatten()
+        is_current(workload, &pod).then(|| read(&pod))
     });
     found.await.unwrap_or_default()
 }
@@ -214,10 +241,18 @@ fn is_current(workload: &Workload, pod: &Value) -> bool {
     })
 }
 
+/// Whether a container of a pod has its image, and by a pull that counts.
+pub(super) fn has_pulled(pod: &Value, pulls: &Pulls) -> bool {
+    containers(pod).any(|(spec, status)| {
+        let counts = spec["image"].as_str().is_some_and(|it| pulls.count(it));
+        counts && status["imageID"].as_str().is_some_and(|id| !id.is_empty())
+    })
+}
+
 /// What keeps a pod from being ready, as far as it says.
-pub(super) fn trouble(pod: &Value) -> Option<Trouble> {
+pub(super) fn trouble(pod: &Value, pulls: &Pulls) -> Option<Trouble> {
     let status = &pod["status"];
-    let found = of_containers(pod);
+    let found = of_containers(pod, pulls);
     if found.is_some() {
         return found;
     }
@@ -242,20 +277,29 @@ pub(super) fn unscheduled(pod: &Value) -> Option<&Value> {
 }
 
 /// What keeps a container of a pod; the worst of it.
-pub(super) fn of_containers(pod: &Value) -> Option<Trouble> {
+pub(super) fn of_containers(pod: &Value, pulls: &Pulls) -> Option<Trouble> {
+    let found = containers(pod);
+    let found = found.filter_map(|(spec, status)| of_container(pod, spec, status, pulls));
+    found.min()
+}
+
+/// The containers of a pod that have a status: each with its own.
+fn containers(pod: &Value) -> impl Iterator<Item = (&Value, &Value)> {
     let lists = [
         ("initContainers", "initContainerStatuses"),
         ("containers", "containerStatuses"),
     ];
-    let found = lists.iter().flat_map(|(specs, statuses)| {
+    lists.into_iter().flat_map(|(specs, statuses)| {
         let (specs, statuses) = (&pod["spec"][specs], pod["status"][statuses].as_array());
-        let statuses = statuses.into_iter().flatten();
-        statuses.filter_map(move |status| of_container(pod, specs, status))
-    });
-    found.min()
+        statuses.into_iter().flatten().map(|status| {
+            let mut specs = specs.as_array().into_iter().flatten();
+            let spec = specs.find(|spec| spec["name"] == status["name"]);
+            (spec.unwrap_or(&Value::Null), status)
+        })
+    })
 }
 
-fn of_container(pod: &Value, specs: &Value, status: &Value) -> Option<Trouble> {
+fn of_container(pod: &Value, spec: &Value, status: &Value, pulls: &Pulls) -> Option<Trouble> {
     let name = pod["metadata"]["name"].as_str()?;
     let other = |text: String| Trouble::Other {
         pod: name.to_owned(),
@@ -277,11 +321,11 @@ fn of_container(pod: &Value, specs: &Value, status: &Value) -> Option<Trouble> {
         _ => return Some(other(format!("{reason}: {message}"))),
     };
     // the status may have the image of the container that a bare Pod had before
-    let specs = specs.as_array();
-    let mut specs = specs.into_iter().flatten();
-    let spec = specs.find(|spec| spec["name"] == container);
-    let image = spec.map_or(&status["image"], |spec| &spec["image"]);
-    let image = image.as_str().unwrap_or_default();
+    let image = spec["image"].as_str().or(status["image"].as_str());
+    let image = image.unwrap_or_default();
+    if !pulls.count(image) {
+        return Some(other(format!("{reason}: {message}")));
+    }
     let at = match at {
         Try::Paused if !message.contains(image) => Try::Failed,
         at => at,
@@ -322,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_pod_says_what_keeps_it_and_a_failed_pull_comes_first() {
-        let text = |status: Value| match trouble(&pod(&status)) {
+        let text = |status: Value| match trouble(&pod(&status), &Pulls::of([""])) {
             None => String::new(),
             Some(Trouble::Other { pod, text }) => format!("{pod}: {text}"),
             Some(Trouble::Pull {
@@ -370,7 +414,33 @@ mod tests {
             "conditions": [{"type": "Ready", "status": "False",
                             "message": "containers with unready status: [c]"}],
         });
-        assert!(of_containers(&pod(&pulling)).is_none());
+        assert!(of_containers(&pod(&pulling), &Pulls::of([""])).is_none());
+    }
+
+    #[test]
+    fn only_an_image_that_was_set_tells_of_the_registry_it_is_in() {
+        let mut pod = pod(&json!({
+            "containerStatuses": [
+                {"name": "copy", "imageID": "reg.corp/web@sha256:0"},
+                waiting("ErrImagePull", "mesh.corp/proxy:1: not found"),
+            ],
+        }));
+        pod["spec"]["containers"] = json!([
+            {"name": "copy", "image": "reg.corp/web:1"}, {"name": "c", "image": "mesh.corp/proxy:1"},
+        ]);
+        let text = "ErrImagePull: mesh.corp/proxy:1: not found".to_owned();
+        let other = Trouble::Other {
+            pod: "web-7c9-abc".to_owned(),
+            text,
+        };
+        let copy = Pulls::of(["reg.corp/web:1"]);
+        assert_eq!(trouble(&pod, &copy), Some(other));
+        assert!(has_pulled(&pod, &copy));
+        let both = Pulls::of(["reg.corp/web:1", "mesh.corp/proxy:1"]);
+        assert!(matches!(trouble(&pod, &both), Some(Trouble::Pull { .. })));
+        assert!(!has_pulled(&pod, &Pulls::of(["mesh.corp/proxy:1"])));
+        pod["status"]["containerStatuses"][0]["imageID"] = json!("");
+        assert!(!has_pulled(&pod, &copy), "it is not there yet");
     }
 
     #[test]
@@ -378,7 +448,8 @@ mod tests {
         let check = |status: Value, expected: Try| {
             let mut pod = pod(&json!({"containerStatuses": [status]}));
             pod["spec"]["containers"] = json!([{"name": "c", "image": "reg.corp/new:1"}]);
-            let Some(Trouble::Pull { image, at, .. }) = of_containers(&pod) else {
+            let pulls = Pulls::of(["reg.corp/new:1"]);
+            let Some(Trouble::Pull { image, at, .. }) = of_containers(&pod, &pulls) else {
                 panic!("{pod} tells of no failed pull");
             };
             assert_eq!((image.as_str(), at), ("reg.corp/new:1", expected), "{pod}");

@@ -38,7 +38,7 @@ pub(super) trait Work {
 /// A workload that was dealt with.
 pub(super) struct Ended {
     pub(super) outcome: WorkloadOutcome,
-    /// Whether its pods got their images; none where that is not known.
+    /// Whether its pods got the images that they were given; none where that was not seen.
     pub(super) pulled: Option<bool>,
 }
 

@@ -203,7 +203,7 @@ impl Cloning<'_> {
                 let write = write.map(|object| Write { slots, object });
                 let timeout = self.terms.rollouts.as_ref().map(|it| it.timeout);
                 let followed = self.run.follow(id, write, timeout).await;
-                ended.pulled = followed.pulled();
+                ended.pulled = self.run.pulled(id, write, &followed).await;
                 match (followed, &self.terms.rollouts) {
                     (Followed::NotReady(why), Some(rollouts)) if self.terms.put_back => {
                         let before = &planned.workload;

@@ -115,7 +115,7 @@ impl Restoring<'_> {
                 let cluster = &self.run.cluster;
                 let waits = async |timeout| cluster.recover(id, write, timeout).await;
                 let followed = self.run.follow_by(id, waits, self.timeout()).await;
-                ended.pulled = followed.pulled();
+                ended.pulled = self.run.pulled(id, write, &followed).await;
                 match followed.settled() {
                     Ok(rollout) => WorkloadState::Restored { rollout },
                     Err(failure) => WorkloadState::Failed(failure),

@@ -143,18 +143,26 @@ impl Run {
             Some(Err(error)) => Followed::Unknown(error.into()),
         }
     }
-}
 
-impl Followed {
-    /// Whether the pods got their images; none where that is not known.
-    pub(super) fn pulled(&self) -> Option<bool> {
-        match self {
-            Self::Ready(_) => Some(true),
-            Self::NotReady(why) if why.cannot_pull => Some(false),
+    /// Whether the pods got the images that they were given; none where that was not seen.
+    pub(super) async fn pulled(
+        &self,
+        id: &WorkloadId,
+        write: Option<Write<'_>>,
+        followed: &Followed,
+    ) -> Option<bool> {
+        match (followed, write) {
+            (Followed::NotReady(why), _) if why.cannot_pull => Some(false),
+            (Followed::Ready(_), Some(write)) => {
+                let has_pulled = self.cluster.has_pulled(id, write).await;
+                has_pulled.then_some(true)
+            }
             _ => None,
         }
     }
+}
 
+impl Followed {
     /// What there is to say of a rollout that nobody puts back.
     pub(super) fn settled(self) -> Result<Option<String>, Failure> {
         match self {

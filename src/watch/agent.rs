@@ -273,7 +273,7 @@ impl<'a> Working<'a> {
                 }
                 Done::Checked(copy, checked) => self.ledger.checked(&copy, &checked, now),
                 Done::Written(id, written) => self.ledger.written(&id, written, now),
-                Done::Looked(id, why) => self.ledger.looked(&id, why, now),
+                Done::Looked(id, pulling, pulls) => self.ledger.looked(&id, pulling, pulls, now),
                 Done::PutBack(id, done) => self.ledger.put_back_done(&id, done, now),
             },
         }

@@ -8,7 +8,7 @@ use super::ledger::{Action, Checked, Job, Written};
 use super::metrics::{Ended, Result as Outcome};
 use super::round::word;
 use super::seen::Seen;
-use crate::cluster::{Cluster, Error, NotReady};
+use crate::cluster::{Cluster, Error, Pulling, Pulls};
 use crate::credentials::Keyring;
 use crate::execute::{Event, Observer, PutBack, put_back};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
@@ -29,7 +29,7 @@ pub(super) enum Done {
     Brought(Box<Brought>),
     Checked(Copy, Checked),
     Written(WorkloadId, Written),
-    Looked(WorkloadId, Option<NotReady>),
+    Looked(WorkloadId, Pulling, Pulls),
     PutBack(WorkloadId, Result<PutBack, Failure>),
 }
 
@@ -67,9 +67,9 @@ impl Hands {
                 self.metrics.repoints.get_or_create(&ended(ok)).inc();
                 Done::Written(id, written)
             }
-            Action::Look(workload) => {
-                let trouble = self.cluster.pull_trouble(&workload).await;
-                Done::Looked(workload.id, trouble)
+            Action::Look(workload, mut pulls) => {
+                let pulling = self.cluster.pulling(&workload, &mut pulls).await;
+                Done::Looked(workload.id, pulling, pulls)
             }
             Action::PutBack(now, done) => {
                 let result = self.put_back(&now.id, done.as_deref()).await;

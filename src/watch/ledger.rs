@@ -24,7 +24,7 @@ pub(super) use work::{Due, Purpose, Then, Verdict};
 use super::copies::Copies;
 use super::known::Known;
 use super::seen::Seen;
-use crate::cluster::Telling;
+use crate::cluster::{Pulls, Telling};
 use crate::plan::{Copy, Planned};
 use crate::reference::Reference;
 use crate::workload::{Workload, WorkloadId};
@@ -42,8 +42,6 @@ const LOOKS: usize = 8;
 const LOOK: Duration = Duration::from_secs(4);
 /// The longest pause between two looks at the pods of a workload that is not settled.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
-/// A pull that has failed for so long has failed twice: kubelets try again after ten seconds.
-const PULL_PATIENCE: Duration = Duration::from_secs(20);
 /// A rollout that no controller gives up on is given up after so long, as Deployments are by default.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -54,8 +52,8 @@ pub(super) enum Action {
     Image(Box<Job>),
     /// A workload is written as planned.
     Repoint(Box<Planned>),
-    /// The pods of a workload are looked at: whether they get their images.
-    Look(Box<Workload>),
+    /// The pods of a workload are looked at: whether they get their images, after what was seen of that before.
+    Look(Box<Workload>, Pulls),
     /// A workload gets back what it had; what was done to it, where this process did it.
     PutBack(Box<Workload>, Option<Box<Planned>>),
 }
@@ -131,7 +129,8 @@ impl Ledger {
                 self.changed(&id, now);
             }
             None if is_new && is_rolling_out => {
-                entry.work = Some(Work::of(seen, Stage::rolling(None, now), now));
+                let stage = Stage::rolling(Some(&seen.workload), None, now);
+                entry.work = Some(Work::of(seen, stage, now));
                 self.gate.found(&id);
                 self.wake_at(&id, now + LOOK);
             }
@@ -303,9 +302,9 @@ impl Ledger {
         while self.looking < LOOKS
             && let Some(id) = self.to_look_at.pop_first()
         {
-            if let Some(workload) = self.work(&id).and_then(|work| work.workload.clone()) {
+            if let Some(action) = self.look(&id) {
                 self.looking += 1;
-                actions.push(Action::Look(Box::new(workload)));
+                actions.push(action);
             }
         }
         if self.held {

@@ -53,9 +53,5 @@ impl Seen {
 
 /// Whether a workload names copies, by its record.
 pub(super) fn stands(workload: &Workload) -> bool {
-    let record = workload.record.as_ref();
-    record.is_some_and(|record| {
-        let mut slots = record.slots.iter();
-        slots.any(|(name, slot)| workload.stands(name, slot))
-    })
+    workload.standing().next().is_some()
 }

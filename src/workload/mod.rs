@@ -154,6 +154,13 @@ impl Workload {
         slots.any(|slot| slot.image == recorded.target && slot.key.to_string() == name)
     }
 
+    /// The copies that its record names and that are as the repoint left them.
+    pub fn standing(&self) -> impl Iterator<Item = &str> {
+        let slots = self.record.iter().flat_map(|record| &record.slots);
+        let slots = slots.filter(|(name, recorded)| self.stands(name, recorded));
+        slots.map(|(_, recorded)| recorded.target.as_str())
+    }
+
     /// Whether its pod template can be changed and what then happens.
     pub fn mutability(&self) -> Mutability {
         self.mutability

@@ -43,7 +43,7 @@ impl Server {
         }
     }
 
-    async fn cluster(&self) -> Cluster {
+    pub(crate) async fn cluster(&self) -> Cluster {
         Cluster::connect(&self.flags("{}"), WriteMode::Apply)
             .await
             .unwrap()
@@ -61,7 +61,7 @@ impl Server {
         }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         asked.iter().map(|(line, _)| line.clone()).collect()
     }
@@ -115,7 +115,7 @@ async fn serve(stream: TcpStream, asked: Asked, answer: Arc<impl Fn(&str, usize)
     let _ = stream.get_mut().write_all(text.as_bytes()).await;
 }
 
-fn failure(code: u16, reason: &str) -> (u16, Value) {
+pub(crate) fn failure(code: u16, reason: &str) -> (u16, Value) {
     let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason,
                         "message": reason, "details": {"name": "x"}});
     (code, status)

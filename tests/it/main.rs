@@ -38,6 +38,7 @@ mod owners;
 mod platforms;
 mod pull_access;
 mod push_address;
+mod put_back;
 mod reach;
 mod readme;
 mod refusals;

@@ -4,8 +4,8 @@
 
 use super::book::pause;
 use super::work::Stage;
-use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, PULL_PATIENCE, Purpose};
-use crate::cluster::{NotReady, Standing};
+use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, Purpose};
+use crate::cluster::{NotReady, Pulling, Pulls, Standing};
 use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Copy, Decision, Planned};
@@ -138,7 +138,7 @@ impl Ledger {
                 }
                 let still_is = work.workload.as_ref().is_some_and(stands);
                 let message = changes(&planned);
-                work.stage = Stage::rolling(Some(planned), now);
+                work.stage = Stage::rolling(work.workload.as_ref(), Some(planned), now);
                 self.tell(id, "Repointed", message, false);
                 if !still_is {
                     self.gate.over(id);
@@ -162,11 +162,13 @@ impl Ledger {
         }
     }
 
-    /// The pods of a workload were looked at: why they do not get their images, if so.
+    /// The pods of a workload were looked at: how their pulls stand, and what is to be known of them at the
+    /// next look.
     pub(in crate::watch) fn looked(
         &mut self,
         id: &WorkloadId,
-        why: Option<NotReady>,
+        pulling: Pulling,
+        after: Pulls,
         now: Instant,
     ) {
         self.looking = self.looking.saturating_sub(1);
@@ -174,33 +176,52 @@ impl Ledger {
         let Some(work) = self.work(id) else {
             return;
         };
-        let ails = work.standing == Standing::Ailing;
+        let standing = work.standing;
         match &mut work.stage {
-            Stage::Unsettled { looks } => {
-                if why.is_some() {
-                    // nobody gets at the source: its copy is no risk
-                    work.unpullable = true;
-                    return self.make_due(id);
-                }
-                *looks += 1;
-                let next = LOOK.saturating_mul(1 << (*looks).min(7)).min(LONGEST_LOOK);
-                self.wake_at(id, now + next);
-            }
-            Stage::Rolling { failing, since, .. } => match why {
-                Some(why) => {
-                    let first = *failing.get_or_insert(now);
-                    if now.duration_since(first) >= PULL_PATIENCE {
-                        self.refused(id, why, now);
-                    } else {
-                        self.wake_at(id, now + LOOK);
+            Stage::Unsettled { looks, pulls } => {
+                *pulls = after;
+                match pulling {
+                    Pulling::Failed(_) => {
+                        // nobody gets at the source: its copy is no risk
+                        work.unpullable = true;
+                        self.make_due(id);
+                    }
+                    // that the next try fails too shows for about ten seconds
+                    Pulling::Retried => self.wake_at(id, now + LOOK.saturating_mul(2)),
+                    Pulling::Well | Pulling::Done => {
+                        *looks += 1;
+                        let next = LOOK.saturating_mul(1 << (*looks).min(7));
+                        self.wake_at(id, now + next.min(LONGEST_LOOK));
                     }
                 }
-                None if ails || now.duration_since(*since) >= DEADLINE => self.finished(id, now),
-                None => {
-                    *failing = None;
-                    self.wake_at(id, now + pause);
+            }
+            Stage::Rolling {
+                pulls,
+                since,
+                looking,
+                ..
+            } => {
+                *pulls = after;
+                let began = looking.take();
+                let is_late = now.duration_since(*since) >= DEADLINE;
+                match (pulling, standing) {
+                    (Pulling::Failed(why), _) => self.refused(id, why, now),
+                    (Pulling::Done, Standing::Settled) => {
+                        if self.gate.prove() {
+                            self.trouble = None;
+                        }
+                        self.finished(id, now);
+                    }
+                    // its pods became ready while they were looked at
+                    (_, Standing::Settled) if began != Some(standing) => self.wake_at(id, now),
+                    // ready, but no pod had to pull for it
+                    (_, Standing::Settled) => self.finished(id, now),
+                    (Pulling::Retried, _) => self.wake_at(id, now + LOOK),
+                    (_, Standing::Ailing) => self.finished(id, now),
+                    _ if is_late => self.finished(id, now),
+                    _ => self.wake_at(id, now + pause),
                 }
-            },
+            }
             _ => {}
         }
     }

@@ -18,7 +18,7 @@ const LONGEST_HALT: Duration = Duration::from_secs(3600);
 /// What is under way, and whether more may be.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// Rollouts that may be unfinished at a time; none: any number, from the first on.
+    /// Rollouts that may be unfinished at a time once nodes were seen to pull; none: any number.
     limit: Option<usize>,
     unfinished: BTreeSet<WorkloadId>,
     writing: usize,
@@ -43,8 +43,8 @@ impl Gate {
     /// Whether one more may be written. One from which no rollout follows counts as none.
     pub(super) fn has_room(&self, is_idle: bool) -> bool {
         let limit = match self.limit {
-            Some(limit) if self.proven => limit,
-            Some(_) => 1,
+            _ if !self.proven => 1,
+            Some(limit) => limit,
             None => usize::MAX,
         };
         self.halted.is_none()
@@ -52,9 +52,14 @@ impl Gate {
             && (is_idle || self.unfinished.len() < limit)
     }
 
-    /// Whether nodes were seen to pull, or nobody asks for that.
+    /// Whether nodes were seen to pull.
     pub(super) fn is_proven(&self) -> bool {
-        self.proven || self.limit.is_none()
+        self.proven
+    }
+
+    /// Whether it would be news that nodes pulled a copy, and count.
+    pub(super) fn wants_proof(&self) -> bool {
+        !self.proven && self.halted.is_none()
     }
 
     /// A write begins; with it a rollout, unless none follows.

@@ -57,10 +57,11 @@ impl Ledger {
         match (&work.stage, work.standing) {
             (Stage::Unsettled { .. }, Standing::Settled | Standing::Idle) => self.make_due(id),
             (Stage::Rolling { .. }, Standing::Settled) => {
-                if self.gate.prove() {
-                    self.trouble = None;
+                if self.gate.wants_proof() {
+                    self.wake_at(id, now);
+                } else {
+                    self.finished(id, now);
                 }
-                self.finished(id, now);
             }
             (Stage::Rolling { .. }, Standing::Idle | Standing::Paused) => self.finished(id, now),
             // given up by its controller: whether that is for its image, its pods tell
@@ -205,7 +206,7 @@ impl Ledger {
                 Standing::Settled | Standing::Idle => self.enqueue(id, plan, now),
                 Standing::Rolling | Standing::Ailing if unpullable => self.enqueue(id, plan, now),
                 Standing::Paused | Standing::Rolling | Standing::Ailing => {
-                    work.stage = Stage::Unsettled { looks: 0 };
+                    work.stage = Stage::unsettled(&plan);
                     self.gate.over(id);
                     if standing != Standing::Paused {
                         self.wake_at(id, now + LOOK);
@@ -277,6 +278,21 @@ impl Ledger {
         Some(Action::Repoint(planned))
     }
 
+    /// Looks at the pods of one that waits for being settled, or for its rollout.
+    pub(super) fn look(&mut self, id: &WorkloadId) -> Option<Action> {
+        let work = self.work(id)?;
+        let workload = work.workload.clone()?;
+        let pulls = match &mut work.stage {
+            Stage::Unsettled { pulls, .. } => pulls,
+            Stage::Rolling { pulls, looking, .. } => {
+                *looking = Some(work.standing);
+                pulls
+            }
+            _ => return None,
+        };
+        Some(Action::Look(Box::new(workload), pulls.clone()))
+    }
+
     /// Begins to give one back what it had, or begins that again.
     pub(super) fn put_back(&mut self, id: &WorkloadId) -> Option<Action> {
         let work = self.work(id)?;
@@ -313,6 +329,10 @@ impl Ledger {
             work.wake = None;
             match work.stage {
                 Stage::Later => self.make_due(&id),
+                // what the look that is under way shows comes first
+                Stage::Rolling {
+                    looking: Some(_), ..
+                } => {}
                 Stage::Unsettled { .. } | Stage::Rolling { .. } => {
                     self.to_look_at.insert(id);
                 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::NotReady;
+use crate::cluster::{NotReady, Pulling};
 use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Decision, Repoint, SlotChange};
@@ -105,7 +105,7 @@ impl Play {
                 Job::Check(copy) => format!("check {}", copy.target),
             },
             Action::Repoint(planned) => format!("repoint {}", planned.workload.id.name),
-            Action::Look(workload) => format!("look {}", workload.id.name),
+            Action::Look(workload, _) => format!("look {}", workload.id.name),
             Action::PutBack(workload, _) => format!("put back {}", workload.id.name),
         };
         actions.into_iter().map(word).collect()
@@ -144,15 +144,28 @@ impl Play {
             .collect()
     }
 
-    fn looked(&mut self, name: &str, refused: bool) {
-        let why = refused.then(|| NotReady {
-            why: "x509".to_owned(),
-            hint: None,
-            cannot_pull: true,
-            is_denied: false,
-        });
-        self.ledger.looked(&id(name), why, self.now);
+    fn looked(&mut self, name: &str, pulling: Pulling) {
+        self.ledger
+            .looked(&id(name), pulling, Pulls::default(), self.now);
     }
+}
+
+impl Play {
+    /// One that was repointed is ready, and its pods have this to show.
+    fn settles(&mut self, name: &str, pulling: Pulling) {
+        self.sees(name, COPY, true);
+        assert_eq!(self.begins(), [format!("look {name}")]);
+        self.looked(name, pulling);
+    }
+}
+
+fn cannot_pull() -> Pulling {
+    Pulling::Failed(NotReady {
+        why: "x509".to_owned(),
+        hint: None,
+        cannot_pull: true,
+        is_denied: false,
+    })
 }
 
 fn digest() -> Digest {
@@ -202,6 +215,7 @@ fn with_copies(max_rollouts: Option<usize>, names: &[&str]) -> Play {
 #[test]
 fn an_image_is_brought_once_for_all_who_want_it() {
     let mut play = with_copies(None, &["a", "b", "c"]);
+    play.ledger.gate.prove();
     assert_eq!(play.begins(), ["repoint a", "repoint b", "repoint c"]);
     // known by now
     play.sees("d", IMAGE, true);
@@ -247,13 +261,110 @@ fn one_rollout_shows_whether_nodes_pull_before_there_are_more() {
     assert_eq!(play.begins(), ["repoint a"]);
     play.written("a");
     assert_eq!(play.begins(), [""; 0]);
-    play.sees("a", COPY, true);
+    play.settles("a", Pulling::Done);
     assert_eq!(play.begins(), ["repoint b", "repoint c"]);
     play.written("b");
     play.written("c");
     assert_eq!(play.begins(), [""; 0]);
     play.sees("b", COPY, true);
     assert_eq!(play.begins(), ["repoint d"]);
+}
+
+#[test]
+fn a_rollout_for_which_nobody_pulled_proves_nothing() {
+    let mut play = with_copies(None, &["a", "b", "c"]);
+    assert_eq!(
+        play.begins(),
+        ["repoint a"],
+        "one is tried first, however many may be unfinished"
+    );
+    play.written("a");
+    // no node has a pod of it
+    play.settles("a", Pulling::Well);
+    assert!(!play.ledger.repoints());
+    assert_eq!(play.begins(), ["repoint b"]);
+    play.written("b");
+    play.settles("b", Pulling::Done);
+    assert!(play.ledger.repoints());
+    assert_eq!(play.begins(), ["repoint c"]);
+}
+
+#[test]
+fn what_a_look_showed_that_began_before_the_pods_were_ready_is_not_the_last_word() {
+    let mut play = with_copies(Some(1), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.sees("a", COPY, true);
+    assert_eq!(play.begins(), [""; 0], "one look at a time");
+    play.looked("a", Pulling::Well);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", Pulling::Done);
+    assert!(play.ledger.repoints());
+}
+
+#[test]
+fn it_halts_though_a_workload_cannot_be_put_back_and_tries_that_until_it_is() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    play.begins();
+    play.told();
+    play.looked("a", cannot_pull());
+    assert!(play.ledger.trouble().is_some(), "before it is put back");
+    for pause in [10, 20, 40] {
+        assert_eq!(play.begins(), ["put back a"]);
+        play.ledger
+            .put_back_done(&id("a"), Err(Failure::new("no route")), play.now);
+        assert_eq!(play.begins(), [""; 0]);
+        play.passes(Duration::from_secs(pause));
+    }
+    assert_eq!(play.told(), [("a".to_owned(), "CloneFailed")]);
+    // the halt is over; it is not
+    play.passes(Duration::from_secs(301));
+    assert_eq!(play.begins(), ["put back a"]);
+    assert!(play.ledger.trouble().is_some());
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+    assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
+    assert_eq!(play.round(), ["b"]);
+    assert_eq!(play.begins(), ["repoint b"]);
+}
+
+#[test]
+fn one_that_somebody_changed_before_it_could_be_put_back_is_theirs() {
+    let mut play = with_copies(Some(2), &["a"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
+    play.begins();
+    play.ledger
+        .put_back_done(&id("a"), Err(Failure::new("no route")), play.now);
+    play.sees("a", "other:1", true);
+    assert_eq!(play.round(), ["a"]);
+    play.passes(Duration::from_secs(3600));
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.ledger.census(play.now).rollouts, 0);
+}
+
+#[test]
+fn what_other_rollouts_came_to_does_not_end_a_halt() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.ledger.gate.prove();
+    assert_eq!(play.begins(), ["repoint a", "repoint b"]);
+    play.written("a");
+    play.written("b");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("a", cannot_pull());
+    play.sees("b", COPY, true);
+    play.looked("b", Pulling::Done);
+    assert!(play.ledger.trouble().is_some());
+    assert!(!play.ledger.repoints());
 }
 
 #[test]
@@ -264,11 +375,17 @@ fn one_that_cannot_pull_is_put_back_and_nothing_more_is_begun_for_a_while() {
     play.told();
     play.passes(LOOK);
     assert_eq!(play.begins(), ["look a"]);
-    play.looked("a", true);
-    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
-    play.passes(PULL_PATIENCE);
-    assert_eq!(play.begins(), ["look a"]);
-    play.looked("a", true);
+    for _ in 0..100 {
+        play.looked("a", Pulling::Retried);
+        assert_eq!(
+            play.begins(),
+            [""; 0],
+            "once is a hiccup, however long it stands there"
+        );
+        play.passes(LOOK);
+        assert_eq!(play.begins(), ["look a"]);
+    }
+    play.looked("a", cannot_pull());
     assert_eq!(play.begins(), ["put back a"]);
     play.ledger
         .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
@@ -285,7 +402,7 @@ fn one_that_cannot_pull_is_put_back_and_nothing_more_is_begun_for_a_while() {
     assert_eq!(play.round(), ["b"]);
     assert_eq!(play.begins(), ["repoint b"]);
     play.written("b");
-    play.sees("b", COPY, true);
+    play.settles("b", Pulling::Done);
     assert_eq!(play.ledger.trouble(), None);
 }
 
@@ -294,11 +411,9 @@ fn other_settings_end_the_halt_at_once() {
     let mut play = with_copies(Some(2), &["a", "b"]);
     play.begins();
     play.written("a");
-    for _ in 0..2 {
-        play.passes(PULL_PATIENCE);
-        play.begins();
-        play.looked("a", true);
-    }
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
     assert_eq!(play.begins(), ["put back a"]);
     play.ledger
         .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
@@ -348,8 +463,13 @@ fn one_that_is_not_settled_waits_unless_nobody_gets_at_its_source() {
     assert_eq!(play.begins(), [""; 0]);
     play.passes(LOOK);
     assert_eq!(play.begins(), ["look a", "look b"]);
-    play.looked("a", false);
-    play.looked("b", true);
+    play.looked("a", Pulling::Well);
+    play.looked("b", Pulling::Retried);
+    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
+    play.passes(2 * LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("b", cannot_pull());
+    play.ledger.gate.prove();
     assert_eq!(play.round(), ["b"]);
     assert_eq!(play.begins(), ["repoint b"]);
     play.sees("a", IMAGE, true);
@@ -396,7 +516,7 @@ fn a_rollout_that_another_process_began_counts_before_more_are_begun() {
     assert_eq!(play.begins(), [""; 0], "not all are listed yet");
     play.ledger.listed = true;
     assert_eq!(play.begins(), [""; 0], "b is being rolled out");
-    play.sees("b", COPY, true);
+    play.settles("b", Pulling::Done);
     assert_eq!(play.begins(), ["repoint a"]);
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Decides nothing: `steps` and `endings` do.
 
-use crate::cluster::{NotReady, Standing};
+use crate::cluster::{NotReady, Pulls, Standing};
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
-use crate::plan::{Copy, Planned};
+use crate::plan::{Copy, Decision, Planned};
 use crate::watch::seen::Seen;
 use crate::workload::{Workload, WorkloadId};
 use std::time::Instant;
@@ -115,6 +115,7 @@ pub(super) enum Stage {
     /// Its images are there; it waits for being settled.
     Unsettled {
         looks: u32,
+        pulls: Pulls,
     },
     /// It waits for its turn to be written.
     Queued {
@@ -130,7 +131,9 @@ pub(super) enum Stage {
         /// What was done to it, where this process did it.
         done: Option<Box<Planned>>,
         since: Instant,
-        failing: Option<Instant>,
+        pulls: Pulls,
+        /// How it stood when the look at its pods that is under way was begun.
+        looking: Option<Standing>,
         refused: Option<NotReady>,
     },
     /// It could not pull its copy, and gets back what it had.
@@ -145,11 +148,30 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    pub(super) fn rolling(done: Option<Box<Planned>>, now: Instant) -> Self {
+    /// One that waits to be settled before this is done; the pulls that count are of what it would change.
+    pub(super) fn unsettled(planned: &Planned) -> Self {
+        let slots = match &planned.decision {
+            Decision::Repoint(repoint) => repoint.slots.as_slice(),
+            _ => &[],
+        };
+        Self::Unsettled {
+            looks: 0,
+            pulls: Pulls::of(slots.iter().map(|change| &change.from)),
+        }
+    }
+
+    /// One that was repointed and is like this now; the pulls that count are of its copies.
+    pub(super) fn rolling(
+        workload: Option<&Workload>,
+        done: Option<Box<Planned>>,
+        now: Instant,
+    ) -> Self {
+        let copies = workload.into_iter().flat_map(Workload::standing);
         Self::Rolling {
             done,
             since: now,
-            failing: None,
+            pulls: Pulls::of(copies),
+            looking: None,
             refused: None,
         }
     }
