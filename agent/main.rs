@@ -110,7 +110,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         paused: candidacy.leadership.paused(),
         health,
         metrics: figures,
-        known: Known::default(),
+        known: match &admission {
+            Some(_) => Known::asked(),
+            None => Known::default(),
+        },
         run: run_id()?,
     };
     let ended = candidacy.work(agent, admission.as_ref(), &stop).await;

@@ -110,7 +110,7 @@ impl Agent {
             .run_until_cancelled(working.run(settings, closing))
             .await;
         working.stop.cancel();
-        self.known.set_terms(None);
+        self.known.clear();
         ended.unwrap_or(Ok(()))
     }
 }
@@ -132,10 +132,11 @@ impl<'a> Working<'a> {
         settings: Arc<AgentSettings>,
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
-        let footing = agent.footing(&settings, &stop);
+        let footing = agent.footing(&settings, &stop).await?;
+        agent.known.about(&settings.target);
         let hands = Hands {
             cluster: agent.cluster.clone(),
-            footing: Arc::new(footing.await?),
+            footing: Arc::new(footing),
             metrics: agent.metrics.clone(),
             prover: prover(&settings),
         };
@@ -369,6 +370,7 @@ impl<'a> Working<'a> {
                 agent.health.well("footing");
                 self.hands.footing = Arc::new(footing);
                 self.offering = false;
+                agent.known.about(&settings.target);
                 agent.known.set_terms(None);
                 self.hands.prover = prover(&settings);
                 self.settings = settings;

@@ -94,6 +94,11 @@ impl Copies {
         self.seen.get(target).is_some_and(|complete| complete.fresh)
     }
 
+    /// Nothing is in a namespace any more.
+    pub(super) fn forget_namespace(&self, namespace: &str) {
+        self.known.forget_namespace(namespace);
+    }
+
     /// A copy is not there after all.
     pub(super) fn lost(&mut self, target: &Reference) {
         self.seen.remove(target);

@@ -9,13 +9,14 @@ use super::metrics::{Ended, Result as Outcome};
 use super::round::word;
 use super::seen::Seen;
 use crate::cluster::{Cluster, Error, Pulling, Pulls};
+use crate::config::Mode;
 use crate::credentials::Keyring;
 use crate::execute::{Event, Observer, PutBack, put_back};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::patch;
 use crate::plan::{Copy, Decision, Planned};
 use crate::registry::Prover;
-use crate::workload::WorkloadId;
+use crate::workload::{Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 /// For how long a controller may take to see that images were put back.
 const SEEN: Duration = Duration::from_secs(60);
+
+/// Of so many workloads that use a copy it is looked whether their pods have it.
+const SHOWN_BY: usize = 3;
 
 /// How a deed ended.
 pub(super) enum Done {
@@ -124,7 +128,7 @@ impl Hands {
         let images = &self.footing.images;
         let found = images.intact(&copy.target, &self.prover, &observer).await;
         let checked = match found {
-            Ok(Some(digest)) => Checked::Sound(digest),
+            Ok(Some(digest)) => Checked::Sound(digest, self.is_pulled(&copy).await),
             Ok(None) => {
                 let target = copy.target.to_string();
                 tracing::warn!(
@@ -142,6 +146,28 @@ impl Hands {
             }
         };
         Done::Checked(copy, checked)
+    }
+
+    /// Whether a pod has this copy, which is in use: looked at for whoever asks, who may not look himself. How pods
+    /// get at it is found out for him as well.
+    async fn is_pulled(&self, copy: &Copy) -> bool {
+        let footing = &self.footing;
+        if !footing.known.is_asked() || footing.settings.mode != Mode::Clone {
+            return false;
+        }
+        if let Err(failure) = footing.access(&copy.target).await {
+            tracing::debug!(target = copy.target.to_string(), "{failure}");
+        }
+        for user in copy.users.keys().take(SHOWN_BY) {
+            let object = self.cluster.get(user).await.ok();
+            let workload = object.and_then(|it| Workload::from_object(&user.kind, &it).ok());
+            let Some(workload) = workload else { continue };
+            let mut pulls = Pulls::of(workload.standing());
+            if self.cluster.pulling(&workload, &mut pulls).await == Pulling::Done {
+                return true;
+            }
+        }
+        false
     }
 
     async fn repoint(&self, planned: &Planned) -> Written {

@@ -15,7 +15,7 @@ use crate::reference::Reference;
 use crate::registry::{Registries, means_this_machine};
 use crate::workload::Workload;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +29,6 @@ pub(super) struct Footing {
     policy: Policy,
     /// How pods get at copies; found out with the first copy.
     access: OnceCell<PullAccess>,
-    /// Namespaces that have our pull secret as it is to be.
-    ensured: Mutex<BTreeSet<String>>,
     pub(super) known: Known,
 }
 
@@ -84,7 +82,6 @@ impl Footing {
             chain,
             credentials,
             access: OnceCell::new(),
-            ensured: Mutex::default(),
             known,
         })
     }
@@ -168,12 +165,9 @@ impl Footing {
         }))
     }
 
-    /// Makes sure that our pull secret in a namespace is as it is to be; looked at once for each.
+    /// Makes sure that our pull secret in a namespace is as it is to be. The API server is asked each time: the
+    /// secret may be gone since, or the whole namespace.
     pub(super) async fn ensure(&self, cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
-        let ensured = || self.ensured.lock().unwrap_or_else(PoisonError::into_inner);
-        if ensured().contains(namespace) {
-            return Ok(());
-        }
         let Some(secret) = self.pull_secret().await? else {
             return Ok(());
         };
@@ -182,8 +176,7 @@ impl Footing {
         if written.await? != SecretWrite::Unchanged {
             tracing::info!(namespace, "pull secret brought up to date");
         }
-        ensured().insert(namespace.to_owned());
-        self.known.pull_secret(namespace, true);
+        self.known.pull_secret(&self.settings.target, namespace);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 use crate::cluster::PULL_SECRET;
 use crate::plan::{Observed, Policy, PullCredentials};
 use crate::reference::{Digest, Reference};
+use crate::target::TargetRegistry;
 use crate::workload::{Kind, Workload};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -31,11 +32,9 @@ impl Terms {
             return Some(format!("{} is not among the kinds", id.kind));
         }
         let namespaces = self.namespaces.as_ref();
-        if namespaces.is_some_and(|all| !all.contains(&id.namespace)) {
-            return Some(format!("{} is not among the namespaces", id.namespace));
-        }
-        let needs_care = workload.recreates || id.kind.kind == "StatefulSet";
-        (needs_care && !self.stateful).then(|| "changed only when asked for".to_owned())
+        namespaces
+            .is_some_and(|all| !all.contains(&id.namespace))
+            .then(|| format!("{} is not among the namespaces", id.namespace))
     }
 }
 
@@ -56,6 +55,10 @@ pub struct Known {
 
 #[derive(Debug, Default)]
 struct Facts {
+    /// Whether somebody asks.
+    asked: bool,
+    /// What pods pull from; none while nobody works.
+    target: Option<TargetRegistry>,
     /// None while nothing is repointed.
     terms: Option<Arc<Terms>>,
     copies: HashMap<Reference, Complete>,
@@ -78,6 +81,33 @@ struct Complete {
 }
 
 impl Known {
+    /// Nothing yet, for somebody who is going to ask: what nobody else needs is found out for him.
+    pub fn asked() -> Self {
+        let known = Self::default();
+        known.write().asked = true;
+        known
+    }
+
+    /// Whether somebody asks.
+    pub(super) fn is_asked(&self) -> bool {
+        self.read().asked
+    }
+
+    /// What is seen from now on is seen of this target. What was seen of another is forgotten, and not taken in
+    /// any more.
+    pub fn about(&self, target: &TargetRegistry) {
+        let mut facts = self.write();
+        if facts.target.as_ref() != Some(target) {
+            facts.forget();
+            facts.target = Some(target.clone());
+        }
+    }
+
+    /// Everything is forgotten: nobody looks after it from now on.
+    pub fn clear(&self) {
+        self.write().forget();
+    }
+
     /// Workloads are repointed on these terms from now on; on none, they are not: while work is held, before
     /// nodes were seen to pull from the target, and when nothing but copies is wanted.
     pub fn set_terms(&self, terms: Option<Terms>) {
@@ -122,13 +152,16 @@ impl Known {
         allowed.then(|| copy.digest.clone())
     }
 
-    /// A workload's surroundings were observed.
-    pub fn observed(&self, observed: &Observed) {
+    /// A workload's surroundings were observed, with this target in mind.
+    pub fn observed(&self, target: &TargetRegistry, observed: &Observed) {
         let workload = &observed.workload;
         let namespace = &workload.id.namespace;
         let own = workload.pull_secrets.as_deref().unwrap_or_default();
         let account = observed.account_pull_secrets.as_deref();
         let mut facts = self.write();
+        if facts.target.as_ref() != Some(target) {
+            return;
+        }
         facts
             .opted_out
             .insert(namespace.clone(), observed.namespace_opted_out);
@@ -143,21 +176,8 @@ impl Known {
         }
     }
 
-    /// A ServiceAccount was seen, with the pull secrets that it gives.
-    pub fn account(&self, namespace: &str, account: &str, pull_secrets: &[&str]) {
-        let key = (namespace.to_owned(), account.to_owned());
-        let names = pull_secrets.iter().map(|name| (*name).to_owned());
-        self.write().accounts.insert(key, names.collect());
-    }
-
-    /// A namespace was seen, with or without an opt-out.
-    pub fn namespace(&self, namespace: &str, opted_out: bool) {
-        let mut facts = self.write();
-        facts.opted_out.insert(namespace.to_owned(), opted_out);
-    }
-
-    /// A namespace is gone, with all that was in it.
-    pub fn forget_namespace(&self, namespace: &str) {
+    /// Nothing is in a namespace any more: it may be gone, and another may come by its name.
+    pub(super) fn forget_namespace(&self, namespace: &str) {
         let mut facts = self.write();
         facts.opted_out.remove(namespace);
         facts.pull_secrets.remove(namespace);
@@ -200,13 +220,11 @@ impl Known {
         })
     }
 
-    /// Our pull secret is in a namespace, or not.
-    pub fn pull_secret(&self, namespace: &str, is_there: bool) {
+    /// Our pull secret for this target is in a namespace.
+    pub fn pull_secret(&self, target: &TargetRegistry, namespace: &str) {
         let mut facts = self.write();
-        if is_there {
+        if facts.target.as_ref() == Some(target) {
             facts.pull_secrets.insert(namespace.to_owned());
-        } else {
-            facts.pull_secrets.remove(namespace);
         }
     }
 
@@ -221,5 +239,14 @@ impl Known {
 
     fn write(&self) -> RwLockWriteGuard<'_, Facts> {
         self.shared.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Facts {
+    fn forget(&mut self) {
+        *self = Self {
+            asked: self.asked,
+            ..Self::default()
+        };
     }
 }

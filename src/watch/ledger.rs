@@ -19,7 +19,7 @@ mod work;
 
 pub(super) use book::Job;
 pub(super) use endings::{Checked, Written};
-pub(super) use work::{Due, Purpose, Then, Verdict};
+pub(super) use work::{Cloned, Due, Purpose, Then, Verdict};
 
 use super::copies::Copies;
 use super::known::Known;
@@ -145,6 +145,10 @@ impl Ledger {
     pub(super) fn gone(&mut self, id: &WorkloadId) {
         self.rest(id);
         self.workloads.remove(id);
+        let namespace = &id.namespace;
+        if !self.workloads.keys().any(|it| it.namespace == *namespace) {
+            self.copies.forget_namespace(namespace);
+        }
     }
 
     /// A list is complete: what has the mark of an earlier one of the same place is gone.
@@ -200,7 +204,11 @@ impl Ledger {
         while taken.len() < most
             && let Some(id) = self.due.pop_first()
         {
-            let Some(work) = self.work(&id) else {
+            let Some(entry) = self.workloads.get_mut(&id) else {
+                continue;
+            };
+            let cloned = entry.cloned.clone();
+            let Some(work) = &mut entry.work else {
                 continue;
             };
             work.stage = Stage::Reading { again: false };
@@ -208,6 +216,7 @@ impl Ledger {
                 id,
                 workload: work.workload.clone(),
                 purpose: work.purpose,
+                cloned,
             });
         }
         taken
@@ -343,7 +352,7 @@ impl Ledger {
 
     /// Whether nodes are known to pull copies, so that workloads are repointed as they come.
     pub(super) fn repoints(&self) -> bool {
-        self.gate.is_proven()
+        self.trouble.is_none() && self.gate.is_shown()
     }
 
     /// How many workloads are known, wait, and for how long the first of them has.

@@ -9,6 +9,7 @@
 //! | `ledger` | what is to be done next; pure but for the time, which it is given |
 //! | `round` | what becomes of workloads that are due: read with their surroundings, planned |
 //! | `deeds` | nothing: it copies, writes, looks, puts back, and says how that ended |
+//! | `grant` | whether a planned repoint is made, or left to others |
 //! | `footing` | what the settings come to |
 //! | `agent` | the loop around them |
 
@@ -16,6 +17,7 @@ mod agent;
 mod copies;
 mod deeds;
 mod footing;
+mod grant;
 mod health;
 mod known;
 mod ledger;
@@ -25,7 +27,7 @@ mod seen;
 
 pub use agent::Agent;
 pub use footing::RunId;
+pub use grant::grant;
 pub use health::Health;
 pub use known::{Known, Reader, Terms};
 pub use metrics::{Metrics, Result as CopyResult};
-pub use round::RECLAIMS;

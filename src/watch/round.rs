@@ -3,21 +3,19 @@
 //! Decides what is not even asked about: what would be left alone anyway. Never writes.
 
 use super::footing::Footing;
-use super::ledger::{Due, Purpose, Then, Verdict};
+use super::grant::grant;
+use super::ledger::{Cloned, Due, Purpose, Then, Verdict};
 use super::seen::Seen;
 use crate::cluster::{Cluster, Error, Observation, PULL_SECRET};
 use crate::config::Mode;
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
 use crate::plan::{
-    self, Copy, Decision, Observed, Planned, Policy, PullCredentials, Repoint, kept, reclaims,
+    self, Copy, Decision, Observed, Planned, Policy, PullCredentials, kept, reclaims,
 };
-use crate::workload::{Kind, RECLAIMED, Workload, WorkloadId};
+use crate::workload::{Kind, Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
-
-/// How often images that somebody put back are cloned again.
-pub const RECLAIMS: u32 = 3;
 
 /// What was found out about a workload that was due.
 pub(super) struct Found {
@@ -49,12 +47,15 @@ pub(super) async fn round(
 ) -> Vec<Found> {
     let mut found = Vec::new();
     let mut asked = Vec::new();
-    let mut purposes = BTreeMap::new();
+    let mut reasons = BTreeMap::new();
     let mut read = BTreeMap::new();
+    // of each namespace, one that is left as it is and stands for it
+    let (mut with_secret, mut unseen) = (BTreeSet::new(), BTreeMap::new());
     for Due {
         id,
         workload,
         purpose,
+        cloned,
     } in due
     {
         let workload = match workload {
@@ -76,31 +77,54 @@ pub(super) async fn round(
             .flatten();
         match settled {
             Some(verdict) => {
-                if has_our_secret(&workload)
-                    && let Err(failure) = footing.ensure(cluster, &id.namespace).await
-                {
-                    let namespace = &id.namespace;
-                    said.once(&format!(
-                        "keeping up the pull secret in {namespace}: {failure}"
-                    ));
+                if has_our_secret(&workload) {
+                    with_secret.insert(id.namespace.clone());
+                }
+                if footing.known.is_asked() && workload.record.is_some() {
+                    unseen.entry(id.namespace.clone()).or_insert(workload);
                 }
                 found.push((id, verdict));
             }
             None => {
-                purposes.insert(id, purpose);
+                reasons.insert(id, (purpose, cloned));
                 asked.push(workload);
             }
         }
     }
-    if !asked.is_empty() {
-        found.extend(surrounded(cluster, footing, said, asked, &purposes).await);
+    for namespace in with_secret {
+        if let Err(failure) = footing.ensure(cluster, &namespace).await {
+            said.once(&format!(
+                "keeping up the pull secret in {namespace}: {failure}"
+            ));
+        }
     }
+    if !asked.is_empty() {
+        found.extend(surrounded(cluster, footing, said, asked, &reasons).await);
+    }
+    unseen.retain(|namespace, _| footing.known.opted_out(namespace).is_none());
+    see(cluster, footing, unseen.into_values().collect()).await;
     let with_read = |(id, verdict)| Found {
         read: read.remove(&id),
         id,
         verdict,
     };
     found.into_iter().map(with_read).collect()
+}
+
+/// Looks around these for whoever asks. Workloads that are cloned already need it for nothing else.
+async fn see(cluster: &Cluster, footing: &Footing, workloads: Vec<Workload>) {
+    if workloads.is_empty() {
+        return;
+    }
+    let target = &footing.settings.target;
+    match cluster.surround_all(workloads, target).await {
+        Ok(observation) => {
+            for observed in &observation.observed {
+                footing.known.observed(target, observed);
+            }
+        }
+        Err(error) => tracing::debug!("looking around workloads: {error}"),
+    }
 }
 
 /// Whether a workload pulls copies with the pull secret that we keep up.
@@ -159,7 +183,7 @@ async fn surrounded(
     footing: &Footing,
     said: &Said,
     workloads: Vec<Workload>,
-    purposes: &BTreeMap<WorkloadId, Purpose>,
+    reasons: &BTreeMap<WorkloadId, (Purpose, Option<Cloned>)>,
 ) -> Vec<(WorkloadId, Verdict)> {
     let ids: Vec<WorkloadId> = workloads.iter().map(|it| it.id.clone()).collect();
     let observation = cluster.surround_all(workloads, &footing.settings.target);
@@ -185,12 +209,12 @@ async fn surrounded(
     }
     let mut verdicts = Vec::new();
     for one in observed {
-        footing.known.observed(&one);
+        footing.known.observed(&footing.settings.target, &one);
         let id = one.workload.id.clone();
         let keyring = keyrings.remove(&id).unwrap_or_default();
-        let purpose = purposes.get(&id).copied().unwrap_or_default();
+        let (purpose, cloned) = reasons.get(&id).cloned().unwrap_or_default();
         let verdict = match purpose {
-            Purpose::Clone => clone(footing, &one, keyring).await,
+            Purpose::Clone => clone(footing, &one, keyring, cloned.as_ref()).await,
             Purpose::Repair => Ok(Verdict::Wants {
                 copies: kept(&one, &footing.settings.target),
                 keyring,
@@ -211,6 +235,7 @@ async fn clone(
     footing: &Footing,
     observed: &Observed,
     keyring: Keyring,
+    cloned: Option<&Cloned>,
 ) -> Result<Verdict, Failure> {
     let workload = &observed.workload;
     let (mut planned, mut copies) = plan_one(observed, &footing.policy(std::iter::once(workload)))?;
@@ -238,7 +263,7 @@ async fn clone(
             left: None,
         });
     }
-    let then = then(footing, planned);
+    let then = then(footing, planned, cloned);
     Ok(Verdict::Wants {
         copies,
         keyring,
@@ -247,43 +272,24 @@ async fn clone(
 }
 
 /// What follows once the images are there.
-fn then(footing: &Footing, mut planned: Planned) -> Then {
+fn then(footing: &Footing, mut planned: Planned, cloned: Option<&Cloned>) -> Then {
     let settings = &footing.settings;
     let workload = &planned.workload;
-    let left = match &planned.decision {
+    let granted = match &mut planned.decision {
         Decision::CopyOnly(_) if settings.mode == Mode::Copy => return Then::Leave(None),
-        Decision::CopyOnly(reason) | Decision::Skip(reason) => Some(reason.clone()),
+        Decision::CopyOnly(reason) | Decision::Skip(reason) => Err(reason.clone()),
         Decision::Unchanged => return Then::Leave(None),
-        Decision::Repoint(_) if settings.stateful => None,
-        Decision::Repoint(_) if workload.recreates => Some(
-            "a Recreate Deployment is down while its pods are replaced: only with IMAGE_CLONER_STATEFUL".to_owned(),
-        ),
-        Decision::Repoint(_) if workload.id.kind.kind == "StatefulSet" => Some(
-            "a StatefulSet does not recover from a bad image by itself: only with IMAGE_CLONER_STATEFUL".to_owned(),
-        ),
-        Decision::Repoint(_) => None,
+        Decision::Repoint(repoint) => {
+            // tools that write all annotations anew take the count with them
+            let counted = cloned.map_or(0, |cloned| cloned.put_back(workload));
+            let put_back = reclaims(workload).max(counted);
+            grant(workload, repoint, settings.stateful, put_back)
+        }
     };
-    let count = reclaims(workload);
-    let left = left.or_else(|| {
-        (count > RECLAIMS).then(|| {
-            format!(
-                "somebody put its images back {RECLAIMS} times after they were cloned: left to them"
-            )
-        })
-    });
-    if left.is_some() {
-        return Then::Leave(
-            left.map(|reason| format!("its images are copied, it is left: {reason}")),
-        );
+    match granted {
+        Ok(()) => Then::Repoint(Box::new(planned)),
+        Err(reason) => Then::Leave(Some(format!("its images are copied, it is left: {reason}"))),
     }
-    let text = (count > 0).then(|| plan::reclaimed(workload, count));
-    let stale = workload.reclaimed.is_some();
-    if let Decision::Repoint(Repoint { annotations, .. }) = &mut planned.decision
-        && (text.is_some() || stale)
-    {
-        annotations.insert(RECLAIMED, text);
-    }
-    Then::Repoint(Box::new(planned))
 }
 
 /// The copies that a workload uses and that were made of tags: as the tags are now, whatever runs.

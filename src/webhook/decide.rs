@@ -6,7 +6,7 @@
 use super::review::Request;
 use crate::patch;
 use crate::plan::{self, Decision, Observed, PullAccess, PullCredentials, Repoint};
-use crate::watch::{Known, RECLAIMS, Terms};
+use crate::watch::{Known, Terms, grant};
 use crate::workload::{FIELD_MANAGER, SKIP, Workload};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -56,12 +56,11 @@ pub(super) fn decide(request: &Request, known: &Known) -> Result<Change, String>
         return Err("its images stay".to_owned());
     }
     terms.leave_out(&workload).map_or(Ok(()), Err)?;
-    if plan::reclaims(&workload) > RECLAIMS {
-        return Err("somebody put its images back again and again".to_owned());
-    }
     let observed = surround(workload, is_new, &terms, known)?;
-    let repoint = repoint(&observed, &terms, known)?;
+    let mut repoint = repoint(&observed, &terms, known)?;
     let workload = observed.workload;
+    let put_back = put_back(&workload, before.as_ref());
+    grant(&workload, &mut repoint, terms.stateful, put_back)?;
     let patch = patch::writes(&workload, &repoint);
     check(&request.object, &patch)?;
     let warnings = before.map_or_else(Vec::new, |before| taken_back(&before, &repoint));
@@ -78,6 +77,19 @@ fn same_images(old: &Workload, new: &Workload) -> bool {
         let before = old.slot(&slot.key);
         before.is_some_and(|before| before.image == slot.image)
     })
+}
+
+/// How often somebody has put these images back, this time included. Tools that write all annotations anew leave
+/// the record and the count in the object that is there.
+fn put_back(workload: &Workload, before: Option<&Workload>) -> u32 {
+    let kept = before.map(|before| {
+        let mut kept = workload.clone();
+        kept.record.clone_from(&before.record);
+        kept.reclaimed.clone_from(&before.reclaimed);
+        kept
+    });
+    let kept = kept.as_ref().map_or(0, plan::reclaims);
+    plan::reclaims(workload).max(kept)
 }
 
 /// The workload with what is known of its surroundings.

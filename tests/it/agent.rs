@@ -317,6 +317,71 @@ fn new_pull_credentials_reach_the_namespaces_in_use() {
 }
 
 #[test]
+fn a_pull_secret_that_is_gone_is_made_again_before_a_workload_needs_it() {
+    let Some(bed) = Bed::share("again", true) else {
+        return;
+    };
+    bed.apply(&busybox("web"));
+    let agent = bed.agent(&[]);
+    agent.until("deploy/web", |web| image(web) == copy(&bed));
+    bed.rolled_out("deploy/web");
+    bed.kubectl(&["delete", "secret", "image-cloner-pull"]);
+    bed.apply(&deployment("other", &[("web", "nginx:1.21.4-alpine")], &[]));
+    let nginx = format!("{}/nginx:1.21.4-alpine", bed.target());
+    agent.until("deploy/other", |other| image(other) == nginx);
+    assert!(bed.get("secret/image-cloner-pull")["data"].is_object());
+    // one that stands from copies has it again as soon as anything of it changes
+    bed.kubectl(&["delete", "secret", "image-cloner-pull"]);
+    bed.kubectl(&["label", "deploy/web", "touched=yes"]);
+    bed.until("the pull secret", || {
+        let secrets = bed.get("secrets");
+        let mut secrets = secrets["items"].as_array().expect("a list").iter();
+        secrets.any(|secret| secret["metadata"]["name"] == "image-cloner-pull")
+    });
+}
+
+#[test]
+fn whoever_writes_all_annotations_anew_is_left_to_his_images_in_the_end() {
+    let Some(bed) = Bed::share("anew", true) else {
+        return;
+    };
+    let manifest = busybox("web").replace("  replicas: 1\n", "  replicas: 0\n");
+    bed.apply(&manifest);
+    let agent = bed.agent(&[]);
+    for _ in 0..4 {
+        agent.until("deploy/web", |web| image(web) == copy(&bed));
+        let anew = r#"[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "busybox:1.36"},
+                       {"op": "replace", "path": "/metadata/annotations", "value": {}}]"#;
+        bed.kubectl(&["patch", "deploy/web", "--type=json", "-p", anew]);
+    }
+    bed.until("an event that says so", || {
+        told(&bed, "web").iter().any(|reason| reason == "LeftAlone")
+    });
+    assert_eq!(image(&bed.get("deploy/web")), "busybox:1.36");
+}
+
+#[test]
+fn a_sidecar_that_cannot_be_pulled_is_no_fault_of_the_copy() {
+    let Some(bed) = Bed::share("sidecar", true) else {
+        return;
+    };
+    bed.apply(&busybox("web"));
+    bed.plugin(&["clone", "deploy/web", "--wait"]).exits(0);
+    // no node has it, and nobody can copy it
+    let side = r#"[{"op": "add", "path": "/spec/template/spec/containers/-",
+                    "value": {"name": "side", "image": "localhost:1/none:1"}}]"#;
+    bed.kubectl(&["patch", "deploy/web", "--type=json", "-p", side]);
+    bed.a_pull_failed();
+    bed.apply(&busybox("other"));
+    bed.rolled_out("deploy/other");
+    let agent = bed.agent(&[]);
+    agent.until("deploy/other", |other| image(other) == copy(&bed));
+    bed.rolled_out("deploy/other");
+    assert_eq!(image(&bed.get("deploy/web")), copy(&bed));
+    assert_eq!(agent.count(&["putting"]), 0, "{}", agent.log());
+}
+
+#[test]
 fn daemon_sets_and_cron_jobs_are_cloned_where_they_are_asked_for() {
     let Some(bed) = Bed::share("kinds", true) else {
         return;

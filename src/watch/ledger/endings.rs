@@ -3,7 +3,7 @@
 //! Decides what follows for the workloads that it concerns.
 
 use super::book::pause;
-use super::work::Stage;
+use super::work::{Cloned, Stage};
 use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, Purpose};
 use crate::cluster::{NotReady, Pulling, Pulls, Standing};
 use crate::execute::PutBack;
@@ -32,8 +32,8 @@ pub(in crate::watch) enum Written {
 /// What became of an image that is in use.
 #[derive(Debug)]
 pub(in crate::watch) enum Checked {
-    /// All of it is there.
-    Sound(Digest),
+    /// All of it is there; whether a pod was seen to have it, where that was looked at.
+    Sound(Digest, bool),
     /// Something is missing.
     Broken,
     /// That could not be told.
@@ -59,7 +59,9 @@ impl Ledger {
                 return;
             }
             (_, Some(digest)) => {
-                let readers = copy.users.keys().filter(|user| !denied.contains_key(user));
+                let is_there = |user: &&WorkloadId| self.workloads.contains_key(*user);
+                let readers = copy.users.keys().filter(is_there);
+                let readers = readers.filter(|user| !denied.contains_key(*user));
                 let readers = readers.map(|user| {
                     if with_own.contains(user) {
                         Reader::Namespace(user.namespace.clone())
@@ -89,7 +91,10 @@ impl Ledger {
     /// It was looked whether an image that is in use is there.
     pub(in crate::watch) fn checked(&mut self, copy: &Copy, checked: &Checked, now: Instant) {
         match checked {
-            Checked::Sound(digest) => {
+            Checked::Sound(digest, is_pulled) => {
+                if *is_pulled {
+                    self.gate.show();
+                }
                 let users = self.book.done(&copy.target);
                 // they were given it before
                 let readers = copy.users.keys();
@@ -136,6 +141,7 @@ impl Ledger {
                     entry.print = seen.print;
                     work.take(*seen);
                 }
+                entry.cloned = Some(Cloned::again(entry.cloned.as_ref(), &planned.workload));
                 let still_is = work.workload.as_ref().is_some_and(stands);
                 let message = changes(&planned);
                 work.stage = Stage::rolling(work.workload.as_ref(), Some(planned), now);
@@ -204,14 +210,13 @@ impl Ledger {
                 *pulls = after;
                 let began = looking.take();
                 let is_late = now.duration_since(*since) >= DEADLINE;
+                let is_proof = pulling == Pulling::Done;
+                if is_proof && self.gate.prove() {
+                    self.trouble = None;
+                }
                 match (pulling, standing) {
                     (Pulling::Failed(why), _) => self.refused(id, why, now),
-                    (Pulling::Done, Standing::Settled) => {
-                        if self.gate.prove() {
-                            self.trouble = None;
-                        }
-                        self.finished(id, now);
-                    }
+                    (Pulling::Done, Standing::Settled) => self.finished(id, now),
                     // its pods became ready while they were looked at
                     (_, Standing::Settled) if began != Some(standing) => self.wake_at(id, now),
                     // ready, but no pod had to pull for it
@@ -254,6 +259,9 @@ impl Ledger {
             Ok(PutBack::Done(_)) => {
                 let message = format!("it could not pull its copy: {}", why.why);
                 self.tell(id, "PutBack", message, true);
+                if let Some(entry) = self.workloads.get_mut(id) {
+                    entry.discount();
+                }
                 // others go first when it is tried again
                 let until = self.gate.halted().unwrap_or(now);
                 self.later(id, until + until.duration_since(now).max(LOOK));

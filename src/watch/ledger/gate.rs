@@ -22,8 +22,10 @@ pub(super) struct Gate {
     limit: Option<usize>,
     unfinished: BTreeSet<WorkloadId>,
     writing: usize,
-    /// Whether nodes were seen to pull a copy.
+    /// Whether nodes were seen to pull a copy for a rollout.
     proven: bool,
+    /// Whether a pod was seen to have a copy, whenever it was pulled.
+    shown: bool,
     halted: Option<Instant>,
     halts: u32,
 }
@@ -35,6 +37,7 @@ impl Gate {
             unfinished: BTreeSet::new(),
             writing: 0,
             proven: false,
+            shown: false,
             halted: None,
             halts: 0,
         }
@@ -55,6 +58,16 @@ impl Gate {
     /// Whether nodes were seen to pull.
     pub(super) fn is_proven(&self) -> bool {
         self.proven
+    }
+
+    /// Whether nodes are known to pull, or to have pulled before anybody looked.
+    pub(super) fn is_shown(&self) -> bool {
+        self.halted.is_none() && (self.proven || self.shown)
+    }
+
+    /// A pod has a copy. That is no reason to begin many rollouts at a time: it may be an old one.
+    pub(super) fn show(&mut self) {
+        self.shown = true;
     }
 
     /// Whether it would be news that nodes pulled a copy, and count.
@@ -99,6 +112,7 @@ impl Gate {
     /// Nodes could not: nothing is repointed for a while.
     pub(super) fn halt(&mut self, now: Instant) {
         self.proven = false;
+        self.shown = false;
         let length = FIRST_HALT.saturating_mul(1 << self.halts.min(8));
         let until = now + length.min(LONGEST_HALT);
         if self.halted.is_none() {
@@ -125,6 +139,7 @@ impl Gate {
         self.halted = None;
         self.halts = 0;
         self.proven = false;
+        self.shown = false;
     }
 
     pub(super) fn unfinished(&self) -> usize {

@@ -4,6 +4,7 @@ use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Decision, Repoint, SlotChange};
 use crate::reference::Digest;
+use crate::watch::Reader;
 use crate::workload::{Kind, ORIGINALS};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ const COPY: &str = "reg.corp/nginx:1";
 /// A ledger and its clock.
 struct Play {
     ledger: Ledger,
+    known: Known,
     now: Instant,
     version: u64,
 }
@@ -49,10 +51,12 @@ fn object(name: &str, image: &str, ready: bool, version: u64) -> Value {
 
 impl Play {
     fn new(max_rollouts: Option<usize>) -> Self {
-        let mut ledger = Ledger::new(Known::default(), max_rollouts);
+        let known = Known::default();
+        let mut ledger = Ledger::new(known.clone(), max_rollouts);
         ledger.listed = true;
         Self {
             ledger,
+            known,
             now: Instant::now(),
             version: 0,
         }
@@ -329,6 +333,7 @@ fn it_halts_though_a_workload_cannot_be_put_back_and_tries_that_until_it_is() {
     play.ledger
         .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
     assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
+    assert_eq!(play.begins(), [""; 0]);
     assert_eq!(play.round(), ["b"]);
     assert_eq!(play.begins(), ["repoint b"]);
 }
@@ -365,6 +370,86 @@ fn what_other_rollouts_came_to_does_not_end_a_halt() {
     play.looked("b", Pulling::Done);
     assert!(play.ledger.trouble().is_some());
     assert!(!play.ledger.repoints());
+}
+
+/// How often somebody has put back the images of the one that is due.
+fn put_back_so_far(play: &Play) -> u32 {
+    let entry = &play.ledger.workloads[&id("a")];
+    let workload = entry.work.as_ref().and_then(|work| work.workload.as_ref());
+    let cloned = entry.cloned.as_ref();
+    cloned.map_or(0, |cloned| cloned.put_back(workload.unwrap()))
+}
+
+#[test]
+fn images_that_are_put_back_are_counted_whatever_becomes_of_annotations() {
+    let mut play = with_copies(None, &["a"]);
+    for times in 0..3 {
+        assert_eq!(put_back_so_far(&play), times);
+        assert_eq!(play.begins(), ["repoint a"]);
+        play.written("a");
+        play.sees("a", IMAGE, true);
+        assert_eq!(play.round(), ["a"]);
+    }
+    play.sees("a", "other:1", true);
+    assert_eq!(put_back_so_far(&play), 0, "other images");
+}
+
+#[test]
+fn what_we_put_back_ourselves_does_not_count() {
+    let mut play = with_copies(None, &["a"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
+    play.begins();
+    play.sees("a", IMAGE, true);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+    assert_eq!(put_back_so_far(&play), 0);
+}
+
+#[test]
+fn a_pod_that_has_a_copy_shows_that_nodes_pull_but_not_that_they_still_do() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, true);
+    let due = play.ledger.take_due(1);
+    let verdict = Verdict::Rest {
+        kept: vec![copy("a")],
+        left: None,
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+    assert!(!play.ledger.repoints());
+    let sound = Checked::Sound(digest(), true);
+    play.ledger.checked(&copy("a"), &sound, play.now);
+    assert!(play.ledger.repoints());
+    let target = Reference::parse(COPY).unwrap();
+    assert!(play.known.copy_for("shop", &target).is_some());
+
+    play.sees("b", IMAGE, true);
+    play.sees("c", IMAGE, true);
+    play.round();
+    assert_eq!(play.begins(), ["repoint b"], "one is tried all the same");
+    play.written("b");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("b", cannot_pull());
+    assert!(!play.ledger.repoints());
+}
+
+#[test]
+fn what_was_known_of_a_namespace_goes_with_the_last_that_was_in_it() {
+    let mut play = with_copies(None, &["a", "b"]);
+    let target = Reference::parse(COPY).unwrap();
+    let is_known = |play: &Play| play.known.copy_for("shop", &target).is_some();
+    play.known.forget(&target);
+    play.known
+        .complete(&target, &digest(), Reader::Namespace("shop".to_owned()));
+    play.ledger.gone(&id("a"));
+    assert!(is_known(&play));
+    play.ledger.gone(&id("b"));
+    assert!(!is_known(&play));
 }
 
 #[test]

@@ -17,6 +17,35 @@ pub(in crate::watch) struct Due {
     /// As it was seen last; none where it was at rest.
     pub(in crate::watch) workload: Option<Workload>,
     pub(in crate::watch) purpose: Purpose,
+    /// How often it was cloned, if it was.
+    pub(in crate::watch) cloned: Option<Cloned>,
+}
+
+/// How often this process has cloned a workload that had these images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::watch) struct Cloned {
+    images: String,
+    times: u32,
+}
+
+impl Cloned {
+    /// Once more, of a workload that was like this before.
+    pub(super) fn again(cloned: Option<&Self>, before: &Workload) -> Self {
+        Self {
+            images: before.images_hash(),
+            times: cloned.map_or(0, |it| it.put_back(before)) + 1,
+        }
+    }
+
+    /// How often somebody has put back the images that it has now: as often as they were cloned, since it
+    /// has them.
+    pub(in crate::watch) fn put_back(&self, workload: &Workload) -> u32 {
+        if self.images == workload.images_hash() {
+            self.times
+        } else {
+            0
+        }
+    }
 }
 
 /// Why a workload is looked at.
@@ -71,8 +100,19 @@ pub(super) struct Entry {
     pub(super) mark: u64,
     /// Whether it has copies in use.
     pub(super) copied: bool,
+    pub(super) cloned: Option<Cloned>,
     /// None while it is at rest.
     pub(super) work: Option<Work>,
+}
+
+impl Entry {
+    /// What was cloned last was taken back by us.
+    pub(super) fn discount(&mut self) {
+        self.cloned = self.cloned.take().filter(|it| it.times > 1);
+        if let Some(cloned) = &mut self.cloned {
+            cloned.times -= 1;
+        }
+    }
 }
 
 /// A workload that something is to be done about.

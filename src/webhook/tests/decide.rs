@@ -43,8 +43,10 @@ fn digest() -> Digest {
 /// What is known of `shop`: it did not opt out, and may have the copies of nginx and busybox.
 fn known(pull: PullAccess) -> Known {
     let known = Known::default();
-    known.set_terms(Some(terms(pull)));
-    known.namespace("shop", false);
+    let terms = terms(pull);
+    known.about(&terms.policy.target);
+    known.set_terms(Some(terms));
+    here(&known, "shop", false);
     for target in ["reg.corp/nginx:1", "reg.corp/busybox:1"] {
         let target = Reference::parse(target).unwrap();
         known.complete(&target, &digest(), Reader::Namespace("shop".to_owned()));
@@ -56,6 +58,25 @@ fn secret() -> PullAccess {
     PullAccess::Secret(OURS.to_owned())
 }
 
+fn target() -> TargetRegistry {
+    terms(PullAccess::Open).policy.target
+}
+
+/// A namespace was seen, and nothing more.
+fn here(known: &Known, namespace: &str, opted_out: bool) {
+    let object = with(deployment(), "/metadata/namespace", &json!(namespace));
+    let kind = Kind::from_word("deploy").unwrap();
+    let observed = Observed {
+        workload: Workload::from_object(&kind, &object).unwrap(),
+        running: BTreeMap::new(),
+        account_pull_secrets: None,
+        pull_credentials: PullCredentials::None,
+        named: false,
+        namespace_opted_out: opted_out,
+    };
+    known.observed(&target(), &observed);
+}
+
 /// What a workload like this one came to when the loop observed it.
 fn seen(known: &Known, account: &[&str], own: &[&str], credentials: PullCredentials) {
     let mut object = deployment();
@@ -65,14 +86,15 @@ fn seen(known: &Known, account: &[&str], own: &[&str], credentials: PullCredenti
     }
     object["metadata"]["namespace"] = json!("shop");
     let kind = Kind::from_word("deploy").unwrap();
-    known.observed(&Observed {
+    let observed = Observed {
         workload: Workload::from_object(&kind, &object).unwrap(),
         running: BTreeMap::new(),
         account_pull_secrets: Some(account.iter().map(|name| (*name).to_owned()).collect()),
         pull_credentials: credentials,
         named: false,
         namespace_opted_out: false,
-    });
+    };
+    known.observed(&target(), &observed);
 }
 
 fn deployment() -> Value {
@@ -216,7 +238,7 @@ fn what_was_admitted_once_is_admitted_again_as_it_is() {
 #[test]
 fn what_cannot_be_changed_once_it_is_made_is_changed_before() {
     let known = known(secret());
-    known.pull_secret("shop", true);
+    known.pull_secret(&target(), "shop");
     let object = with(pod(), "/spec/restartPolicy", &json!("Never"));
     let object = with(
         object,
@@ -286,13 +308,18 @@ fn pull_secrets_are_added_only_where_all_of_them_are_known() {
     let creation = create("deploy", &deployment());
 
     let facts = known(secret());
-    facts.pull_secret("shop", true);
     passes(
         &creation,
         &facts,
         "ServiceAccount default has not been seen",
     );
     seen(&facts, &["corp"], &[], PullCredentials::None);
+    passes(
+        &creation,
+        &facts,
+        "image-cloner-pull is not known to be in shop",
+    );
+    facts.pull_secret(&target(), "shop");
     assert_eq!(
         secrets(admitted(&creation, &facts)),
         json!([{"name": "corp"}, {"name": OURS}])
@@ -312,13 +339,6 @@ fn pull_secrets_are_added_only_where_all_of_them_are_known() {
     assert_eq!(
         secrets(admitted(&creation, &facts)),
         json!([{"name": "mine"}, {"name": OURS}])
-    );
-
-    facts.pull_secret("shop", false);
-    passes(
-        &creation,
-        &facts,
-        "image-cloner-pull is not known to be in shop",
     );
 
     let facts = known(PullAccess::Missing("none may be shared".to_owned()));
@@ -405,7 +425,7 @@ fn nothing_is_changed_that_the_loop_would_leave() {
     check(
         "/spec/strategy/type",
         &json!("Recreate"),
-        "only when asked for",
+        "only with IMAGE_CLONER_STATEFUL",
     );
     check(
         "/metadata/name",
@@ -424,7 +444,11 @@ fn nothing_is_changed_that_the_loop_would_leave() {
 #[test]
 fn nothing_is_changed_where_the_loop_does_not_work_or_has_not_been() {
     let facts = known(PullAccess::Open);
-    passes(&create("sts", &deployment()), &facts, "only when asked for");
+    passes(
+        &create("sts", &deployment()),
+        &facts,
+        "only with IMAGE_CLONER_STATEFUL",
+    );
     passes(&create("ds", &deployment()), &facts, "not among the kinds");
     passes(
         &create(
@@ -453,12 +477,12 @@ fn nothing_is_changed_where_the_loop_does_not_work_or_has_not_been() {
         ("lab-1", "skipped"),
         ("other", "not known complete for other"),
     ] {
-        facts.namespace(namespace, false);
+        here(&facts, namespace, false);
         elsewhere(namespace, why);
     }
-    facts.namespace("shop", true);
+    here(&facts, "shop", true);
     elsewhere("shop", "namespace shop opted out");
-    facts.namespace("shop", false);
+    here(&facts, "shop", false);
     let only = Terms {
         namespaces: Some(BTreeSet::from(["other".to_owned()])),
         ..terms(PullAccess::Open)
@@ -472,7 +496,7 @@ fn nothing_is_changed_where_the_loop_does_not_work_or_has_not_been() {
 #[test]
 fn a_copy_is_given_only_to_namespaces_that_may_read_its_source() {
     let facts = known(PullAccess::Open);
-    facts.namespace("other", false);
+    here(&facts, "other", false);
     let request = with(
         create("deploy", &deployment()),
         "/namespace",
@@ -542,8 +566,43 @@ fn a_workload_that_the_loop_has_left_to_others_is_left() {
         let back = with(back.clone(), counted, &json!(text));
         request("deploy", "UPDATE", &back, &cloned)
     };
-    admitted(&reclaimed(2), &facts);
-    passes(&reclaimed(3), &facts, "again and again");
+    let third = admitted(&reclaimed(2), &facts);
+    let count = &third["metadata"]["annotations"]["image-cloner.io/reclaimed"];
+    assert_eq!(*count, json!(plan::reclaimed(&before, 3)));
+    passes(&reclaimed(3), &facts, "put its images back 3 times");
+}
+
+#[test]
+fn whoever_writes_all_annotations_anew_is_left_to_his_images_in_the_end() {
+    let facts = known(PullAccess::Open);
+    let manifest = deployment();
+    let mut stored = admitted(&create("deploy", &manifest), &facts);
+    for _ in 0..3 {
+        stored = admitted(&request("deploy", "UPDATE", &manifest, &stored), &facts);
+    }
+    let again = request("deploy", "UPDATE", &manifest, &stored);
+    passes(&again, &facts, "put its images back 3 times");
+    // another image is another matter
+    let pointer = "/spec/template/spec/containers/0/image";
+    let other = with(manifest, pointer, &json!("busybox:1"));
+    admitted(&request("deploy", "UPDATE", &other, &stored), &facts);
+}
+
+#[test]
+fn what_was_seen_of_another_target_or_by_who_works_no_more_is_not_known() {
+    let facts = known(secret());
+    facts.pull_secret(&target(), "shop");
+    seen(&facts, &[], &[], PullCredentials::Own);
+    let creation = create("deploy", &deployment());
+    admitted(&creation, &facts);
+    let other = TargetRegistry::parse("new.corp", Layout::Mirror).unwrap();
+    facts.about(&other);
+    facts.set_terms(Some(terms(secret())));
+    // what was under way when the target changed
+    seen(&facts, &[], &[], PullCredentials::Own);
+    passes(&creation, &facts, "namespace shop has not been seen yet");
+    facts.clear();
+    passes(&creation, &facts, "nothing is repointed now");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The webhook as a real API server calls it.
 
-use super::{complete, known, place};
+use super::{complete, known, place, seen};
 use crate::bed::{Bed, deployment, var};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,6 +8,7 @@ use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
 use image_cloner::credentials::Credentials;
 use image_cloner::install::{self, Extra, LEADER, Secrets, Settings, WEBHOOK, WEBHOOK_PATH};
 use image_cloner::plan::PullAccess;
+use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::watch::{Known, Metrics};
 use image_cloner::webhook::{Place, Webhook};
 use serde_json::{Value, json};
@@ -128,8 +129,7 @@ impl Door {
         let digest = self.bed.digest("TARGET", &path, tag).unwrap();
         let known = known(&target, PullAccess::Secret(OURS.to_owned()));
         complete(&known, &format!("{target}/{copy}"), &digest, namespace);
-        known.namespace(namespace, false);
-        known.account(namespace, "default", &[]);
+        seen(&known, &target, namespace);
         let credentials = Credentials::Basic {
             username: var("PULL_USER"),
             password: var("PULL_PASS").into(),
@@ -138,7 +138,8 @@ impl Door {
             .cluster
             .ensure_pull_secret(namespace, OURS, &target, &credentials);
         self.runtime.block_on(secret).unwrap();
-        known.pull_secret(namespace, true);
+        let target = TargetRegistry::parse(&target, Layout::Mirror).unwrap();
+        known.pull_secret(&target, namespace);
         known
     }
 

@@ -1,24 +1,28 @@
 //! The admission webhook: at the wire, with an API server that keeps two objects, and on the real bed.
 
 mod cluster;
+mod restart;
 mod wire;
 
 use image_cloner::install::WEBHOOK;
-use image_cloner::plan::{Policy, PullAccess};
+use image_cloner::plan::{Observed, Policy, PullAccess, PullCredentials};
 use image_cloner::reference::{Digest, Reference};
 use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::watch::{Known, Reader, Terms};
 use image_cloner::webhook::Place;
-use image_cloner::workload::Kind;
+use image_cloner::workload::{Kind, Workload};
+use serde_json::json;
 
 /// What is known where Deployments are repointed to this target, and nothing was seen yet.
 fn known(target: &str, pull: PullAccess) -> Known {
     let known = Known::default();
+    let target = TargetRegistry::parse(target, Layout::Mirror).unwrap();
+    known.about(&target);
     known.set_terms(Some(Terms {
         policy: Policy {
             run: "a7f3".to_owned(),
             time: None,
-            target: TargetRegistry::parse(target, Layout::Mirror).unwrap(),
+            target,
             images: Default::default(),
             skip_namespaces: Default::default(),
             protect: Default::default(),
@@ -31,6 +35,24 @@ fn known(target: &str, pull: PullAccess) -> Known {
         stateful: false,
     }));
     known
+}
+
+/// A namespace that did not opt out was seen, with a default ServiceAccount that gives no pull secrets.
+fn seen(known: &Known, target: &str, namespace: &str) {
+    let object = json!({
+        "metadata": {"name": "x", "namespace": namespace},
+        "spec": {"template": {"spec": {"containers": []}}},
+    });
+    let observed = Observed {
+        workload: Workload::from_object(&Kind::from_word("deploy").unwrap(), &object).unwrap(),
+        running: Default::default(),
+        account_pull_secrets: Some(Vec::new()),
+        pull_credentials: PullCredentials::None,
+        named: false,
+        namespace_opted_out: false,
+    };
+    let target = TargetRegistry::parse(target, Layout::Mirror).unwrap();
+    known.observed(&target, &observed);
 }
 
 fn complete(known: &Known, copy: &str, digest: &str, namespace: &str) {

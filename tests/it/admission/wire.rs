@@ -1,6 +1,6 @@
 //! What the webhook's server answers to whoever talks to it, over real TLS.
 
-use super::{complete, known, place};
+use super::{complete, known, place, seen};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -227,7 +227,7 @@ fn review(version: &str, image: &str) -> Value {
 
 fn something_known() -> Known {
     let known = known("reg.corp", PullAccess::Open);
-    known.namespace("shop", false);
+    seen(&known, "reg.corp", "shop");
     complete(
         &known,
         "reg.corp/nginx:1",
