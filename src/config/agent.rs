@@ -57,7 +57,7 @@ pub struct AgentSettings {
     pub owned_live: bool,
     /// Whether StatefulSets and Deployments that are recreated are repointed too.
     pub stateful: bool,
-    /// Rollouts that may be unfinished at a time; none is no limit.
+    /// Rollouts that may be unfinished at a time once one has shown that nodes pull; none is no limit.
     pub max_rollouts: Option<usize>,
     /// How often everything is looked at again, in the target too; none is never.
     pub resync: Option<Duration>,

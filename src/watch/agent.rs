@@ -17,6 +17,7 @@ use crate::registry::Prover;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use places::{Place, Sight};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -381,6 +382,7 @@ impl<'a> Working<'a> {
             }
         }
         let now = Instant::now();
+        self.hands.footing.shown.store(false, Ordering::Relaxed);
         self.ledger.look_again();
         self.ledger.anew(self.settings.max_rollouts, now);
         if let Err(failure) = self.survey().await {

@@ -19,6 +19,7 @@ use crate::registry::Prover;
 use crate::workload::{Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -148,8 +149,8 @@ impl Hands {
         Done::Checked(copy, checked)
     }
 
-    /// Whether a pod has this copy, which is in use: looked at for whoever asks, who may not look himself. How pods
-    /// get at it is found out for him as well.
+    /// Whether a pod has this copy, which is in use: looked at for whoever asks, who may not look himself, until one
+    /// has. How pods get at it is found out for him as well.
     async fn is_pulled(&self, copy: &Copy) -> bool {
         let footing = &self.footing;
         if !footing.known.is_asked() || footing.settings.mode != Mode::Clone {
@@ -158,12 +159,16 @@ impl Hands {
         if let Err(failure) = footing.access(&copy.target).await {
             tracing::debug!(target = copy.target.to_string(), "{failure}");
         }
+        if footing.shown.load(Ordering::Relaxed) {
+            return false;
+        }
         for user in copy.users.keys().take(SHOWN_BY) {
             let object = self.cluster.get(user).await.ok();
             let workload = object.and_then(|it| Workload::from_object(&user.kind, &it).ok());
             let Some(workload) = workload else { continue };
             let mut pulls = Pulls::of(workload.standing());
             if self.cluster.pulling(&workload, &mut pulls).await == Pulling::Done {
+                footing.shown.store(true, Ordering::Relaxed);
                 return true;
             }
         }

@@ -16,6 +16,7 @@ use crate::registry::{Registries, means_this_machine};
 use crate::workload::Workload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,8 @@ pub(super) struct Footing {
     policy: Policy,
     /// How pods get at copies; found out with the first copy.
     access: OnceCell<PullAccess>,
+    /// Whether a pod was seen to have a copy since everything was last to be looked at.
+    pub(super) shown: AtomicBool,
     pub(super) known: Known,
 }
 
@@ -82,6 +85,7 @@ impl Footing {
             chain,
             credentials,
             access: OnceCell::new(),
+            shown: AtomicBool::new(false),
             known,
         })
     }

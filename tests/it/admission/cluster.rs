@@ -231,7 +231,12 @@ fn a_deployment_whose_copy_is_known_rolls_out_once_and_from_the_copy() {
         said.contains("Warning: image-cloner: containers/a stays at "),
         "{said}"
     );
-    assert_eq!(bed.get("deploy/web")["metadata"]["generation"], 1);
+    let still = bed.get("deploy/web");
+    assert_eq!(still["spec"], web["spec"]);
+    assert_eq!(bed.get("replicasets")["items"].as_array().unwrap().len(), 1);
+    // but it is counted, as without a webhook
+    let count = &still["metadata"]["annotations"]["image-cloner.io/reclaimed"];
+    assert!(count.as_str().unwrap().contains("\"count\":2"), "{still:#}");
 
     // a restore stays one
     bed.plugin(&["restore", "deploy/web"]).exits(0);
