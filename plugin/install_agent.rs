@@ -11,6 +11,7 @@ use crate::interactive;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::uninstall_agent::wait_for_end;
 use clap::{Args, ValueEnum};
 use compose::Composed;
 use image_cloner::cluster::{Applied, Cluster, Rollout};
@@ -142,6 +143,7 @@ pub(crate) async fn run(args: InstallArgs, terminal: &Terminal) -> Result<u8, St
         return installing.print(&args, terminal).map(|()| 0);
     }
     installing.push(&args, terminal).await?;
+    installing.leave(&args, terminal).await?;
     installing.apply(&args, terminal).await?;
     if args.dry_run.mode == DryRun::Server {
         return Ok(0);
@@ -292,6 +294,30 @@ impl Installing {
         pushed.await.map(drop)
     }
 
+    /// Stops the agent before it gets another target registry, and removes what logs in to the one that was:
+    /// the kubelet brings a changed ConfigMap and a changed Secret to a pod one after the other, and between
+    /// them the agent would send the credentials of one registry to the other.
+    async fn leave(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
+        if self.composed.left.is_none() || args.dry_run.mode != DryRun::None {
+            return Ok(());
+        }
+        let agent = self
+            .live
+            .iter()
+            .filter(|object| object["kind"] == "Deployment");
+        let failed = |error| Stopped::from(error).after_changes();
+        for deployment in agent {
+            self.cluster.remove(deployment).await.map_err(failed)?;
+        }
+        let ended = terminal.unless_interrupted(wait_for_end(&self.cluster));
+        ended.await.map_err(Stopped::after_changes)?;
+        let logins = self.live.iter();
+        for login in logins.filter(|object| install::holds_credentials(object)) {
+            self.cluster.remove(login).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Applies every object, and removes what is no longer wanted.
     async fn apply(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
         let label = match args.dry_run.mode {
@@ -300,6 +326,10 @@ impl Installing {
         };
         let failed = |error| Stopped::from(error).after_changes();
         for object in &self.wanted {
+            if self.composed.left.is_some() && object["kind"] == "ConfigMap" {
+                // an apply leaves what others wrote into it, such as the way to the registry that was
+                self.cluster.remove(object).await.map_err(failed)?;
+            }
             let done = match self.cluster.apply(object).await.map_err(failed)? {
                 Applied::Created => "created",
                 Applied::Changed => "configured",
