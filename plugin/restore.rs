@@ -13,6 +13,7 @@ use clap::Args;
 use dialoguer::Select;
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::execute::{self, Options, RestoreTerms, Run};
+use image_cloner::install::Scope;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{self, Decision, PastRun, Plan, Planned};
 use image_cloner::registry::Registries;
@@ -53,16 +54,15 @@ pub(crate) struct RestoreArgs {
 }
 
 impl RestoreArgs {
-    /// Everything in these namespaces, in all where none is named, asking nothing and waiting for nothing.
-    pub(crate) fn of_everything<'a>(
-        namespaces: impl IntoIterator<Item = &'a String>,
-        connection: Connection,
-    ) -> Self {
-        let namespaces = namespaces.into_iter();
-        let words: Vec<String> = namespaces.map(|name| format!("ns/{name}")).collect();
+    /// Everything where an agent worked, asking nothing and waiting for nothing.
+    pub(crate) fn of_everything(scope: &Scope, connection: Connection) -> Self {
+        let words = match scope {
+            Scope::Everything => Vec::new(),
+            Scope::Namespaces(names) => names.iter().map(|name| format!("ns/{name}")).collect(),
+        };
         Self {
             selecting: Selecting {
-                all_namespaces: words.is_empty(),
+                all_namespaces: *scope == Scope::Everything,
                 words,
                 selector: None,
                 all: false,

@@ -176,7 +176,7 @@ async fn credentials(
 }
 
 /// Says so where a secret is not removed since something may name it that was not seen.
-fn tell_of_unseen(site: &Site, terminal: &Terminal) {
+pub(crate) fn tell_of_unseen(site: &Site, terminal: &Terminal) {
     let is_ours = matches!(site.secret, SiteSecret::Ours { .. });
     if let Some(reason) = site.unseen.as_ref().filter(|_| is_ours && !site.named) {
         terminal.note(&format!(
