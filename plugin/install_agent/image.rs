@@ -77,7 +77,7 @@ pub(super) async fn choose(
         ));
     }
     let version = env!("CARGO_PKG_VERSION");
-    let authorities = agent_image::authorities().map_err(Stopped::failed)?;
+    let authorities = agent_image::authorities();
     let made = agent_image::make(&binaries, &authorities, version).map_err(Stopped::failed)?;
     let name = Reference::parse(&format!("{}:v{version}", install::REPOSITORY))?;
     let to = target.registry.name(&name)?;
