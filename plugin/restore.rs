@@ -96,12 +96,15 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         && args.run.is_none()
         && !args.last
         && (terminal.can_ask && !args.running.yes);
-    let selection = selection(&args, choose)?;
+    check(&args, choose)?;
+    let settings = Settings::load()?;
+    let selection = settings.found_again(&args.selecting)?;
     let review =
         selection.is_broad() && !args.running.yes && args.running.dry_run.mode == DryRun::None;
     interactive::check_can_ask(terminal, !review)?;
     let prepared = Preparing {
         args: &args,
+        settings: &settings,
         selection: &selection,
         choose,
         review,
@@ -157,6 +160,7 @@ struct Prepared {
 
 struct Preparing<'a> {
     args: &'a RestoreArgs,
+    settings: &'a Settings,
     selection: &'a Selection,
     choose: bool,
     review: bool,
@@ -185,9 +189,8 @@ impl Preparing<'_> {
         let refused = if args.force {
             BTreeMap::new()
         } else {
-            let settings = Settings::load()?;
-            let registries = Registries::new(&settings.config.registries)?;
-            execute::unavailable(&plan, &cluster, &registries, &settings.chain)
+            let registries = Registries::new(&self.settings.config.registries)?;
+            execute::unavailable(&plan, &cluster, &registries, &self.settings.chain)
                 .await
                 .map_err(Stopped::failed)?
         };
@@ -256,19 +259,15 @@ fn choose(runs: &[PastRun]) -> Result<Option<String>, Stopped> {
     Ok(runs.get(chosen).map(|past| past.run.clone()))
 }
 
-/// What is named; a run alone means the whole namespace, or all of them with -A.
-fn selection(args: &RestoreArgs, choose: bool) -> Result<Selection, Stopped> {
-    let selecting = &args.selecting;
+/// Refuses a restore of nothing in particular; a run alone means the whole namespace, or all with -A.
+fn check(args: &RestoreArgs, choose: bool) -> Result<(), Stopped> {
     let says_enough = choose || args.run.is_some() || args.last;
-    if selecting.is_empty() && !says_enough {
+    if args.selecting.is_empty() && !says_enough {
         return Err(Stopped::wrong(
             Failure::new("nothing is selected")
                 .hint("name a workload: kubectl image-cloner restore deploy/nginx")
                 .hint("or a run: kubectl image-cloner restore --last, or --run ID"),
         ));
     }
-    if selecting.is_empty() {
-        return Ok(Selection::parse(&["all".to_owned()], false, None)?);
-    }
-    Ok(selecting.parse()?)
+    Ok(())
 }

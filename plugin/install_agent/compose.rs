@@ -170,6 +170,12 @@ impl Composing<'_> {
         Some(value).filter(|value| !value.is_empty())
     }
 
+    /// Whether the agent may put the credentials for pushing into pull secrets; none where nobody says.
+    pub(super) fn shares(&self) -> Result<Option<bool>, Stopped> {
+        let variables: Environment = self.config().iter().collect();
+        Ok(variables.switch("SHARE_CREDENTIALS")?)
+    }
+
     /// An entry of the ConfigMap.
     fn entry(&self, key: &str) -> Option<&str> {
         match self.said.get(key) {
@@ -221,8 +227,8 @@ impl Composing<'_> {
         if !self.args.kinds.is_empty() {
             self.set("KINDS", self.args.kinds.join(","));
         }
-        if self.args.share_credentials {
-            self.set("SHARE_CREDENTIALS", "true");
+        if let Some(shares) = self.args.sharing.share_credentials {
+            self.set("SHARE_CREDENTIALS", shares.to_string());
         }
         for setting in &self.args.set {
             let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
