@@ -14,6 +14,7 @@ mod originals;
 mod restore;
 mod settle;
 mod sight;
+mod source_credentials;
 mod workloads;
 
 pub use batches::Rollouts;
