@@ -11,6 +11,7 @@ mod clone;
 mod credentials;
 mod images;
 mod originals;
+mod pull_secrets;
 mod restore;
 mod settle;
 mod sight;
