@@ -115,6 +115,11 @@ async fn follow(
 
 /// What a pull came to that is waited for no longer.
 async fn given_up(cluster: &Cluster, pod: &Value, trouble: Option<Trouble>) -> Pulled {
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    // a pod that was ended meanwhile still says what its pull came to
+    if let Some(trouble @ Trouble::Pull { .. }) = trouble {
+        return Pulled::No(trouble::told(cluster, namespace, trouble).await);
+    }
     let status = &pod["status"];
     if let Some(unscheduled) = trouble::unscheduled(pod) {
         let why = unscheduled["message"].as_str();
@@ -125,15 +130,7 @@ async fn given_up(cluster: &Cluster, pod: &Value, trouble: Option<Trouble>) -> P
         return Pulled::Untried(why.unwrap_or("its pod failed").to_owned());
     }
     match trouble {
-        Some(trouble) => {
-            let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-            let why = trouble::told(cluster, namespace, trouble).await;
-            if why.cannot_pull {
-                Pulled::No(why)
-            } else {
-                Pulled::Untried(why.why)
-            }
-        }
+        Some(trouble) => Pulled::Untried(trouble::told(cluster, namespace, trouble).await.why),
         None => Pulled::No(NotReady {
             why: "its pull did not end in time".to_owned(),
             hint: None,

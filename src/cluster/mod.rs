@@ -112,6 +112,7 @@ struct Shared {
     mode: WriteMode,
     request_timeout: Option<Duration>,
     cron_job_version: OnceCell<&'static str>,
+    local_registry: OnceCell<Option<LocalRegistry>>,
 }
 
 /// What a selection came to.
@@ -181,6 +182,7 @@ impl Cluster {
                 mode,
                 request_timeout: flags.request_timeout,
                 cron_job_version: OnceCell::new(),
+                local_registry: OnceCell::new(),
             }),
             namespace: connection.namespace,
             fence: None,

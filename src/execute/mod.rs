@@ -11,10 +11,12 @@ mod clone;
 mod credentials;
 mod images;
 mod originals;
+mod pull_secrets;
 mod put_back;
 mod restore;
 mod settle;
 mod sight;
+mod source_credentials;
 mod workloads;
 
 pub use batches::Rollouts;

@@ -36,6 +36,8 @@ pub(super) enum Done {
     Written(WorkloadId, Written),
     Looked(WorkloadId, Pulling, Pulls),
     PutBack(WorkloadId, Result<PutBack, Failure>),
+    PullSecret(String, Result<(), Failure>),
+    LoggedIn(Result<(), Failure>),
 }
 
 /// What became of an image.
@@ -76,6 +78,11 @@ impl Hands {
                 let pulling = self.cluster.pulling(&workload, &mut pulls).await;
                 Done::Looked(workload.id, pulling, pulls)
             }
+            Action::PullSecret(namespace) => {
+                let kept = self.footing.ensure(&self.cluster, &namespace).await;
+                Done::PullSecret(namespace, kept)
+            }
+            Action::LogIn => Done::LoggedIn(self.footing.log_in().await),
             Action::PutBack(now, done) => {
                 let result = self.put_back(&now.id, done.as_deref()).await;
                 if matches!(result, Ok(PutBack::Done(_))) {

@@ -14,8 +14,12 @@ use crate::plan::{
     self, Copy, Decision, Observed, Planned, Policy, PullCredentials, kept, reclaims,
 };
 use crate::workload::{Kind, Workload, WorkloadId};
+use futures::stream::{self, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+
+/// Workloads read at once.
+const READERS: usize = 8;
 
 /// What was found out about a workload that was due.
 pub(super) struct Found {
@@ -50,52 +54,42 @@ pub(super) async fn round(
     let mut reasons = BTreeMap::new();
     let mut read = BTreeMap::new();
     // of each namespace, one that is left as it is and stands for it
-    let (mut with_secret, mut unseen) = (BTreeSet::new(), BTreeMap::new());
-    for Due {
-        id,
-        workload,
-        purpose,
-        cloned,
-    } in due
-    {
-        let workload = match workload {
-            Some(workload) => workload,
-            None => match read_again(cluster, &id).await {
-                Ok(seen) => {
-                    let workload = seen.workload.clone();
-                    read.insert(id.clone(), seen);
-                    workload
-                }
-                Err(verdict) => {
-                    found.push((id, verdict));
-                    continue;
-                }
-            },
+    let mut unseen = BTreeMap::new();
+    let at_hand = |due: Due| async move {
+        let workload = match due.workload {
+            Some(workload) => Ok((workload, None)),
+            None => read_again(cluster, &due.id)
+                .await
+                .map(|seen| (seen.workload.clone(), Some(seen))),
         };
-        let settled = (purpose == Purpose::Clone)
+        (due.id, (due.purpose, due.cloned), workload)
+    };
+    let mut due = stream::iter(due).map(at_hand).buffered(READERS);
+    while let Some((id, reason, workload)) = due.next().await {
+        let workload = match workload {
+            Ok((workload, seen)) => {
+                read.extend(seen.map(|seen| (id.clone(), seen)));
+                workload
+            }
+            Err(verdict) => {
+                found.push((id, verdict));
+                continue;
+            }
+        };
+        let settled = (reason.0 == Purpose::Clone)
             .then(|| settled_at_sight(&workload, footing))
             .flatten();
         match settled {
             Some(verdict) => {
-                if has_our_secret(&workload) {
-                    with_secret.insert(id.namespace.clone());
-                }
                 if footing.known.is_asked() && workload.record.is_some() {
                     unseen.entry(id.namespace.clone()).or_insert(workload);
                 }
                 found.push((id, verdict));
             }
             None => {
-                reasons.insert(id, (purpose, cloned));
+                reasons.insert(id, reason);
                 asked.push(workload);
             }
-        }
-    }
-    for namespace in with_secret {
-        if let Err(failure) = footing.ensure(cluster, &namespace).await {
-            said.once(&format!(
-                "keeping up the pull secret in {namespace}: {failure}"
-            ));
         }
     }
     if !asked.is_empty() {
@@ -162,6 +156,7 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             Some(Verdict::Rest {
                 kept: Vec::new(),
                 left: None,
+                with_our_secret: has_our_secret(workload),
             })
         }
         Decision::Unchanged => {
@@ -173,6 +168,7 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             Some(Verdict::Rest {
                 kept: kept(&observed, &footing.settings.target),
                 left: None,
+                with_our_secret: has_our_secret(workload),
             })
         }
     }
@@ -261,6 +257,7 @@ async fn clone(
         return Ok(Verdict::Rest {
             kept: kept(observed, &footing.settings.target),
             left: None,
+            with_our_secret: has_our_secret(workload),
         });
     }
     let then = then(footing, planned, cloned);

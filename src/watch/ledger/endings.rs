@@ -2,7 +2,6 @@
 //!
 //! Decides what follows for the workloads that it concerns.
 
-use super::book::pause;
 use super::work::{Cloned, Stage};
 use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, Purpose};
 use crate::cluster::{NotReady, Pulling, Pulls, Standing};
@@ -50,13 +49,12 @@ impl Ledger {
         with_own: &BTreeSet<WorkloadId>,
         now: Instant,
     ) {
+        if !self.book.ended(&copy.target) {
+            return;
+        }
         let users = match (&outcome.state, &outcome.digest) {
             (ImageState::Failed(failure), _) => {
-                let (users, _) = self.book.failed(&copy.target, now);
-                for user in users {
-                    self.tell_failure(&user, failure);
-                }
-                return;
+                return self.image_failed(copy, failure, now);
             }
             (_, Some(digest)) => {
                 let is_there = |user: &&WorkloadId| self.workloads.contains_key(*user);
@@ -90,6 +88,9 @@ impl Ledger {
 
     /// It was looked whether an image that is in use is there.
     pub(in crate::watch) fn checked(&mut self, copy: &Copy, checked: &Checked, now: Instant) {
+        if !self.book.ended(&copy.target) {
+            return;
+        }
         match checked {
             Checked::Sound(digest, is_pulled) => {
                 if *is_pulled {
@@ -111,12 +112,39 @@ impl Ledger {
                     self.advance(&user, now);
                 }
             }
-            Checked::Failed(failure) => {
-                let (users, _) = self.book.failed(&copy.target, now);
-                for user in users {
-                    self.tell_failure(&user, failure);
-                }
+            Checked::Failed(failure) => self.image_failed(copy, failure, now),
+        }
+    }
+
+    fn image_failed(&mut self, copy: &Copy, failure: &Failure, now: Instant) {
+        self.login.suspect(now);
+        let failing = self.book.failed(&copy.target, &failure.to_string(), now);
+        for user in failing.users {
+            // one at rest keeps in no mind what it was told
+            if failing.is_news || self.work(&user).is_some() {
+                self.tell_failure(&user, failure);
             }
+        }
+    }
+
+    /// The pull secret of a namespace is as it is to be, or could not be written.
+    pub(in crate::watch) fn secret_written(&mut self, namespace: &str, ok: bool, now: Instant) {
+        let namespace = namespace.to_owned();
+        if !self.secrets.ended(&namespace) {
+            return;
+        }
+        if ok {
+            self.secrets.forget(&namespace);
+        } else {
+            self.secrets.failed(&namespace, now);
+        }
+    }
+
+    /// The target was asked whether it takes our credentials. Where it does again, what failed meanwhile is
+    /// tried at once.
+    pub(in crate::watch) fn logged_in(&mut self, takes_them: bool, now: Instant) {
+        if self.login.answered(takes_them, now) {
+            self.book.retry_all();
         }
     }
 
@@ -210,9 +238,8 @@ impl Ledger {
                 *pulls = after;
                 let began = looking.take();
                 let is_late = now.duration_since(*since) >= DEADLINE;
-                let is_proof = pulling == Pulling::Done;
-                if is_proof && self.gate.prove() {
-                    self.trouble = None;
+                if pulling == Pulling::Done && !work.is_former {
+                    self.gate.prove();
                 }
                 match (pulling, standing) {
                     (Pulling::Failed(why), _) => self.refused(id, why, now),
@@ -233,11 +260,17 @@ impl Ledger {
 
     /// Nodes cannot pull the copy of a workload: nothing more is repointed, whatever comes of putting it back.
     fn refused(&mut self, id: &WorkloadId, why: NotReady, now: Instant) {
-        self.gate.halt(now);
-        self.trouble = Some(refusal(id, &why));
-        if let Some(Stage::Rolling { refused, .. }) = self.work(id).map(|work| &mut work.stage) {
-            *refused = Some(why);
+        let Some(work) = self.work(id) else {
+            return;
+        };
+        let is_former = work.is_former;
+        if let Stage::Rolling { refused, .. } = &mut work.stage {
+            *refused = Some(why.clone());
             self.to_put_back.push_back(id.clone());
+        }
+        // what was set by other settings shows nothing of these
+        if !is_former {
+            self.gate.halt(refusal(id, &why), now);
         }
     }
 
@@ -252,6 +285,7 @@ impl Ledger {
         let Some(work) = self.work(id) else {
             return self.gate.over(id);
         };
+        let is_former = work.is_former;
         let Stage::PuttingBack { why, under_way, .. } = &mut work.stage else {
             return;
         };
@@ -262,6 +296,11 @@ impl Ledger {
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.discount();
                 }
+                if is_former {
+                    // other settings hold since
+                    self.gate.over(id);
+                    return self.make_due(id);
+                }
                 // others go first when it is tried again
                 let until = self.gate.halted().unwrap_or(now);
                 self.later(id, until + until.duration_since(now).max(LOOK));
@@ -270,7 +309,8 @@ impl Ledger {
             Err(failure) => {
                 *under_way = false;
                 work.failures += 1;
-                let again = now + pause(work.failures);
+                let failures = work.failures;
+                let again = now + self.patience.pause(id, failures);
                 self.tell_failure(id, &failure.context("putting it back"));
                 self.wake_at(id, again);
             }

@@ -28,6 +28,8 @@ pub(super) struct Gate {
     shown: bool,
     halted: Option<Instant>,
     halts: u32,
+    /// Why nothing was repointed last, until nodes are seen to pull.
+    why: Option<String>,
 }
 
 impl Gate {
@@ -40,6 +42,7 @@ impl Gate {
             shown: false,
             halted: None,
             halts: 0,
+            why: None,
         }
     }
 
@@ -62,7 +65,7 @@ impl Gate {
 
     /// Whether nodes are known to pull, or to have pulled before anybody looked.
     pub(super) fn is_shown(&self) -> bool {
-        self.halted.is_none() && (self.proven || self.shown)
+        self.why.is_none() && (self.proven || self.shown)
     }
 
     /// A pod has a copy. That is no reason to begin many rollouts at a time: it may be an old one.
@@ -73,6 +76,11 @@ impl Gate {
     /// Whether it would be news that nodes pulled a copy, and count.
     pub(super) fn wants_proof(&self) -> bool {
         !self.proven && self.halted.is_none()
+    }
+
+    /// Why nothing is repointed now, if so.
+    pub(super) fn why(&self) -> Option<&str> {
+        self.why.as_deref()
     }
 
     /// A write begins; with it a rollout, unless none follows.
@@ -98,19 +106,18 @@ impl Gate {
         self.unfinished.remove(id);
     }
 
-    /// Nodes pulled a copy: whether that is news that counts. What others pulled says nothing of those that
-    /// could not.
-    pub(super) fn prove(&mut self) -> bool {
+    /// Nodes pulled a copy. During a halt, that says nothing of those that could not.
+    pub(super) fn prove(&mut self) {
         if self.halted.is_some() {
-            return false;
+            return;
         }
         self.proven = true;
         self.halts = 0;
-        true
+        self.why = None;
     }
 
-    /// Nodes could not: nothing is repointed for a while.
-    pub(super) fn halt(&mut self, now: Instant) {
+    /// Nodes could not, why: nothing is repointed for a while.
+    pub(super) fn halt(&mut self, why: String, now: Instant) {
         self.proven = false;
         self.shown = false;
         let length = FIRST_HALT.saturating_mul(1 << self.halts.min(8));
@@ -119,6 +126,7 @@ impl Gate {
             self.halts += 1;
         }
         self.halted = Some(until);
+        self.why = Some(why);
     }
 
     /// Until when nothing is repointed.
@@ -140,6 +148,7 @@ impl Gate {
         self.halts = 0;
         self.proven = false;
         self.shown = false;
+        self.why = None;
     }
 
     pub(super) fn unfinished(&self) -> usize {

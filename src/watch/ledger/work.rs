@@ -71,6 +71,8 @@ pub(in crate::watch) enum Verdict {
     Rest {
         kept: Vec<Copy>,
         left: Option<String>,
+        /// Whether it pulls them with the pull secret that we keep up.
+        with_our_secret: bool,
     },
     /// Images are brought for it, then something follows.
     Wants {
@@ -94,6 +96,7 @@ pub(in crate::watch) enum Then {
 /// What is kept of a workload.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
+    pub(super) uid: String,
     /// What was seen of it; 0 where nothing was, or it is to be looked at whatever it is.
     pub(super) print: u64,
     /// The list it was seen in.
@@ -102,7 +105,7 @@ pub(super) struct Entry {
     pub(super) copied: bool,
     pub(super) cloned: Option<Cloned>,
     /// None while it is at rest.
-    pub(super) work: Option<Work>,
+    pub(super) work: Option<Box<Work>>,
 }
 
 impl Entry {
@@ -119,7 +122,6 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) workload: Option<Workload>,
-    pub(super) uid: String,
     pub(super) standing: Standing,
     pub(super) stage: Stage,
     pub(super) purpose: Purpose,
@@ -135,6 +137,8 @@ pub(super) struct Work {
     version: u64,
     /// Whether its turn has come, and it is planned again for it.
     pub(super) called: bool,
+    /// Whether what is under way was begun under settings that no longer hold.
+    pub(super) is_former: bool,
 }
 
 /// Where a workload is on its way.
@@ -221,7 +225,6 @@ impl Work {
     pub(super) fn of(seen: Seen, stage: Stage, now: Instant) -> Self {
         Self {
             workload: Some(seen.workload),
-            uid: seen.uid,
             standing: seen.standing,
             version: seen.version,
             stage,
@@ -233,7 +236,6 @@ impl Work {
     pub(super) fn unseen(purpose: Purpose, now: Instant) -> Self {
         Self {
             workload: None,
-            uid: String::new(),
             standing: Standing::Rolling,
             stage: Stage::Due,
             purpose,
@@ -244,6 +246,7 @@ impl Work {
             wake: None,
             version: 0,
             called: false,
+            is_former: false,
         }
     }
 
@@ -255,16 +258,15 @@ impl Work {
     /// What is seen of it now.
     pub(super) fn take(&mut self, seen: Seen) {
         self.workload = Some(seen.workload);
-        self.uid = seen.uid;
         self.standing = seen.standing;
         self.version = seen.version;
     }
 
-    /// Whether it waits for something that settings may have to do with.
+    /// Whether it waits by a plan.
     pub(super) fn waits(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Copying { .. } | Stage::Unsettled { .. } | Stage::Queued { .. } | Stage::Later
+            Stage::Copying { .. } | Stage::Unsettled { .. } | Stage::Queued { .. }
         )
     }
 }
