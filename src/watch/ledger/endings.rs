@@ -242,7 +242,7 @@ impl Ledger {
                     self.gate.prove();
                 }
                 match (pulling, standing) {
-                    (Pulling::Failed(why), _) => self.refused(id, why, now),
+                    (Pulling::Failed(why), _) => self.refused(id, &why, now),
                     (Pulling::Done, Standing::Settled) => self.finished(id, now),
                     // its pods became ready while they were looked at
                     (_, Standing::Settled) if began != Some(standing) => self.wake_at(id, now),
@@ -259,7 +259,7 @@ impl Ledger {
     }
 
     /// Nodes cannot pull the copy of a workload: nothing more is repointed, whatever comes of putting it back.
-    fn refused(&mut self, id: &WorkloadId, why: NotReady, now: Instant) {
+    fn refused(&mut self, id: &WorkloadId, why: &NotReady, now: Instant) {
         let Some(work) = self.work(id) else {
             return;
         };
@@ -270,7 +270,7 @@ impl Ledger {
         }
         // what was set by other settings shows nothing of these
         if !is_former {
-            self.gate.halt(refusal(id, &why), now);
+            self.gate.halt(refusal(id, why), now);
         }
     }
 
