@@ -18,6 +18,7 @@ mod architecture;
 mod bed;
 mod canary;
 mod clone;
+mod clone_wire;
 mod cluster_api;
 mod cluster_wire;
 mod completion;
