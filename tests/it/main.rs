@@ -12,6 +12,7 @@
 mod admission;
 mod agent;
 mod agent_objects;
+mod agent_wire;
 mod architecture;
 mod bed;
 mod canary;
