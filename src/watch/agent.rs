@@ -15,7 +15,7 @@ use crate::config::AgentSettings;
 use crate::outcome::Failure;
 use crate::registry::Prover;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
-use places::{Place, Sight};
+use places::Place;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
@@ -96,6 +96,7 @@ impl Agent {
         closing: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
+        self.health.works();
         let mut settings = self.settings.clone();
         let now_in_force = settings.borrow_and_update().clone();
         let begun = Working::begin(self, now_in_force, stop.child_token());
@@ -173,16 +174,9 @@ impl<'a> Working<'a> {
                 let stream = self.agent.cluster.watch(kind, namespace.as_deref());
                 let at = places.len();
                 watches.push(stream.await?.map(move |told| (at, told)).boxed());
-                places.push(Place {
-                    kind: kind.clone(),
-                    namespace: namespace.clone(),
-                    mark: 0,
-                    sight: Sight::None,
-                    trouble: None,
-                });
+                places.push(Place::new(kind.clone(), namespace.clone()));
             }
         }
-        self.ledger.listed = false;
         self.ledger
             .complete(|id, _| !places.iter().any(|place| place.has(id)));
         self.watches = watches;
@@ -190,6 +184,7 @@ impl<'a> Working<'a> {
         let now = Instant::now();
         self.resync = settings.resync.map(|after| now + after);
         self.refresh = settings.refresh.map(|after| now + after);
+        self.sighted();
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! `cluster` against a server that answers what a test tells it: busy servers, lost pages, and how many
 //! requests an observation takes.
 
+use futures::StreamExt as _;
 use http::StatusCode;
 use image_cloner::cluster::{
-    Cluster, ConnectFlags, Error, Pull, Pulled, Rollout, Selection, WriteMode,
+    Cluster, ConnectFlags, Error, Fence, Pull, Pulled, Rollout, Selection, Watched, WriteMode,
 };
 use image_cloner::plan::{self, Upkeep};
 use image_cloner::target::{Layout, TargetRegistry};
@@ -199,6 +200,80 @@ async fn a_busy_server_is_asked_again_but_not_for_ever() {
     let error = server.cluster().await.namespaces().await.unwrap_err();
     assert!(matches!(error, Error::Failed(_)), "{error:?}");
     assert_eq!(server.asked().len(), 4);
+}
+
+/// What a watch tells next.
+async fn told(watch: &mut futures::stream::BoxStream<'static, Result<Watched, Error>>) -> String {
+    let told = tokio::time::timeout(Duration::from_secs(60), watch.next()).await;
+    match told.expect("something is told").expect("it never ends") {
+        Ok(told) => format!("{told:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_failed_tells_when_it_is_under_way_again_although_nothing_changes() {
+    let server = Server::start(|line, before| match (line, before) {
+        (line, _) if !line.contains("watch=true") => (
+            200,
+            json!({"metadata": {"resourceVersion": "7"}, "items": []}),
+        ),
+        (_, 1) => failure(500, "broken"),
+        (_, 2) => {
+            let bookmark = json!({"kind": "Deployment", "apiVersion": "apps/v1",
+                                  "metadata": {"resourceVersion": "8"}});
+            (200, json!({"type": "BOOKMARK", "object": bookmark}))
+        }
+        // without an answer
+        _ => (0, Value::Null),
+    });
+    let server = server.await;
+    let cluster = server.cluster().await;
+    let deployments = Kind::from_word("deploy").unwrap();
+    let mut watch = cluster.watch(&deployments, None).await.unwrap();
+    for expected in ["Listing", "Listed"] {
+        assert_eq!(told(&mut watch).await, expected);
+    }
+    let broken = told(&mut watch).await;
+    assert!(
+        broken.starts_with("watching deployments.apps: ") && broken.contains("broken"),
+        "{broken}"
+    );
+    assert_eq!(told(&mut watch).await, "Begun");
+    let lists = server.asked();
+    let lists = lists.iter().filter(|line| !line.contains("watch=true"));
+    assert_eq!(lists.count(), 1, "it is resumed, not begun anew");
+}
+
+#[tokio::test]
+async fn a_watch_asks_nothing_behind_a_closed_fence() {
+    let server = Server::start(|_, _| failure(500, "asked")).await;
+    let deployments = Kind::from_word("deploy").unwrap();
+    let cluster = server.cluster().await.behind(&Fence::closed());
+    let mut watch = cluster.watch(&deployments, None).await.unwrap();
+    assert_eq!(
+        told(&mut watch).await,
+        "watching deployments.apps: not begun: leadership is over"
+    );
+    assert_eq!(server.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_answered_in_time_is_given_up_when_the_fence_closes() {
+    let server = Server::start(|_, _| (0, Value::Null)).await;
+    let fence = Fence::open();
+    let cluster = server.cluster().await.behind(&fence);
+    let asking = tokio::spawn(async move { cluster.namespaces().await });
+    while server.asked().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    fence.close();
+    let error = asking.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Fenced(_)), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "listing namespaces: given up: leadership was over before it was answered"
+    );
 }
 
 #[tokio::test]
