@@ -34,6 +34,7 @@ mod lease;
 mod login;
 mod moving;
 mod names;
+mod outages;
 mod owners;
 mod platforms;
 mod pull_access;
