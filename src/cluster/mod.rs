@@ -42,6 +42,7 @@ pub use local_registry::LocalRegistry;
 pub use nodes::Node;
 pub use policies::Policies;
 pub use pull_secret::{PULL_SECRET, SecretWrite};
+pub use pulls::{Pulling, Pulls};
 pub use rollout::Standing;
 pub use selection::{Selection, SelectionError};
 pub use server::{Right, Server};
@@ -111,6 +112,7 @@ struct Shared {
     mode: WriteMode,
     request_timeout: Option<Duration>,
     cron_job_version: OnceCell<&'static str>,
+    local_registry: OnceCell<Option<LocalRegistry>>,
 }
 
 /// What a selection came to.
@@ -180,6 +182,7 @@ impl Cluster {
                 mode,
                 request_timeout: flags.request_timeout,
                 cron_job_version: OnceCell::new(),
+                local_registry: OnceCell::new(),
             }),
             namespace: connection.namespace,
             fence: Fence::open(),
@@ -257,10 +260,9 @@ impl Cluster {
         surroundings::observe(self, found, target).await
     }
 
-    /// Why pods of this workload as it is now cannot get their images; none where they can, or where that
-    /// cannot be told.
-    pub async fn pull_trouble(&self, workload: &Workload) -> Option<NotReady> {
-        trouble::of_pulls(self, workload).await
+    /// How the pulls of this workload's pods stand; `pulls` is what earlier looks at them showed.
+    pub async fn pulling(&self, workload: &Workload, pulls: &mut Pulls) -> Pulling {
+        trouble::of_pulls(self, workload, pulls).await
     }
 
     /// The records that were lost with a rollback (`kubectl rollout undo` of a Deployment replaces its

@@ -5,6 +5,7 @@
 //! which succeeds the second time can look failed for half a minute. A registry that answers late once, or a
 //! pull secret that a kubelet has not read yet, must not fail a canary or put a workload back.
 
+use super::NotReady;
 use super::trouble::Trouble;
 use std::collections::BTreeMap;
 
@@ -19,9 +20,20 @@ pub(super) enum Try {
     Paused,
 }
 
+/// How the pulls of a workload's pods stand, by a look at them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pulling {
+    /// None fails, as far as can be told.
+    Well,
+    /// One has failed, and is tried again.
+    Retried,
+    /// One has failed again, or no other try will be made: its image cannot be pulled.
+    Failed(NotReady),
+}
+
 /// The failed pulls of some pods, followed from look to look: by the pod's UID and the image.
-#[derive(Debug, Default)]
-pub(super) struct Pulls {
+#[derive(Debug, Clone, Default)]
+pub struct Pulls {
     paused: BTreeMap<(String, String), bool>,
 }
 

@@ -4,7 +4,7 @@
 //! only is not ready. Best effort: whatever cannot be read is left out.
 
 use super::collection::Collection;
-use super::pulls::Try;
+use super::pulls::{Pulling, Pulls, Try};
 use super::request::Only;
 use super::rollout::condition;
 use super::{Cluster, NotReady, workload_of};
@@ -56,13 +56,16 @@ pub(super) async fn of(
     plain(created.unwrap_or_else(|| state.to_owned()))
 }
 
-/// Why pods of this workload cannot get their images, in their words; none where they can.
-pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload) -> Option<NotReady> {
-    match of_pods(cluster, workload).await.into_iter().min() {
-        Some(trouble @ Trouble::Pull { .. }) => {
-            Some(told(cluster, &workload.id.namespace, trouble).await)
+/// How the pulls of this workload's pods stand, followed from look to look in `pulls`.
+pub(super) async fn of_pulls(cluster: &Cluster, workload: &Workload, pulls: &mut Pulls) -> Pulling {
+    let troubles = of_pods(cluster, workload).await;
+    let has_failed = pulls.failed_again(&troubles);
+    match troubles.into_iter().min() {
+        Some(trouble @ Trouble::Pull { .. }) if has_failed => {
+            Pulling::Failed(told(cluster, &workload.id.namespace, trouble).await)
         }
-        _ => None,
+        Some(Trouble::Pull { .. }) => Pulling::Retried,
+        _ => Pulling::Well,
     }
 }
 

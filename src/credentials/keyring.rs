@@ -10,7 +10,7 @@ use globset::Glob;
 /// A key matches when its port is the same, its host has as many labels and each matches as a glob
 /// (`*.corp.io` matches `reg.corp.io`, neither `corp.io` nor `a.b.corp.io`), and its text after the
 /// host is what the repository begins with, in the middle of a component too.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct Keyring {
     entries: Vec<(Scope, Credentials)>,
 }

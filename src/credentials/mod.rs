@@ -18,6 +18,7 @@ pub use login::{Keeper, Logins};
 
 use secrecy::SecretString;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// What a registry is told about who asks.
 #[derive(Clone)]
@@ -70,6 +71,19 @@ impl PartialEq for Credentials {
 }
 
 impl Eq for Credentials {}
+
+impl Hash for Credentials {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        use secrecy::ExposeSecret as _;
+        match self {
+            Self::Anonymous => {}
+            Self::Basic { username, password } => {
+                (username, password.expose_secret()).hash(state);
+            }
+            Self::IdentityToken(token) => token.expose_secret().hash(state),
+        }
+    }
+}
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use crate::reference::grammar;
 use std::cmp::Reverse;
 
 /// The host and path that credentials are for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     /// `host[:port]`, canonical; may have globs in pull secrets.
     pub(super) host: String,

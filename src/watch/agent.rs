@@ -12,7 +12,7 @@ use super::round::{Found, Said, round};
 use super::{Health, Known, Metrics};
 use crate::cluster::{Cluster, Error, Watched};
 use crate::config::AgentSettings;
-use crate::outcome::{Failure, ImageState};
+use crate::outcome::Failure;
 use crate::registry::Prover;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use places::Place;
@@ -32,8 +32,8 @@ const GATHERING: Duration = Duration::from_millis(20);
 const TELLERS: usize = 16;
 /// The loop moves at least this often: its probe asks for that.
 const BEAT: Duration = Duration::from_secs(10);
-/// Between two tries to log in to a target that does not answer.
-const LOGIN_PAUSE: Duration = Duration::from_secs(10);
+/// Between two tries to look at everything, or to take settings over.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Watch events taken in before anything else is looked at.
 const GULP: usize = 500;
 
@@ -59,7 +59,6 @@ pub struct Agent {
 enum Ended {
     Deed(Box<Done>),
     Round(Vec<Found>),
-    LoggedIn(Result<(), Failure>),
     /// Nothing waits for it.
     Aside,
 }
@@ -67,6 +66,7 @@ enum Ended {
 /// The loop under way.
 struct Working<'a> {
     agent: &'a Agent,
+    /// As they were given last; those in force are the footing's.
     settings: Arc<AgentSettings>,
     hands: Hands,
     ledger: Ledger,
@@ -80,9 +80,6 @@ struct Working<'a> {
     due_since: Option<Instant>,
     resync: Option<Instant>,
     refresh: Option<Instant>,
-    /// When the target is asked again whether it takes our credentials.
-    login: Option<Instant>,
-    logging_in: bool,
     /// Whether whoever else asks is told that workloads are repointed.
     offering: bool,
     stop: CancellationToken,
@@ -155,11 +152,10 @@ impl<'a> Working<'a> {
             due_since: None,
             resync: None,
             refresh: None,
-            login: None,
-            logging_in: false,
             offering: false,
             stop,
         };
+        working.ledger.look_again(Instant::now());
         working.survey().await?;
         Ok(working)
     }
@@ -188,7 +184,6 @@ impl<'a> Working<'a> {
         let now = Instant::now();
         self.resync = settings.resync.map(|after| now + after);
         self.refresh = settings.refresh.map(|after| now + after);
-        self.login = Some(now);
         self.sighted();
         Ok(())
     }
@@ -217,8 +212,8 @@ impl<'a> Working<'a> {
                     }
                 }
                 Ok(()) = settings.changed() => {
-                    let changed = settings.borrow_and_update().clone();
-                    self.take_over(changed).await;
+                    self.settings = settings.borrow_and_update().clone();
+                    self.resync = Some(Instant::now());
                 }
                 Ok(()) = paused.changed() => {}
                 () = wake => {}
@@ -236,41 +231,42 @@ impl<'a> Working<'a> {
                     self.ledger.planned(&id, read, verdict, now);
                 }
             }
-            Ended::LoggedIn(answer) => {
-                self.logging_in = false;
+            Ended::Deed(done) => self.done(*done, now),
+        }
+    }
+
+    fn done(&mut self, done: Done, now: Instant) {
+        match done {
+            Done::Brought(brought) => {
+                let Brought {
+                    copy,
+                    outcome,
+                    denied,
+                    with_own,
+                } = *brought;
+                self.ledger
+                    .brought(&copy, &outcome, &denied, &with_own, now);
+            }
+            Done::Checked(copy, checked) => self.ledger.checked(&copy, &checked, now),
+            Done::Written(id, written) => self.ledger.written(&id, written, now),
+            Done::Looked(id, pulling, pulls) => self.ledger.looked(&id, pulling, pulls, now),
+            Done::PutBack(id, done) => self.ledger.put_back_done(&id, done, now),
+            Done::PullSecret(namespace, written) => {
+                if let Err(failure) = &written {
+                    tracing::error!(namespace, "keeping up the pull secret: {failure}");
+                }
+                self.ledger.secret_written(&namespace, written.is_ok(), now);
+            }
+            Done::LoggedIn(answer) => {
+                self.ledger.logged_in(answer.is_ok(), now);
                 match answer {
-                    Ok(()) => {
-                        self.agent.health.well("target");
-                        self.ledger.retry(now);
-                    }
+                    Ok(()) => self.agent.health.well("target"),
                     Err(failure) => {
                         tracing::error!("{failure}");
                         self.agent.health.trouble("target", failure.to_string());
-                        self.login = Some(now + LOGIN_PAUSE);
                     }
                 }
             }
-            Ended::Deed(done) => match *done {
-                Done::Brought(brought) => {
-                    let Brought {
-                        copy,
-                        outcome,
-                        denied,
-                        with_own,
-                    } = *brought;
-                    let failed = matches!(outcome.state, ImageState::Failed(_));
-                    self.ledger
-                        .brought(&copy, &outcome, &denied, &with_own, now);
-                    // where it is the target that fails, all are tried again as soon as it answers
-                    if failed && self.login.is_none() && !self.logging_in {
-                        self.login = Some(now + LOGIN_PAUSE);
-                    }
-                }
-                Done::Checked(copy, checked) => self.ledger.checked(&copy, &checked, now),
-                Done::Written(id, written) => self.ledger.written(&id, written, now),
-                Done::Looked(id, why) => self.ledger.looked(&id, why, now),
-                Done::PutBack(id, done) => self.ledger.put_back_done(&id, done, now),
-            },
         }
     }
 
@@ -278,20 +274,12 @@ impl<'a> Working<'a> {
     async fn begin_what_is_due(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         if self.resync.is_some_and(|at| at <= now) {
-            tracing::info!("looking at everything again");
-            let settings = Arc::clone(&self.settings);
-            self.take_over(settings).await;
+            self.look_again(now).await;
         }
         if self.refresh.is_some_and(|at| at <= now) {
             self.refresh = self.settings.refresh.map(|after| now + after);
             tracing::info!("looking at the tags of all sources again");
             self.ledger.ask_all(Purpose::Refresh, now);
-        }
-        if self.login.is_some_and(|at| at <= now) && !self.logging_in {
-            (self.login, self.logging_in) = (None, true);
-            let footing = Arc::clone(&self.hands.footing);
-            self.tasks
-                .spawn(async move { Ended::LoggedIn(footing.log_in().await) });
         }
         for action in self.ledger.actions(now) {
             let deed = self.hands.clone().carry_out(action);
@@ -299,6 +287,14 @@ impl<'a> Working<'a> {
                 .spawn(async move { Ended::Deed(Box::new(deed.await)) });
         }
         self.begin_rounds(now);
+        if !*self.agent.paused.borrow() {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    /// Tells of workloads what there is to tell.
+    fn tell(&mut self) {
         for (id, uid, telling) in self.ledger.tellings() {
             if telling.warning {
                 tracing::warn!(
@@ -316,7 +312,6 @@ impl<'a> Working<'a> {
                 Ended::Aside
             });
         }
-        Ok(())
     }
 
     fn begin_rounds(&mut self, now: Instant) {
@@ -345,40 +340,38 @@ impl<'a> Working<'a> {
         let now = Instant::now();
         let gathered = self.due_since.map(|since| since + GATHERING);
         let gathered = gathered.filter(|_| self.rounds < ROUNDS);
-        let all = [
-            gathered,
-            self.ledger.wakes(),
-            self.resync,
-            self.refresh,
-            self.login,
-        ];
+        let all = [gathered, self.ledger.wakes(), self.resync, self.refresh];
         let beat = now + BEAT;
         all.into_iter().flatten().fold(beat, Instant::min)
     }
 
-    /// Works by these settings from now on. Where they cannot be used, the old ones hold.
-    async fn take_over(&mut self, settings: Arc<AgentSettings>) {
+    /// Looks at everything from the start, by the settings that were given last. As long as they cannot be
+    /// used, the old ones hold.
+    async fn look_again(&mut self, now: Instant) {
         let agent = self.agent;
-        match agent.footing(&settings, &self.stop).await {
+        tracing::info!("looking at everything again");
+        self.resync = Some(now + PAUSE);
+        match agent.footing(&self.settings, &self.stop).await {
             Ok(footing) => {
                 agent.health.well("footing");
+                let are_others = !Arc::ptr_eq(&self.settings, &self.hands.footing.settings);
                 self.hands.footing = Arc::new(footing);
+                self.hands.prover = prover(&self.settings);
                 self.offering = false;
                 agent.known.set_terms(None);
-                self.hands.prover = prover(&settings);
-                self.settings = settings;
+                if are_others {
+                    self.ledger.anew(self.settings.max_rollouts, now);
+                } else {
+                    self.ledger.look_again(now);
+                }
             }
             Err(failure) => {
                 tracing::error!("the old settings hold: {failure}");
-                agent.health.trouble("footing", failure.to_string());
+                return agent.health.trouble("footing", failure.to_string());
             }
         }
-        let now = Instant::now();
-        self.ledger.look_again();
-        self.ledger.anew(self.settings.max_rollouts, now);
         if let Err(failure) = self.survey().await {
             tracing::error!("{failure}");
-            self.resync = Some(now + LOGIN_PAUSE);
         }
     }
 

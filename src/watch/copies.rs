@@ -89,6 +89,13 @@ impl Copies {
         });
     }
 
+    /// Nothing that was seen counts any more.
+    pub(super) fn forget(&mut self) {
+        for (target, _) in self.seen.drain() {
+            self.known.forget(&target);
+        }
+    }
+
     /// Whether a copy was seen complete since then.
     pub(super) fn is_fresh(&self, target: &Reference) -> bool {
         self.seen.get(target).is_some_and(|complete| complete.fresh)

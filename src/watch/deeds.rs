@@ -8,7 +8,7 @@ use super::ledger::{Action, Checked, Job, Written};
 use super::metrics::{Ended, Result as Outcome};
 use super::round::word;
 use super::seen::Seen;
-use crate::cluster::{Cluster, Error, NotReady};
+use crate::cluster::{Cluster, Error, Pulling, Pulls};
 use crate::credentials::Keyring;
 use crate::execute::{Event, Observer, take_back};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
@@ -27,8 +27,10 @@ pub(super) enum Done {
     Brought(Box<Brought>),
     Checked(Copy, Checked),
     Written(WorkloadId, Written),
-    Looked(WorkloadId, Option<NotReady>),
+    Looked(WorkloadId, Pulling, Pulls),
     PutBack(WorkloadId, Result<(), Failure>),
+    PullSecret(String, Result<(), Failure>),
+    LoggedIn(Result<(), Failure>),
 }
 
 /// What became of an image.
@@ -65,10 +67,15 @@ impl Hands {
                 self.metrics.repoints.get_or_create(&ended(ok)).inc();
                 Done::Written(id, written)
             }
-            Action::Look(workload) => {
-                let trouble = self.cluster.pull_trouble(&workload).await;
-                Done::Looked(workload.id, trouble)
+            Action::Look(workload, mut pulls) => {
+                let pulling = self.cluster.pulling(&workload, &mut pulls).await;
+                Done::Looked(workload.id, pulling, pulls)
             }
+            Action::PullSecret(namespace) => {
+                let kept = self.footing.ensure(&self.cluster, &namespace).await;
+                Done::PullSecret(namespace, kept)
+            }
+            Action::LogIn => Done::LoggedIn(self.footing.log_in().await),
             Action::PutBack(now, done) => {
                 let result = self.put_back(&now, done).await;
                 if result.is_ok() {

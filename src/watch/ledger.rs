@@ -11,10 +11,13 @@
 
 mod book;
 mod endings;
+mod figures;
 mod gate;
+mod login;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod work;
 
 pub(super) use book::Job;
@@ -24,26 +27,28 @@ pub(super) use work::{Due, Purpose, Then, Verdict};
 use super::copies::Copies;
 use super::known::Known;
 use super::seen::Seen;
-use crate::cluster::Telling;
-use crate::plan::{Copy, Planned};
-use crate::reference::Reference;
+use crate::cluster::{Pulls, Telling};
+use crate::plan::Planned;
 use crate::workload::{Workload, WorkloadId};
 use book::Book;
+use figures::{Census, Waiting};
 use gate::Gate;
+use login::Login;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
+use tries::{Patience, Tries};
 use work::{Entry, Stage, Work};
 
 /// Images under way at once.
 const IMAGES: usize = 16;
+/// Pull secrets written at once.
+const SECRETS: usize = 4;
 /// Pods looked at at once.
 const LOOKS: usize = 8;
 /// Between two looks at the pods of a rollout, and before the first one.
 const LOOK: Duration = Duration::from_secs(4);
 /// The longest pause between two looks at the pods of a workload that is not settled.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
-/// A pull that has failed for so long has failed twice: kubelets try again after ten seconds.
-const PULL_PATIENCE: Duration = Duration::from_secs(20);
 /// A rollout that no controller gives up on is given up after so long, as Deployments are by default.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -54,8 +59,12 @@ pub(super) enum Action {
     Image(Box<Job>),
     /// A workload is written as planned.
     Repoint(Box<Planned>),
-    /// The pods of a workload are looked at: whether they get their images.
-    Look(Box<Workload>),
+    /// The pods of a workload are looked at: whether they get their images, after what was seen of that before.
+    Look(Box<Workload>, Pulls),
+    /// The pull secret of a namespace is brought up to date.
+    PullSecret(String),
+    /// The target is asked whether it takes our credentials.
+    LogIn,
     /// A workload gets back what it had; what was done to it, where this process did it.
     PutBack(Box<Workload>, Option<Box<Planned>>),
 }
@@ -75,15 +84,18 @@ pub(super) struct Ledger {
     to_look_at: BTreeSet<WorkloadId>,
     to_put_back: VecDeque<WorkloadId>,
     looking: usize,
+    waiting: Waiting,
     book: Book,
+    /// Namespaces that have our pull secret in use.
+    secrets: Tries<String>,
+    login: Login,
     gate: Gate,
+    patience: Patience,
     /// Nothing is begun: somebody paused it, or the process ends.
     pub(super) held: bool,
     /// Whether everything was listed once: before, unfinished rollouts may be unknown.
     pub(super) listed: bool,
     tellings: Vec<(WorkloadId, String, Telling)>,
-    /// Why nothing is repointed; some while that is so, none while it is not.
-    trouble: Option<String>,
 }
 
 impl Ledger {
@@ -98,12 +110,15 @@ impl Ledger {
             to_look_at: BTreeSet::new(),
             to_put_back: VecDeque::new(),
             looking: 0,
-            book: Book::default(),
+            waiting: Waiting::default(),
+            book: Book::new(),
+            secrets: Tries::new(),
+            login: Login::default(),
             gate: Gate::new(max_rollouts),
+            patience: Patience::default(),
             held: false,
             listed: false,
             tellings: Vec::new(),
-            trouble: None,
         }
     }
 
@@ -125,18 +140,21 @@ impl Ledger {
         }
         let is_new = entry.print == 0;
         entry.print = seen.print;
+        entry.uid.clone_from(&seen.uid);
         match &mut entry.work {
             Some(work) => {
                 work.take(seen);
                 self.changed(&id, now);
             }
             None if is_new && is_rolling_out => {
-                entry.work = Some(Work::of(seen, Stage::rolling(None, now), now));
+                self.begin(&id, Work::of(seen, Stage::rolling(None, now), now));
                 self.gate.found(&id);
                 self.wake_at(&id, now + LOOK);
             }
             None => {
-                entry.work = Some(Work::of(seen, Stage::Due, now));
+                // what it had in use it may have no more
+                self.book.unwant(&id);
+                self.begin(&id, Work::of(seen, Stage::Due, now));
                 self.due.insert(id);
             }
         }
@@ -161,9 +179,12 @@ impl Ledger {
         }
     }
 
-    /// Everything is to be looked at again as it is listed, in the target too.
-    pub(super) fn look_again(&mut self) {
+    /// Everything is to be looked at again as it is listed, in the target too, and who waits is planned anew.
+    /// What failed keeps its time, and a halt lasts.
+    pub(super) fn look_again(&mut self, now: Instant) {
         self.copies.age();
+        self.login.ask(now);
+        self.replan(Work::waits);
         for entry in self.workloads.values_mut() {
             if entry.work.is_none() {
                 entry.print = 0;
@@ -171,26 +192,31 @@ impl Ledger {
         }
     }
 
-    /// What failed is tried again at once: why it failed is over.
-    pub(super) fn retry(&mut self, now: Instant) {
-        self.book.retry(now, true);
+    /// Other settings hold: nothing counts that was learnt under the old ones, nor what is under way.
+    pub(super) fn anew(&mut self, max_rollouts: Option<usize>, now: Instant) {
+        self.copies.forget();
+        self.book.anew();
+        self.secrets.anew();
+        self.gate.anew(max_rollouts);
+        for work in self
+            .workloads
+            .values_mut()
+            .filter_map(|it| it.work.as_mut())
+        {
+            work.is_former = true;
+            if let Stage::Reading { again } = &mut work.stage {
+                *again = true;
+            }
+        }
+        self.replan(|work| work.waits() || matches!(work.stage, Stage::Later));
+        self.look_again(now);
     }
 
-    /// Other settings hold: what failed under the old ones is tried again at once, and who waits is planned
-    /// anew.
-    pub(super) fn anew(&mut self, max_rollouts: Option<usize>, now: Instant) {
-        self.book.retry(now, true);
-        self.gate.anew(max_rollouts);
-        self.trouble = None;
-        self.queue.clear();
-        self.idle.clear();
-        let waiting: Vec<WorkloadId> = self
-            .workloads
-            .iter()
-            .filter(|(_, entry)| entry.work.as_ref().is_some_and(Work::waits))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in waiting {
+    fn replan(&mut self, concerned: impl Fn(&Work) -> bool) {
+        let all = self.workloads.iter();
+        let concerned = all.filter(|(_, entry)| entry.work.as_deref().is_some_and(&concerned));
+        let concerned: Vec<WorkloadId> = concerned.map(|(id, _)| id.clone()).collect();
+        for id in concerned {
             self.make_due(&id);
         }
     }
@@ -205,6 +231,7 @@ impl Ledger {
                 continue;
             };
             work.stage = Stage::Reading { again: false };
+            work.is_former = false;
             taken.push(Due {
                 id,
                 workload: work.workload.clone(),
@@ -220,11 +247,9 @@ impl Ledger {
 
     /// Whether anything of this workload is to be looked at again for this, at rest as it is.
     pub(super) fn ask_again(&mut self, id: &WorkloadId, purpose: Purpose, now: Instant) {
-        let Some(entry) = self.workloads.get_mut(id) else {
-            return;
-        };
-        if entry.work.is_none() {
-            entry.work = Some(Work::unseen(purpose, now));
+        let entry = self.workloads.get(id);
+        if entry.is_some_and(|entry| entry.work.is_none()) {
+            self.begin(id, Work::unseen(purpose, now));
             self.due.insert(id.clone());
         }
     }
@@ -262,23 +287,30 @@ impl Ledger {
         match verdict {
             Verdict::Gone => self.gone(id),
             Verdict::Failed(failure) => self.fails(id, &failure, now),
-            Verdict::Rest { kept, left } => {
+            Verdict::Rest {
+                kept,
+                left,
+                with_our_secret,
+            } => {
                 if let Some(reason) = left {
                     self.tell(id, "LeftAlone", reason, false);
                 }
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.copied = !kept.is_empty();
                 }
+                self.rest(id);
                 for copy in kept {
                     self.book.check(&self.copies, copy);
                 }
-                self.rest(id);
+                if with_our_secret {
+                    self.secrets.ask(&id.namespace, false);
+                }
             }
             Verdict::Renew { copies, keyring } => {
+                self.rest(id);
                 for copy in copies {
                     self.book.renew(copy, &keyring);
                 }
-                self.rest(id);
             }
             Verdict::Wants {
                 copies,
@@ -300,12 +332,15 @@ impl Ledger {
     pub(super) fn actions(&mut self, now: Instant) -> Vec<Action> {
         self.wake(now);
         let mut actions = Vec::new();
+        if self.login.begins(now) {
+            actions.push(Action::LogIn);
+        }
         while self.looking < LOOKS
             && let Some(id) = self.to_look_at.pop_first()
         {
-            if let Some(workload) = self.work(&id).and_then(|work| work.workload.clone()) {
+            if let Some(action) = self.look(&id) {
                 self.looking += 1;
-                actions.push(Action::Look(Box::new(workload)));
+                actions.push(action);
             }
         }
         if self.held {
@@ -313,6 +348,9 @@ impl Ledger {
         }
         while let Some(job) = self.book.start(IMAGES) {
             actions.push(Action::Image(Box::new(job)));
+        }
+        while let Some(namespace) = self.secrets.start(SECRETS, |_| false) {
+            actions.push(Action::PullSecret(namespace));
         }
         while let Some(id) = self.to_put_back.pop_front() {
             actions.extend(self.put_back(&id));
@@ -326,10 +364,14 @@ impl Ledger {
     /// When there may be something to do that nobody tells of.
     pub(super) fn wakes(&self) -> Option<Instant> {
         let first = self.wakes.first().map(|(at, _)| *at);
-        [first, self.book.wakes(), self.gate.wakes()]
-            .into_iter()
-            .flatten()
-            .min()
+        let all = [
+            first,
+            self.book.wakes(),
+            self.secrets.wakes(),
+            self.login.wakes(),
+            self.gate.wakes(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     /// What is to be told of workloads since this was asked last.
@@ -339,7 +381,7 @@ impl Ledger {
 
     /// Why nothing is repointed now, if so.
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.gate.why()
     }
 
     /// Whether nodes are known to pull copies, so that workloads are repointed as they come.
@@ -349,33 +391,13 @@ impl Ledger {
 
     /// How many workloads are known, wait, and for how long the first of them has.
     pub(super) fn census(&self, now: Instant) -> Census {
-        let mut census = Census {
+        Census {
             workloads: self.workloads.len(),
+            waiting: self.waiting.many(),
             copying: self.book.under_way(),
             rollouts: self.gate.unfinished(),
             failing: self.book.failing(),
-            ..Census::default()
-        };
-        for work in self.workloads.values().filter_map(|it| it.work.as_ref()) {
-            census.waiting += 1;
-            census.lag = census.lag.max(now.duration_since(work.since));
+            lag: self.waiting.lag(now),
         }
-        census
     }
-}
-
-/// Figures of a moment.
-#[derive(Debug, Default)]
-pub(super) struct Census {
-    pub(super) workloads: usize,
-    pub(super) waiting: usize,
-    pub(super) copying: usize,
-    pub(super) rollouts: usize,
-    pub(super) failing: usize,
-    pub(super) lag: Duration,
-}
-
-/// The names of these copies.
-fn targets(copies: &[Copy]) -> BTreeSet<Reference> {
-    copies.iter().map(|copy| copy.target.clone()).collect()
 }

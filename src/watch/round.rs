@@ -13,8 +13,12 @@ use crate::plan::{
     self, Copy, Decision, Observed, Planned, Policy, PullCredentials, Repoint, kept, reclaims,
 };
 use crate::workload::{Kind, RECLAIMED, Workload, WorkloadId};
+use futures::stream::{self, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+
+/// Workloads read at once.
+const READERS: usize = 8;
 
 /// How often images that somebody put back are cloned again.
 pub const RECLAIMS: u32 = 3;
@@ -51,41 +55,32 @@ pub(super) async fn round(
     let mut asked = Vec::new();
     let mut purposes = BTreeMap::new();
     let mut read = BTreeMap::new();
-    for Due {
-        id,
-        workload,
-        purpose,
-    } in due
-    {
+    let at_hand = |due: Due| async move {
+        let workload = match due.workload {
+            Some(workload) => Ok((workload, None)),
+            None => read_again(cluster, &due.id)
+                .await
+                .map(|seen| (seen.workload.clone(), Some(seen))),
+        };
+        (due.id, due.purpose, workload)
+    };
+    let mut due = stream::iter(due).map(at_hand).buffered(READERS);
+    while let Some((id, purpose, workload)) = due.next().await {
         let workload = match workload {
-            Some(workload) => workload,
-            None => match read_again(cluster, &id).await {
-                Ok(seen) => {
-                    let workload = seen.workload.clone();
-                    read.insert(id.clone(), seen);
-                    workload
-                }
-                Err(verdict) => {
-                    found.push((id, verdict));
-                    continue;
-                }
-            },
+            Ok((workload, seen)) => {
+                read.extend(seen.map(|seen| (id.clone(), seen)));
+                workload
+            }
+            Err(verdict) => {
+                found.push((id, verdict));
+                continue;
+            }
         };
         let settled = (purpose == Purpose::Clone)
             .then(|| settled_at_sight(&workload, footing))
             .flatten();
         match settled {
-            Some(verdict) => {
-                if has_our_secret(&workload)
-                    && let Err(failure) = footing.ensure(cluster, &id.namespace).await
-                {
-                    let namespace = &id.namespace;
-                    said.once(&format!(
-                        "keeping up the pull secret in {namespace}: {failure}"
-                    ));
-                }
-                found.push((id, verdict));
-            }
+            Some(verdict) => found.push((id, verdict)),
             None => {
                 purposes.insert(id, purpose);
                 asked.push(workload);
@@ -138,6 +133,7 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             Some(Verdict::Rest {
                 kept: Vec::new(),
                 left: None,
+                with_our_secret: has_our_secret(workload),
             })
         }
         Decision::Unchanged => {
@@ -149,6 +145,7 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             Some(Verdict::Rest {
                 kept: kept(&observed, &footing.settings.target),
                 left: None,
+                with_our_secret: has_our_secret(workload),
             })
         }
     }
@@ -236,6 +233,7 @@ async fn clone(
         return Ok(Verdict::Rest {
             kept: kept(observed, &footing.settings.target),
             left: None,
+            with_our_secret: has_our_secret(workload),
         });
     }
     let then = then(footing, planned);

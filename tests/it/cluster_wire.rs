@@ -4,7 +4,7 @@
 use futures::StreamExt as _;
 use http::StatusCode;
 use image_cloner::cluster::{
-    Cluster, ConnectFlags, Error, Fence, Rollout, Selection, Watched, WriteMode,
+    Cluster, ConnectFlags, Error, Fence, Pull, Pulled, Rollout, Selection, Watched, WriteMode,
 };
 use image_cloner::plan::{self, Upkeep};
 use image_cloner::target::{Layout, TargetRegistry};
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 /// What was asked: `GET /api/v1/namespaces?limit=500`, and the header that says who asks.
 type Asked = Arc<Mutex<Vec<(String, String)>>>;
@@ -46,7 +47,7 @@ impl Server {
         }
     }
 
-    async fn cluster(&self) -> Cluster {
+    pub(crate) async fn cluster(&self) -> Cluster {
         Cluster::connect(&self.flags("{}"), WriteMode::Apply)
             .await
             .unwrap()
@@ -64,7 +65,7 @@ impl Server {
         }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         asked.iter().map(|(line, _)| line.clone()).collect()
     }
@@ -313,6 +314,56 @@ async fn a_wait_may_be_as_long_as_can_be_said() {
     let cluster = server.cluster().await;
     let rollout = cluster.wait(&id, None, Duration::MAX).await.unwrap();
     assert_eq!(rollout, Rollout::Ready("1/1 ready".to_owned()));
+}
+
+#[tokio::test]
+async fn a_canary_that_was_ended_still_says_that_its_pull_failed() {
+    let server = Server::start(|line, _| match line {
+        line if line.contains("/events") => (200, json!({"items": []})),
+        line if line.starts_with("GET ") && line.contains("/pods/") => {
+            let waiting = json!({"reason": "ErrImagePull", "message": "401 Unauthorized"});
+            let pod = json!({
+                "metadata": {"name": "it", "uid": "u1"},
+                "spec": {"nodeName": "n1",
+                         "containers": [{"name": "canary", "image": "reg.corp/web:1"}]},
+                "status": {"phase": "Failed", "reason": "DeadlineExceeded",
+                           "containerStatuses": [{"name": "canary", "state": {"waiting": waiting}}]},
+            });
+            (200, pod)
+        }
+        _ => (200, json!({"metadata": {}})),
+    })
+    .await;
+    let pull = Pull {
+        image: "reg.corp/web:1".to_owned(),
+        pull_secrets: Vec::new(),
+        service_account: "default".to_owned(),
+        platform: None,
+        like: Value::Null,
+    };
+    let (cluster, stop) = (server.cluster().await, CancellationToken::new());
+    let tried = cluster.try_pull("default", "it", &pull, Duration::from_secs(60), &stop);
+    let Pulled::No(why) = tried.await.unwrap() else {
+        panic!("its pull failed");
+    };
+    assert_eq!(why.why, "it on n1: ErrImagePull: 401 Unauthorized");
+}
+
+#[tokio::test]
+async fn what_the_cluster_publishes_as_its_registry_is_asked_for_once() {
+    let server = Server::start(|_, _| {
+        let data = json!({"localRegistryHosting.v1": "host: localhost:5000"});
+        (200, json!({"metadata": {}, "data": data}))
+    })
+    .await;
+    let cluster = server.cluster().await;
+    let first = cluster.local_registry().await.unwrap();
+    assert_eq!(
+        first.as_ref().and_then(|it| it.host.as_deref()),
+        Some("localhost:5000")
+    );
+    assert_eq!(cluster.clone().local_registry().await.unwrap(), first);
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]

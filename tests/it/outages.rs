@@ -69,7 +69,7 @@ fn an_api_server_that_is_started_again_costs_nothing_but_time() {
     };
     let mut server = bed.api_server();
     let kubeconfig = bed.kubeconfig_at(&format!("https://{}", server.address()));
-    let mut agent = bed.agent_as(&kubeconfig, &[("MAX_ROLLOUTS", "0")]);
+    let mut agent = bed.candidate_as(&kubeconfig, "one", &[("MAX_ROLLOUTS", "0")]);
     bed.apply(&deployment("web", &[("web", SOURCE)], &[]));
     let copy = format!("{}/{SOURCE}", bed.target());
     agent.until("deploy/web", |web| image(web) == copy);
@@ -85,6 +85,8 @@ fn an_api_server_that_is_started_again_costs_nothing_but_time() {
     // what happens meanwhile is heard of later
     bed.apply(&idle("meanwhile", "nginx:1.21.4-alpine"));
     bed.kubectl(&["delete", "deploy/idle-0", "deploy/idle-59"]);
+    agent.says(&["leading no more"]);
+    is_unready(&bed, &agent, &["lease: "]);
 
     server.start();
     let other = format!("{}/nginx:1.21.4-alpine", bed.target());
@@ -97,7 +99,8 @@ fn an_api_server_that_is_started_again_costs_nothing_but_time() {
     agent.figure("workloads", "60");
     agent.figure("ready", "1");
     bed.rolled_out("deploy/web");
-    assert_eq!(agent.count(&["cloning deployment image", SOURCE]), 1);
+    agent.figure("terms_total", "2");
+    assert_eq!(agent.count(&["deployment image cloned", SOURCE]), 1);
     agent.signal("TERM");
     assert_eq!(agent.ends(), Some(0), "{}", agent.log());
 }

@@ -1,25 +1,18 @@
-//! The images that workloads wait for: each brought once, whoever waits, and again later where it failed.
+//! The images that workloads wait for or have in use: each brought or looked at once, whoever asks, and again
+//! later where that failed.
 //!
-//! Decides which image is next, and when one that failed is tried again. Never brings one.
+//! Decides which image is next, and whether who asks for one that failed brings anything new. Never brings
+//! one.
 
+use super::tries::Tries;
 use crate::credentials::Keyring;
 use crate::plan::Copy;
 use crate::reference::Reference;
 use crate::watch::copies::Copies;
 use crate::workload::WorkloadId;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
-
-/// The first pause after a failure; each next one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// No pause is longer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-
-/// How long to leave something alone that failed so often in a row.
-pub(in crate::watch) fn pause(failures: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10));
-    doubled.min(LONGEST_PAUSE)
-}
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Instant;
 
 /// What is done about an image.
 #[derive(Debug)]
@@ -36,28 +29,45 @@ struct Image {
     keyrings: BTreeMap<WorkloadId, Keyring>,
     /// Whether it is only to be looked whether it is there.
     check: bool,
-    state: State,
-    failures: u32,
+    /// For which namespaces it was asked, with which credentials: what failed so need not be tried so again
+    /// before its time.
+    asked: HashSet<u64>,
+    /// Why it failed last.
+    why: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Next,
-    UnderWay,
-    /// Somebody else asks for it since it got under way: once more.
-    Again,
-    Failed(Instant),
+/// Who waits for an image that failed.
+#[derive(Debug, Default)]
+pub(super) struct Failing {
+    pub(super) users: Vec<WorkloadId>,
+    /// Whether it failed for another reason than last time.
+    pub(super) is_news: bool,
 }
 
 /// The images that are wanted and not there, or not known to be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Book {
     images: BTreeMap<Reference, Image>,
-    next: VecDeque<Reference>,
-    under_way: usize,
+    tries: Tries<Reference>,
+    /// What each workload asks for.
+    wanted: HashMap<WorkloadId, BTreeSet<Reference>>,
+    /// What failed and nobody asks for any more: kept until its time comes, since whoever is planned anew asks
+    /// for it again.
+    unwanted: BTreeSet<Reference>,
+    hashes: RandomState,
 }
 
 impl Book {
+    pub(super) fn new() -> Self {
+        Self {
+            images: BTreeMap::new(),
+            tries: Tries::new(),
+            wanted: HashMap::new(),
+            unwanted: BTreeSet::new(),
+            hashes: RandomState::new(),
+        }
+    }
+
     /// A workload wants this copy; whether it is known complete and may be had by it. Where it is not, the
     /// image is brought.
     pub(super) fn want(&mut self, copies: &Copies, copy: &Copy, keyring: &Keyring) -> bool {
@@ -72,70 +82,61 @@ impl Book {
 
     /// A copy is brought as its source is now, whatever is known of it.
     pub(super) fn renew(&mut self, copy: Copy, keyring: &Keyring) {
-        let users = copy.users.keys().filter(|_| !keyring.is_empty());
-        let keyrings = users.map(|user| (user.clone(), keyring.clone())).collect();
-        self.add(copy, keyrings, false);
+        self.add(copy, keyring, false);
     }
 
     /// A workload has this copy in use: it is looked whether it is there, unless that is known.
     pub(super) fn check(&mut self, copies: &Copies, copy: Copy) {
         if !copies.is_fresh(&copy.target) {
-            self.add(copy, BTreeMap::new(), true);
+            self.add(copy, &Keyring::default(), true);
         }
     }
 
-    fn add(&mut self, copy: Copy, keyrings: BTreeMap<WorkloadId, Keyring>, check: bool) {
+    fn add(&mut self, copy: Copy, keyring: &Keyring, check: bool) {
         let target = copy.target.clone();
-        let Some(image) = self.images.get_mut(&target) else {
-            let image = Image {
-                copy,
-                keyrings,
-                check,
-                state: State::Next,
-                failures: 0,
-            };
-            self.images.insert(target.clone(), image);
-            self.next.push_back(target);
-            return;
-        };
-        let mut namespaces = image.copy.users.keys().map(|user| &user.namespace);
-        let news = copy.users.keys().any(|user| {
-            let mut before = namespaces.clone();
-            !before.any(|namespace| *namespace == user.namespace)
+        for user in copy.users.keys() {
+            let wanted = self.wanted.entry(user.clone()).or_default();
+            wanted.insert(target.clone());
+        }
+        let namespaces: BTreeSet<&str> = copy
+            .users
+            .keys()
+            .map(|user| user.namespace.as_str())
+            .collect();
+        let asking = self.hashes.hash_one((namespaces, keyring, &copy.running));
+        self.unwanted.remove(&target);
+        let image = self.images.entry(target.clone()).or_insert_with(|| Image {
+            copy: Copy {
+                users: BTreeMap::new(),
+                ..copy.clone()
+            },
+            keyrings: BTreeMap::new(),
+            check,
+            asked: HashSet::new(),
+            why: None,
         });
-        let is_new = news || (image.check && !check) || namespaces.next().is_none();
         image.check &= check;
+        if !keyring.is_empty() {
+            let users = copy.users.keys();
+            let with = users.map(|user| (user.clone(), keyring.clone()));
+            image.keyrings.extend(with);
+        }
         image.copy.running.extend(copy.running);
         for (user, runs) in copy.users {
             image.copy.users.entry(user).or_default().extend(runs);
         }
-        image.keyrings.extend(keyrings);
-        match image.state {
-            // what others could not read, this one may
-            State::Failed(_) if is_new => {
-                image.state = State::Next;
-                self.next.push_back(target);
-            }
-            State::UnderWay => image.state = State::Again,
-            State::Next | State::Again | State::Failed(_) => {}
-        }
+        // what others could not read, this one may
+        let is_new = !check && image.asked.insert(asking);
+        self.tries.ask(&target, is_new);
     }
 
     /// The next image that something is to be done about, where fewer than `most` are under way. Those that
     /// somebody waits for go before those that are only looked at.
     pub(super) fn start(&mut self, most: usize) -> Option<Job> {
-        if self.under_way >= most {
-            return None;
-        }
-        let is_brought = |target: &&Reference| {
-            let image = self.images.get(target);
-            image.is_some_and(|image| !image.check)
-        };
-        let at = self.next.iter().take(64).position(|it| is_brought(&it));
-        let target = self.next.remove(at.unwrap_or(0))?;
-        let image = self.images.get_mut(&target)?;
-        image.state = State::UnderWay;
-        self.under_way += 1;
+        let images = &self.images;
+        let is_brought = |target: &Reference| images.get(target).is_some_and(|image| !image.check);
+        let target = self.tries.start(most, is_brought)?;
+        let image = self.images.get(&target)?;
         Some(if image.check {
             Job::Check(image.copy.clone())
         } else {
@@ -143,79 +144,125 @@ impl Book {
         })
     }
 
+    /// What was begun about an image has ended. Whether that says anything: it does not where other settings
+    /// hold since it was begun.
+    pub(super) fn ended(&mut self, target: &Reference) -> bool {
+        let says = self.tries.ended(target);
+        if !says {
+            self.drop_unwanted(target);
+        }
+        says
+    }
+
     /// An image is there, or is not to be thought of any more. Who waits for it: those it was got under way
     /// for, and those who came since and ask again.
     pub(super) fn done(&mut self, target: &Reference) -> Vec<WorkloadId> {
-        self.under_way = self.under_way.saturating_sub(1);
-        let image = self.images.remove(target);
-        image.map_or_else(Vec::new, |image| image.copy.users.into_keys().collect())
-    }
-
-    /// An image could not be brought or looked at: it is tried again later. Who waits for it, and until when.
-    pub(super) fn failed(
-        &mut self,
-        target: &Reference,
-        now: Instant,
-    ) -> (Vec<WorkloadId>, Instant) {
-        self.under_way = self.under_way.saturating_sub(1);
-        let Some(image) = self.images.get_mut(target) else {
-            return (Vec::new(), now);
-        };
-        image.failures += 1;
-        let until = now + pause(image.failures);
-        if image.state == State::Again {
-            image.state = State::Next;
-            self.next.push_back(target.clone());
-        } else {
-            image.state = State::Failed(until);
+        let users = self.users(target);
+        for user in &users {
+            self.no_longer(user, target);
         }
-        (image.copy.users.keys().cloned().collect(), until)
+        self.forget(target);
+        users
     }
 
-    /// A workload no longer wants what it wanted. What nobody wants is dropped, unless it is under way.
-    pub(super) fn unwant(&mut self, user: &WorkloadId, targets: &BTreeSet<Reference>) {
-        for target in targets {
-            let Some(image) = self.images.get_mut(target) else {
+    /// An image could not be brought or looked at: it is tried again later.
+    pub(super) fn failed(&mut self, target: &Reference, why: &str, now: Instant) -> Failing {
+        self.tries.failed(target, now);
+        self.drop_unwanted(target);
+        let users = self.users(target);
+        let Some(image) = self.images.get_mut(target) else {
+            return Failing::default();
+        };
+        let before = image.why.replace(why.to_owned());
+        Failing {
+            users,
+            is_news: before.as_deref() != Some(why),
+        }
+    }
+
+    /// A workload no longer wants what it wanted.
+    pub(super) fn unwant(&mut self, user: &WorkloadId) {
+        for target in self.wanted.remove(user).unwrap_or_default() {
+            let Some(image) = self.images.get_mut(&target) else {
                 continue;
             };
             image.copy.users.remove(user);
             image.keyrings.remove(user);
-            let is_idle = !matches!(image.state, State::UnderWay | State::Again);
-            if image.copy.users.is_empty() && is_idle {
-                self.images.remove(target);
-                self.next.retain(|other| other != target);
+            if !image.copy.users.is_empty() {
+                continue;
+            }
+            if self.tries.is_next(&target) {
+                self.forget(&target);
+            } else if self.tries.has_failed(&target) {
+                self.unwanted.insert(target);
             }
         }
     }
 
-    /// Those that failed are tried again where their time has come, or at once.
-    pub(super) fn retry(&mut self, now: Instant, at_once: bool) {
-        for (target, image) in &mut self.images {
-            if let State::Failed(until) = image.state
-                && (at_once || until <= now)
-            {
-                image.state = State::Next;
-                self.next.push_back(target.clone());
-            }
+    /// Those that failed are tried again where their time has come.
+    pub(super) fn retry(&mut self, now: Instant) {
+        for target in self.tries.retry(now) {
+            self.drop_unwanted(&target);
+        }
+    }
+
+    /// All that failed are tried again at once.
+    pub(super) fn retry_all(&mut self) {
+        for target in self.tries.retry_all() {
+            self.drop_unwanted(&target);
+        }
+    }
+
+    /// Other settings hold: nothing that was tried before counts.
+    pub(super) fn anew(&mut self) {
+        for target in self.tries.anew() {
+            self.drop_unwanted(&target);
+        }
+        for image in self.images.values_mut() {
+            image.asked.clear();
+            image.why = None;
         }
     }
 
     /// When the next one that failed is tried again.
     pub(super) fn wakes(&self) -> Option<Instant> {
-        let failed = self.images.values().filter_map(|image| match image.state {
-            State::Failed(until) => Some(until),
-            _ => None,
-        });
-        failed.min()
+        self.tries.wakes()
     }
 
     pub(super) fn under_way(&self) -> usize {
-        self.under_way
+        self.tries.under_way()
     }
 
-    /// How many failed last time.
+    /// How many that somebody asks for failed last time.
     pub(super) fn failing(&self) -> usize {
-        let failing = self.images.values();
-        failing.filter(|image| image.failures > 0).count()
+        self.tries.failing() - self.unwanted.len()
+    }
+
+    fn users(&self, target: &Reference) -> Vec<WorkloadId> {
+        let image = self.images.get(target);
+        image.map_or_else(Vec::new, |image| image.copy.users.keys().cloned().collect())
+    }
+
+    fn no_longer(&mut self, user: &WorkloadId, target: &Reference) {
+        if let Some(wanted) = self.wanted.get_mut(user) {
+            wanted.remove(target);
+            if wanted.is_empty() {
+                self.wanted.remove(user);
+            }
+        }
+    }
+
+    /// Drops an image that nobody asks for, whatever it came to.
+    fn drop_unwanted(&mut self, target: &Reference) {
+        let image = self.images.get(target);
+        if image.is_some_and(|image| image.copy.users.is_empty()) {
+            self.forget(target);
+        }
+    }
+
+    fn forget(&mut self, target: &Reference) {
+        self.images.remove(target);
+        self.unwanted.remove(target);
+        self.tries.forget(target);
     }
 }

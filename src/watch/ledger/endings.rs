@@ -3,8 +3,8 @@
 //! Decides what follows for the workloads that it concerns.
 
 use super::work::Stage;
-use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, PULL_PATIENCE, Purpose};
-use crate::cluster::{NotReady, Standing};
+use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, Purpose};
+use crate::cluster::{NotReady, Pulling, Pulls, Standing};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::plan::{Copy, Decision, Planned};
 use crate::reference::Digest;
@@ -48,13 +48,12 @@ impl Ledger {
         with_own: &BTreeSet<WorkloadId>,
         now: Instant,
     ) {
+        if !self.book.ended(&copy.target) {
+            return;
+        }
         let users = match (&outcome.state, &outcome.digest) {
             (ImageState::Failed(failure), _) => {
-                let (users, _) = self.book.failed(&copy.target, now);
-                for user in users {
-                    self.tell_failure(&user, failure);
-                }
-                return;
+                return self.image_failed(copy, failure, now);
             }
             (_, Some(digest)) => {
                 let readers = copy.users.keys().filter(|user| !denied.contains_key(user));
@@ -86,6 +85,9 @@ impl Ledger {
 
     /// It was looked whether an image that is in use is there.
     pub(in crate::watch) fn checked(&mut self, copy: &Copy, checked: &Checked, now: Instant) {
+        if !self.book.ended(&copy.target) {
+            return;
+        }
         match checked {
             Checked::Sound(digest) => {
                 let users = self.book.done(&copy.target);
@@ -104,12 +106,39 @@ impl Ledger {
                     self.advance(&user, now);
                 }
             }
-            Checked::Failed(failure) => {
-                let (users, _) = self.book.failed(&copy.target, now);
-                for user in users {
-                    self.tell_failure(&user, failure);
-                }
+            Checked::Failed(failure) => self.image_failed(copy, failure, now),
+        }
+    }
+
+    fn image_failed(&mut self, copy: &Copy, failure: &Failure, now: Instant) {
+        self.login.suspect(now);
+        let failing = self.book.failed(&copy.target, &failure.to_string(), now);
+        for user in failing.users {
+            // one at rest keeps in no mind what it was told
+            if failing.is_news || self.work(&user).is_some() {
+                self.tell_failure(&user, failure);
             }
+        }
+    }
+
+    /// The pull secret of a namespace is as it is to be, or could not be written.
+    pub(in crate::watch) fn secret_written(&mut self, namespace: &str, ok: bool, now: Instant) {
+        let namespace = namespace.to_owned();
+        if !self.secrets.ended(&namespace) {
+            return;
+        }
+        if ok {
+            self.secrets.forget(&namespace);
+        } else {
+            self.secrets.failed(&namespace, now);
+        }
+    }
+
+    /// The target was asked whether it takes our credentials. Where it does again, what failed meanwhile is
+    /// tried at once.
+    pub(in crate::watch) fn logged_in(&mut self, takes_them: bool, now: Instant) {
+        if self.login.answered(takes_them, now) {
+            self.book.retry_all();
         }
     }
 
@@ -160,11 +189,13 @@ impl Ledger {
         }
     }
 
-    /// The pods of a workload were looked at: why they do not get their images, if so.
+    /// The pods of a workload were looked at: how their pulls stand, and what is to be known of them at the
+    /// next look.
     pub(in crate::watch) fn looked(
         &mut self,
         id: &WorkloadId,
-        why: Option<NotReady>,
+        pulling: Pulling,
+        after: Pulls,
         now: Instant,
     ) {
         self.looking = self.looking.saturating_sub(1);
@@ -174,37 +205,42 @@ impl Ledger {
         };
         let ails = work.standing == Standing::Ailing;
         match &mut work.stage {
-            Stage::Unsettled { looks } => {
-                if why.is_some() {
-                    // nobody gets at the source: its copy is no risk
-                    work.unpullable = true;
-                    return self.make_due(id);
+            Stage::Unsettled { looks, pulls } => {
+                *pulls = after;
+                match pulling {
+                    Pulling::Failed(_) => {
+                        // nobody gets at the source: its copy is no risk
+                        work.unpullable = true;
+                        self.make_due(id);
+                    }
+                    // that the next try fails too shows for about ten seconds
+                    Pulling::Retried => self.wake_at(id, now + LOOK.saturating_mul(2)),
+                    Pulling::Well => {
+                        *looks += 1;
+                        let next = LOOK.saturating_mul(1 << (*looks).min(7));
+                        self.wake_at(id, now + next.min(LONGEST_LOOK));
+                    }
                 }
-                *looks += 1;
-                let next = LOOK.saturating_mul(1 << (*looks).min(7)).min(LONGEST_LOOK);
-                self.wake_at(id, now + next);
             }
             Stage::Rolling {
-                failing,
+                pulls,
                 refused,
                 since,
                 ..
-            } => match why {
-                Some(why) => {
-                    let first = *failing.get_or_insert(now);
-                    *refused = Some(why);
-                    if now.duration_since(first) >= PULL_PATIENCE {
+            } => {
+                *pulls = after;
+                match pulling {
+                    Pulling::Failed(why) => {
+                        *refused = Some(why);
                         self.to_put_back.push_back(id.clone());
-                    } else {
-                        self.wake_at(id, now + LOOK);
                     }
+                    Pulling::Retried => self.wake_at(id, now + LOOK),
+                    Pulling::Well if ails || now.duration_since(*since) >= DEADLINE => {
+                        self.finished(id, now);
+                    }
+                    Pulling::Well => self.wake_at(id, now + pause),
                 }
-                None if ails || now.duration_since(*since) >= DEADLINE => self.finished(id, now),
-                None => {
-                    *failing = None;
-                    self.wake_at(id, now + pause);
-                }
-            },
+            }
             _ => {}
         }
     }
@@ -222,14 +258,17 @@ impl Ledger {
         let Stage::PuttingBack { why } = &work.stage else {
             return;
         };
-        let why = why.clone();
+        let (why, is_former) = (why.clone(), work.is_former);
         match done {
             Ok(()) => {
                 self.gate.over(id);
                 let message = format!("it could not pull its copy: {}", why.why);
                 self.tell(id, "PutBack", message, true);
-                let until = self.gate.halt(now);
-                self.trouble = Some(refusal(id, &why));
+                if is_former {
+                    // other settings hold since: it shows nothing of these
+                    return self.make_due(id);
+                }
+                let until = self.gate.halt(refusal(id, &why), now);
                 // others go first when it is tried again
                 let after = until.duration_since(now);
                 self.later(id, until + after);

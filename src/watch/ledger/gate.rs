@@ -26,6 +26,8 @@ pub(super) struct Gate {
     proven: bool,
     halted: Option<Instant>,
     halts: u32,
+    /// Why nothing was repointed last, until nodes are seen to pull.
+    why: Option<String>,
 }
 
 impl Gate {
@@ -37,6 +39,7 @@ impl Gate {
             proven: false,
             halted: None,
             halts: 0,
+            why: None,
         }
     }
 
@@ -44,17 +47,22 @@ impl Gate {
     pub(super) fn has_room(&self, is_idle: bool) -> bool {
         let limit = match self.limit {
             Some(limit) if self.proven => limit,
-            Some(_) => 1,
-            None => usize::MAX,
+            None if self.is_proven() => usize::MAX,
+            _ => 1,
         };
         self.halted.is_none()
             && self.writing < WRITERS
             && (is_idle || self.unfinished.len() < limit)
     }
 
-    /// Whether nodes were seen to pull, or nobody asks for that.
+    /// Whether nodes were seen to pull, or nobody asks for that as long as none was seen not to.
     pub(super) fn is_proven(&self) -> bool {
-        self.proven || self.limit.is_none()
+        self.halted.is_none() && (self.proven || self.limit.is_none() && self.halts == 0)
+    }
+
+    /// Why nothing is repointed now, if so.
+    pub(super) fn why(&self) -> Option<&str> {
+        self.why.as_deref()
     }
 
     /// A write begins; with it a rollout, unless none follows.
@@ -84,17 +92,22 @@ impl Gate {
     pub(super) fn prove(&mut self) {
         self.proven = true;
         self.halts = 0;
+        // others of them could not: a halt is not over sooner for that
+        if self.halted.is_none() {
+            self.why = None;
+        }
     }
 
-    /// Nodes could not: until when nothing is repointed.
-    pub(super) fn halt(&mut self, now: Instant) -> Instant {
+    /// Nodes could not, why: until when nothing is repointed.
+    pub(super) fn halt(&mut self, why: String, now: Instant) -> Instant {
         self.proven = false;
         let length = FIRST_HALT.saturating_mul(1 << self.halts.min(8));
         let until = now + length.min(LONGEST_HALT);
-        if self.halted.is_none() {
+        if self.halted.is_none() || self.halts == 0 {
             self.halts += 1;
         }
         self.halted = Some(until);
+        self.why = Some(why);
         until
     }
 
@@ -102,6 +115,9 @@ impl Gate {
     pub(super) fn resume(&mut self, now: Instant) {
         if self.halted.is_some_and(|until| until <= now) {
             self.halted = None;
+            if self.proven {
+                self.why = None;
+            }
         }
     }
 
@@ -111,6 +127,7 @@ impl Gate {
         self.halted = None;
         self.halts = 0;
         self.proven = false;
+        self.why = None;
     }
 
     pub(super) fn wakes(&self) -> Option<Instant> {

@@ -2,9 +2,8 @@
 //!
 //! Decides what follows when something of it changes, and when its turn has come.
 
-use super::book::pause;
 use super::work::{Purpose, Stage, Then, Work};
-use super::{Action, DEADLINE, LOOK, Ledger, targets};
+use super::{Action, DEADLINE, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
 use crate::outcome::Failure;
 use crate::plan::Planned;
@@ -17,7 +16,17 @@ const FRESH: Duration = Duration::from_secs(30);
 
 impl Ledger {
     pub(super) fn work(&mut self, id: &WorkloadId) -> Option<&mut Work> {
-        self.workloads.get_mut(id)?.work.as_mut()
+        self.workloads.get_mut(id)?.work.as_deref_mut()
+    }
+
+    /// Something is to be done about one at rest.
+    pub(super) fn begin(&mut self, id: &WorkloadId, work: Work) {
+        if let Some(entry) = self.workloads.get_mut(id) {
+            self.waiting.begins(work.since);
+            if let Some(before) = entry.work.replace(Box::new(work)) {
+                self.waiting.ends(before.since);
+            }
+        }
     }
 
     /// Something changed that plans look at.
@@ -53,7 +62,6 @@ impl Ledger {
             (Stage::Unsettled { .. }, Standing::Settled | Standing::Idle) => self.make_due(id),
             (Stage::Rolling { .. }, Standing::Settled) => {
                 self.gate.prove();
-                self.trouble = None;
                 self.finished(id, now);
             }
             (Stage::Rolling { .. }, Standing::Idle | Standing::Paused) => self.finished(id, now),
@@ -71,7 +79,7 @@ impl Ledger {
 
     /// It is to be read and planned again.
     pub(super) fn make_due(&mut self, id: &WorkloadId) {
-        self.unwant(id);
+        self.book.unwant(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Due;
             self.due.insert(id.clone());
@@ -80,23 +88,17 @@ impl Ledger {
 
     /// Nothing is to be done about it any more, whatever was.
     pub(super) fn rest(&mut self, id: &WorkloadId) {
-        self.unwant(id);
+        self.book.unwant(id);
         self.due.remove(id);
         self.gate.over(id);
-        if let Some(entry) = self.workloads.get_mut(id) {
-            entry.work = None;
-        }
-    }
-
-    fn unwant(&mut self, id: &WorkloadId) {
-        if let Some(Stage::Copying { copies, .. }) = self.work(id).map(|work| &work.stage) {
-            let targets = targets(copies);
-            self.book.unwant(id, &targets);
+        let entry = self.workloads.get_mut(id);
+        if let Some(work) = entry.and_then(|entry| entry.work.take()) {
+            self.waiting.ends(work.since);
         }
     }
 
     pub(super) fn later(&mut self, id: &WorkloadId, at: Instant) {
-        self.unwant(id);
+        self.book.unwant(id);
         self.gate.over(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Later;
@@ -120,7 +122,8 @@ impl Ledger {
         self.tell_failure(id, failure);
         if let Some(work) = self.work(id) {
             work.failures += 1;
-            let at = now + pause(work.failures);
+            let failures = work.failures;
+            let at = now + self.patience.pause(id, failures);
             self.later(id, at);
         }
     }
@@ -138,14 +141,16 @@ impl Ledger {
         message: String,
         warning: bool,
     ) {
-        let Some(work) = self.work(id) else {
+        let Some(entry) = self.workloads.get_mut(id) else {
             return;
         };
-        if work.told.as_ref() == Some(&message) {
-            return;
+        if let Some(work) = &mut entry.work {
+            if work.told.as_ref() == Some(&message) {
+                return;
+            }
+            work.told = Some(message.clone());
         }
-        work.told = Some(message.clone());
-        let uid = work.uid.clone();
+        let uid = entry.uid.clone();
         let telling = Telling {
             reason,
             message,
@@ -159,7 +164,7 @@ impl Ledger {
         let Some(work) = self
             .workloads
             .get_mut(id)
-            .and_then(|entry| entry.work.as_mut())
+            .and_then(|entry| entry.work.as_deref_mut())
         else {
             return;
         };
@@ -174,7 +179,8 @@ impl Ledger {
             there &= self.book.want(&self.copies, copy, keyring);
         }
         if !there {
-            return;
+            // where its turn had come, others go on
+            return self.gate.over(id);
         }
         let Stage::Copying { then, planned, .. } = std::mem::replace(&mut work.stage, Stage::Due)
         else {
@@ -199,7 +205,7 @@ impl Ledger {
                 Standing::Settled | Standing::Idle => self.enqueue(id, plan, now),
                 Standing::Rolling | Standing::Ailing if unpullable => self.enqueue(id, plan, now),
                 Standing::Paused | Standing::Rolling | Standing::Ailing => {
-                    work.stage = Stage::Unsettled { looks: 0 };
+                    work.stage = Stage::unsettled();
                     self.gate.over(id);
                     if standing != Standing::Paused {
                         self.wake_at(id, now + LOOK);
@@ -252,16 +258,25 @@ impl Ledger {
     /// its turn.
     pub(super) fn write(&mut self, id: &WorkloadId, now: Instant) -> Option<Action> {
         let work = self.work(id)?;
-        let Stage::Queued { planned, at } = &work.stage else {
+        let Stage::Queued { at, .. } = work.stage else {
             return None;
         };
-        if now.duration_since(*at) > FRESH {
+        if now.duration_since(at) > FRESH {
             work.called = true;
             self.gate.found(id);
             self.make_due(id);
             return None;
         }
         let is_idle = work.standing == Standing::Idle;
+        if !is_idle && !self.gate.has_room(false) {
+            // scaled up since it was queued: a rollout follows now
+            self.queue.push_front(id.clone());
+            return None;
+        }
+        let work = self.work(id)?;
+        let Stage::Queued { planned, .. } = &work.stage else {
+            return None;
+        };
         let planned = planned.clone();
         work.stage = Stage::Writing {
             planned: planned.clone(),
@@ -269,6 +284,16 @@ impl Ledger {
         };
         self.gate.write(id, is_idle);
         Some(Action::Repoint(planned))
+    }
+
+    /// Looks at the pods of one that waits for being settled, or for its rollout.
+    pub(super) fn look(&mut self, id: &WorkloadId) -> Option<Action> {
+        let work = self.work(id)?;
+        let workload = work.workload.clone()?;
+        let (Stage::Unsettled { pulls, .. } | Stage::Rolling { pulls, .. }) = &work.stage else {
+            return None;
+        };
+        Some(Action::Look(Box::new(workload), pulls.clone()))
     }
 
     pub(super) fn put_back(&mut self, id: &WorkloadId) -> Option<Action> {
@@ -284,12 +309,13 @@ impl Ledger {
 
     /// Looks after those whose time has come.
     pub(super) fn wake(&mut self, now: Instant) {
-        self.book.retry(now, false);
+        self.book.retry(now);
+        self.secrets.retry(now);
         self.gate.resume(now);
         while self.wakes.first().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, id)) = self.wakes.pop_first()
+            && let Some((at, id)) = self.wakes.pop_first()
         {
-            let Some(work) = self.work(&id) else {
+            let Some(work) = self.work(&id).filter(|work| work.wake == Some(at)) else {
                 continue;
             };
             work.wake = None;

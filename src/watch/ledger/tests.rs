@@ -1,8 +1,9 @@
 use super::*;
-use crate::cluster::NotReady;
+use crate::cluster::{NotReady, Pulling};
+use crate::credentials::Keyring;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
-use crate::plan::{Decision, Repoint, SlotChange};
-use crate::reference::Digest;
+use crate::plan::{Copy, Decision, Repoint, SlotChange};
+use crate::reference::{Digest, Reference};
 use crate::workload::{Kind, ORIGINALS};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -72,22 +73,25 @@ impl Play {
         self.now += time;
     }
 
-    /// Reads those that are due as a round would: who has the image wants its copy, others rest.
+    /// Reads those that are due as a round would: who has a copy or an image of the target's own rests, others
+    /// want a copy.
     fn round(&mut self) -> Vec<String> {
         let due = self.ledger.take_due(100);
         let names = due.iter().map(|due| due.id.name.clone()).collect();
         for due in due {
             let workload = due.workload.unwrap();
-            let verdict = if workload.slots[0].image == IMAGE {
+            let image = &workload.slots[0].image;
+            let verdict = if !image.starts_with("reg.corp/") {
                 Verdict::Wants {
-                    copies: vec![copy(&due.id.name)],
-                    keyring: crate::credentials::Keyring::default(),
+                    copies: vec![copy_of(image, &due.id.name)],
+                    keyring: Keyring::default(),
                     then: Then::Repoint(Box::new(planned(workload))),
                 }
             } else {
                 Verdict::Rest {
                     kept: Vec::new(),
                     left: None,
+                    with_our_secret: false,
                 }
             };
             self.ledger.planned(&due.id, None, verdict, self.now);
@@ -104,14 +108,20 @@ impl Play {
                 Job::Check(copy) => format!("check {}", copy.target),
             },
             Action::Repoint(planned) => format!("repoint {}", planned.workload.id.name),
-            Action::Look(workload) => format!("look {}", workload.id.name),
+            Action::Look(workload, _) => format!("look {}", workload.id.name),
+            Action::PullSecret(namespace) => format!("write the pull secret in {namespace}"),
+            Action::LogIn => "log in".to_owned(),
             Action::PutBack(workload, _) => format!("put back {}", workload.id.name),
         };
         actions.into_iter().map(word).collect()
     }
 
     fn brought(&mut self, users: &[&str], state: ImageState) {
-        let mut copy = copy(users[0]);
+        self.brought_of(IMAGE, users, state);
+    }
+
+    fn brought_of(&mut self, image: &str, users: &[&str], state: ImageState) {
+        let mut copy = copy_of(image, users[0]);
         copy.users = users
             .iter()
             .map(|name| (id(name), BTreeSet::new()))
@@ -143,15 +153,34 @@ impl Play {
             .collect()
     }
 
-    fn looked(&mut self, name: &str, refused: bool) {
-        let why = refused.then(|| NotReady {
-            why: "x509".to_owned(),
-            hint: None,
-            cannot_pull: true,
-            is_denied: false,
-        });
-        self.ledger.looked(&id(name), why, self.now);
+    /// What is begun now, but for questions to the target, which answers.
+    fn tries(&mut self) -> Vec<String> {
+        let mut begun = self.begins();
+        if let Some(at) = begun.iter().position(|it| it == "log in") {
+            begun.remove(at);
+            self.ledger.logged_in(true, self.now);
+            begun.extend(self.begins());
+        }
+        begun
     }
+
+    fn looked(&mut self, name: &str, pulling: Pulling) {
+        self.ledger
+            .looked(&id(name), pulling, Pulls::default(), self.now);
+    }
+}
+
+fn failed() -> ImageState {
+    ImageState::Failed(Failure::new("no route"))
+}
+
+fn cannot_pull() -> Pulling {
+    Pulling::Failed(NotReady {
+        why: "x509".to_owned(),
+        hint: None,
+        cannot_pull: true,
+        is_denied: false,
+    })
 }
 
 fn digest() -> Digest {
@@ -159,9 +188,13 @@ fn digest() -> Digest {
 }
 
 fn copy(user: &str) -> Copy {
+    copy_of(IMAGE, user)
+}
+
+fn copy_of(image: &str, user: &str) -> Copy {
     Copy {
-        source: Reference::parse(IMAGE).unwrap(),
-        target: Reference::parse(COPY).unwrap(),
+        source: Reference::parse(image).unwrap(),
+        target: Reference::parse(&format!("reg.corp/{image}")).unwrap(),
         running: BTreeSet::new(),
         users: BTreeMap::from([(id(user), BTreeSet::new())]),
     }
@@ -219,7 +252,7 @@ fn one_that_changes_while_it_is_read_is_read_again() {
     let stale = planned(due[0].workload.clone().unwrap());
     let verdict = Verdict::Wants {
         copies: vec![copy("a")],
-        keyring: crate::credentials::Keyring::default(),
+        keyring: Keyring::default(),
         then: Then::Repoint(Box::new(stale)),
     };
     play.ledger.planned(&id("a"), None, verdict, play.now);
@@ -263,11 +296,17 @@ fn one_that_cannot_pull_is_put_back_and_nothing_more_is_begun_for_a_while() {
     play.told();
     play.passes(LOOK);
     assert_eq!(play.begins(), ["look a"]);
-    play.looked("a", true);
-    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
-    play.passes(PULL_PATIENCE);
-    assert_eq!(play.begins(), ["look a"]);
-    play.looked("a", true);
+    for _ in 0..100 {
+        play.looked("a", Pulling::Retried);
+        assert_eq!(
+            play.begins(),
+            [""; 0],
+            "once is a hiccup, however long it stands there"
+        );
+        play.passes(LOOK);
+        assert_eq!(play.begins(), ["look a"]);
+    }
+    play.looked("a", cannot_pull());
     assert_eq!(play.begins(), ["put back a"]);
     play.ledger.put_back_done(&id("a"), Ok(()), play.now);
     assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
@@ -292,11 +331,9 @@ fn other_settings_end_the_halt_at_once() {
     let mut play = with_copies(Some(2), &["a", "b"]);
     play.begins();
     play.written("a");
-    for _ in 0..2 {
-        play.passes(PULL_PATIENCE);
-        play.begins();
-        play.looked("a", true);
-    }
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
     assert_eq!(play.begins(), ["put back a"]);
     play.ledger.put_back_done(&id("a"), Ok(()), play.now);
     play.sees("a", IMAGE, true);
@@ -304,6 +341,12 @@ fn other_settings_end_the_halt_at_once() {
     play.ledger.anew(Some(2), play.now);
     assert_eq!(play.ledger.trouble(), None);
     assert_eq!(play.round(), ["a", "b"]);
+    assert_eq!(
+        play.tries(),
+        [format!("bring {COPY}")],
+        "the target is another"
+    );
+    play.brought(&["a", "b"], ImageState::Present);
     assert_eq!(play.begins(), ["repoint a"]);
 }
 
@@ -312,18 +355,15 @@ fn a_failed_image_is_tried_again_later_each_time_and_tells_once() {
     let mut play = Play::new(None);
     play.sees("a", IMAGE, true);
     play.round();
-    let mut pauses = Vec::new();
-    for _ in 0..8 {
-        assert_eq!(play.begins(), [format!("bring {COPY}")]);
-        play.brought(&["a"], ImageState::Failed(Failure::new("no route")));
-        assert_eq!(play.begins(), [""; 0]);
-        let pause = play.ledger.wakes().unwrap() - play.now;
-        pauses.push(pause.as_secs());
-        play.passes(pause);
+    for longest in [10, 20, 40, 80, 160, 320, 600, 600] {
+        assert_eq!(play.tries(), [format!("bring {COPY}")]);
+        play.brought(&["a"], failed());
+        // the target answers, which says nothing of the image
+        play.passes(Duration::from_secs(longest / 5 * 4 - 1));
+        assert_eq!(play.tries(), [""; 0], "{longest}");
+        play.passes(Duration::from_secs(longest / 5 + 2));
     }
-    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600]);
     assert_eq!(play.told(), [("a".to_owned(), "CloneFailed")]);
-    play.ledger.retry(play.now);
     play.begins();
     play.brought(&["a"], ImageState::Present);
     assert_eq!(
@@ -345,8 +385,12 @@ fn one_that_is_not_settled_waits_unless_nobody_gets_at_its_source() {
     assert_eq!(play.begins(), [""; 0]);
     play.passes(LOOK);
     assert_eq!(play.begins(), ["look a", "look b"]);
-    play.looked("a", false);
-    play.looked("b", true);
+    play.looked("a", Pulling::Well);
+    play.looked("b", Pulling::Retried);
+    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
+    play.passes(2 * LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("b", cannot_pull());
     assert_eq!(play.round(), ["b"]);
     assert_eq!(play.begins(), ["repoint b"]);
     play.sees("a", IMAGE, true);
@@ -417,6 +461,7 @@ fn a_copy_that_is_not_there_any_more_is_brought_again() {
     let verdict = Verdict::Rest {
         kept: vec![copy("a")],
         left: None,
+        with_our_secret: false,
     };
     play.ledger.planned(&due[0].id, None, verdict, play.now);
     assert_eq!(play.begins(), [format!("check {COPY}")]);
@@ -425,11 +470,246 @@ fn a_copy_that_is_not_there_any_more_is_brought_again() {
     assert_eq!(due[0].purpose, Purpose::Repair);
     let verdict = Verdict::Wants {
         copies: vec![copy("a")],
-        keyring: crate::credentials::Keyring::default(),
+        keyring: Keyring::default(),
         then: Then::Leave(None),
     };
     play.ledger.planned(&due[0].id, None, verdict, play.now);
     assert_eq!(play.begins(), [format!("bring {COPY}")]);
     play.brought(&["a"], ImageState::Copied { bytes: 1 });
     assert_eq!(play.ledger.census(play.now).waiting, 0);
+}
+
+#[test]
+fn one_bad_image_keeps_its_own_pauses_while_others_flow() {
+    let mut play = Play::new(None);
+    play.sees("bad", "bad:1", true);
+    play.round();
+    let (mut tried, mut repointed) = (0, 0);
+    for second in 0..3600 {
+        if second % 60 == 0 {
+            let name = format!("good{second}");
+            play.sees(&name, &format!("good:{second}"), true);
+            // wants it still
+            play.ledger.advance(&id("bad"), play.now);
+            play.round();
+        }
+        for begun in play.tries() {
+            if begun == "bring reg.corp/bad:1" {
+                tried += 1;
+                play.brought_of("bad:1", &["bad"], failed());
+            } else if let Some(tag) = begun.strip_prefix("bring reg.corp/good:") {
+                let name = format!("good{tag}");
+                let image = format!("good:{tag}");
+                play.brought_of(&image, &[&name], ImageState::Present);
+            } else if let Some(name) = begun.strip_prefix("repoint ") {
+                repointed += 1;
+                play.written(name);
+            }
+        }
+        play.passes(Duration::from_secs(1));
+    }
+    // 0, 10, 30, 70, 150, 310, 630 seconds, then every ten minutes, each a little sooner
+    assert!((11..=13).contains(&tried), "{tried}");
+    assert_eq!(repointed, 60);
+}
+
+#[test]
+fn what_failed_with_the_target_is_tried_at_once_when_that_answers_again() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, true);
+    play.round();
+    let bring = format!("bring {COPY}");
+    for _ in 0..6 {
+        assert!(play.begins().contains(&bring));
+        play.brought(&["a"], failed());
+        play.ledger.logged_in(false, play.now);
+        play.passes(Duration::from_secs(600));
+    }
+    play.begins();
+    play.brought(&["a"], failed());
+    play.ledger.logged_in(false, play.now);
+    play.passes(Duration::from_secs(10));
+    assert_eq!(play.begins(), ["log in"]);
+    assert_eq!(play.begins(), [""; 0], "one question at a time");
+    play.ledger.logged_in(true, play.now);
+    assert_eq!(play.begins(), [bring]);
+}
+
+#[test]
+fn one_that_is_planned_again_for_the_same_image_does_not_shorten_its_pause() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, true);
+    play.round();
+    play.begins();
+    play.brought(&["a"], failed());
+    // anything of it changed, but for the image
+    let mut seen = play.seen("a", IMAGE, true);
+    seen.print += 1;
+    play.ledger.seen(seen, 1, play.now);
+    assert_eq!(play.round(), ["a"]);
+    assert_eq!(play.begins(), [""; 0]);
+    play.sees("b", IMAGE, true);
+    play.round();
+    assert_eq!(play.begins(), [""; 0], "of the same namespace");
+    assert_eq!(play.ledger.census(play.now).failing, 1);
+    play.ledger.gone(&id("a"));
+    play.ledger.gone(&id("b"));
+    assert_eq!(play.ledger.census(play.now).failing, 0);
+    play.passes(Duration::from_secs(11));
+    assert_eq!(play.tries(), [""; 0], "nobody asks for it any more");
+}
+
+/// A play that is halted: the copy of "a" could not be pulled, "b" waits.
+fn halted(max_rollouts: Option<usize>) -> Play {
+    let mut play = with_copies(max_rollouts, &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.written("b");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
+    assert_eq!(play.begins(), ["put back a"]);
+    play.ledger.put_back_done(&id("a"), Ok(()), play.now);
+    play
+}
+
+#[test]
+fn looking_at_everything_again_ends_no_halt_and_forgets_no_reason() {
+    for max_rollouts in [Some(1), None] {
+        let mut play = halted(max_rollouts);
+        play.sees("c", IMAGE, true);
+        play.ledger.look_again(play.now);
+        assert!(!play.ledger.repoints());
+        assert!(
+            play.ledger
+                .trouble()
+                .is_some_and(|why| why.contains("x509"))
+        );
+        play.round();
+        assert_eq!(play.begins(), ["log in"], "{max_rollouts:?}");
+        play.ledger.logged_in(true, play.now);
+        play.passes(Duration::from_secs(301));
+        play.begins();
+        assert!(!play.ledger.repoints(), "one shows it first");
+    }
+}
+
+#[test]
+fn a_halt_shows_in_no_number_of_rollouts() {
+    let mut play = halted(None);
+    play.sees("c", IMAGE, true);
+    play.sees("d", IMAGE, true);
+    play.ledger.gone(&id("b"));
+    play.passes(Duration::from_secs(301));
+    play.begins();
+    play.round();
+    assert_eq!(play.begins(), ["repoint c"], "alone, as at first");
+}
+
+#[test]
+fn other_settings_hold_for_what_is_under_way() {
+    let mut play = with_copies(Some(1), &["a"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.sees("b", "other:1", true);
+    play.round();
+    assert_eq!(play.begins(), ["bring reg.corp/other:1"]);
+    play.sees("c", IMAGE, true);
+    assert_eq!(play.ledger.take_due(10).len(), 1);
+    play.ledger.anew(Some(1), play.now);
+    // read by the old ones
+    let old = Verdict::Rest {
+        kept: Vec::new(),
+        left: None,
+        with_our_secret: false,
+    };
+    play.ledger.planned(&id("c"), None, old, play.now);
+    assert_eq!(play.round(), ["b", "c"]);
+    // brought to the old target, and pulled from it in vain
+    play.brought_of("other:1", &["b"], ImageState::Present);
+    play.written("a");
+    play.passes(LOOK);
+    let mut begun = play.tries();
+    begun.sort();
+    let all = [&format!("bring {COPY}"), "bring reg.corp/other:1", "look a"];
+    assert_eq!(begun, all);
+    play.looked("a", cannot_pull());
+    assert_eq!(play.begins(), ["put back a"]);
+    play.ledger.put_back_done(&id("a"), Ok(()), play.now);
+    assert_eq!(play.ledger.trouble(), None);
+    play.brought_of("other:1", &["b"], ImageState::Present);
+    assert_eq!(play.begins(), ["repoint b"]);
+}
+
+#[test]
+fn one_whose_turn_has_come_holds_no_slot_while_it_waits_for_an_image() {
+    let mut play = with_copies(Some(1), &["a", "b"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.written("a");
+    play.ledger.copies.lost(&copy("b").target);
+    play.passes(Duration::from_secs(60));
+    play.sees("a", COPY, true);
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.round(), ["b"], "what was planned long ago");
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+    assert_eq!(play.ledger.census(play.now).rollouts, 0);
+}
+
+#[test]
+fn an_image_that_nobody_has_in_use_any_more_is_not_looked_at_again() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, true);
+    let due = play.ledger.take_due(1);
+    let verdict = Verdict::Rest {
+        kept: vec![copy("a")],
+        left: None,
+        with_our_secret: false,
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    for _ in 0..3 {
+        assert_eq!(play.tries(), [format!("check {COPY}")]);
+        let checked = Checked::Failed(Failure::new("no route"));
+        play.ledger.checked(&copy("a"), &checked, play.now);
+        play.passes(Duration::from_secs(600));
+    }
+    assert_eq!(
+        play.told(),
+        [("a".to_owned(), "CloneFailed")],
+        "once, though it is at rest"
+    );
+    play.begins();
+    play.ledger.gone(&id("a"));
+    let checked = Checked::Failed(Failure::new("no route"));
+    play.ledger.checked(&copy("a"), &checked, play.now);
+    play.passes(Duration::from_secs(601));
+    assert_eq!(play.tries(), [""; 0]);
+    assert!(play.ledger.wakes().is_none());
+}
+
+#[test]
+fn a_pull_secret_that_could_not_be_written_is_written_later_and_never_while_work_is_held() {
+    let mut play = Play::new(None);
+    for name in ["a", "b"] {
+        play.sees(name, "reg.corp/own:1", true);
+    }
+    play.ledger.held = true;
+    for due in play.ledger.take_due(2) {
+        let verdict = Verdict::Rest {
+            kept: Vec::new(),
+            left: None,
+            with_our_secret: true,
+        };
+        play.ledger.planned(&due.id, None, verdict, play.now);
+    }
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.held = false;
+    let write = "write the pull secret in shop";
+    for _ in 0..3 {
+        assert_eq!(play.begins(), [write]);
+        play.ledger.secret_written("shop", false, play.now);
+        assert_eq!(play.begins(), [""; 0]);
+        play.passes(play.ledger.wakes().unwrap() - play.now);
+    }
+    assert_eq!(play.begins(), [write]);
+    play.ledger.secret_written("shop", true, play.now);
+    assert!(play.ledger.wakes().is_none());
 }

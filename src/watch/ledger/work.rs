@@ -2,7 +2,7 @@
 //!
 //! Decides nothing: `steps` and `endings` do.
 
-use crate::cluster::{NotReady, Standing};
+use crate::cluster::{NotReady, Pulls, Standing};
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
 use crate::plan::{Copy, Planned};
@@ -42,6 +42,8 @@ pub(in crate::watch) enum Verdict {
     Rest {
         kept: Vec<Copy>,
         left: Option<String>,
+        /// Whether it pulls them with the pull secret that we keep up.
+        with_our_secret: bool,
     },
     /// Images are brought for it, then something follows.
     Wants {
@@ -65,6 +67,7 @@ pub(in crate::watch) enum Then {
 /// What is kept of a workload.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
+    pub(super) uid: String,
     /// What was seen of it; 0 where nothing was, or it is to be looked at whatever it is.
     pub(super) print: u64,
     /// The list it was seen in.
@@ -72,14 +75,13 @@ pub(super) struct Entry {
     /// Whether it has copies in use.
     pub(super) copied: bool,
     /// None while it is at rest.
-    pub(super) work: Option<Work>,
+    pub(super) work: Option<Box<Work>>,
 }
 
 /// A workload that something is to be done about.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) workload: Option<Workload>,
-    pub(super) uid: String,
     pub(super) standing: Standing,
     pub(super) stage: Stage,
     pub(super) purpose: Purpose,
@@ -95,6 +97,8 @@ pub(super) struct Work {
     version: u64,
     /// Whether its turn has come, and it is planned again for it.
     pub(super) called: bool,
+    /// Whether what is under way was begun under settings that no longer hold.
+    pub(super) is_former: bool,
 }
 
 /// Where a workload is on its way.
@@ -115,6 +119,7 @@ pub(super) enum Stage {
     /// Its images are there; it waits for being settled.
     Unsettled {
         looks: u32,
+        pulls: Pulls,
     },
     /// It waits for its turn to be written.
     Queued {
@@ -130,7 +135,7 @@ pub(super) enum Stage {
         /// What was done to it, where this process did it.
         done: Option<Box<Planned>>,
         since: Instant,
-        failing: Option<Instant>,
+        pulls: Pulls,
         refused: Option<NotReady>,
     },
     PuttingBack {
@@ -141,11 +146,18 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    pub(super) fn unsettled() -> Self {
+        Self::Unsettled {
+            looks: 0,
+            pulls: Pulls::default(),
+        }
+    }
+
     pub(super) fn rolling(done: Option<Box<Planned>>, now: Instant) -> Self {
         Self::Rolling {
             done,
             since: now,
-            failing: None,
+            pulls: Pulls::default(),
             refused: None,
         }
     }
@@ -155,7 +167,6 @@ impl Work {
     pub(super) fn of(seen: Seen, stage: Stage, now: Instant) -> Self {
         Self {
             workload: Some(seen.workload),
-            uid: seen.uid,
             standing: seen.standing,
             version: seen.version,
             stage,
@@ -167,7 +178,6 @@ impl Work {
     pub(super) fn unseen(purpose: Purpose, now: Instant) -> Self {
         Self {
             workload: None,
-            uid: String::new(),
             standing: Standing::Rolling,
             stage: Stage::Due,
             purpose,
@@ -178,6 +188,7 @@ impl Work {
             wake: None,
             version: 0,
             called: false,
+            is_former: false,
         }
     }
 
@@ -189,16 +200,15 @@ impl Work {
     /// What is seen of it now.
     pub(super) fn take(&mut self, seen: Seen) {
         self.workload = Some(seen.workload);
-        self.uid = seen.uid;
         self.standing = seen.standing;
         self.version = seen.version;
     }
 
-    /// Whether it waits for something that settings may have to do with.
+    /// Whether it waits by a plan.
     pub(super) fn waits(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Copying { .. } | Stage::Unsettled { .. } | Stage::Queued { .. } | Stage::Later
+            Stage::Copying { .. } | Stage::Unsettled { .. } | Stage::Queued { .. }
         )
     }
 }
