@@ -37,6 +37,7 @@ mod lease;
 mod login;
 mod moving;
 mod names;
+mod outages;
 mod owners;
 mod platforms;
 mod pull_access;
