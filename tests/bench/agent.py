@@ -169,6 +169,8 @@ def agent(arguments, folder):
         "IMAGE_CLONER_MAX_ROLLOUTS": "0",
         "RUST_LOG": "warn,image_cloner=info,image_cloner::cluster::request=debug",
         "RUST_BACKTRACE": "1",
+        # as install-agent sets it
+        "MALLOC_ARENA_MAX": "1",
     }
     log = os.path.join(folder, "log")
     words = [arguments.agent, "--metrics-bind-address=0", "--health-probe-bind-address=0"]
