@@ -48,6 +48,12 @@ impl Origin {
         }
     }
 
+    /// Where the file is, however it was named.
+    pub(crate) fn place(&self) -> Option<PathBuf> {
+        let path = self.path()?;
+        Some(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
     /// The folder that this is the `kustomization.yaml` of.
     pub(crate) fn kustomized(&self) -> Option<String> {
         let path = self.path()?;

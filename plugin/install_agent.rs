@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("namespace", |namespace| namespace.hide(true)))]
 pub(crate) struct InstallArgs {
     /// Let it work in all namespaces but those of the system
     #[arg(short = 'A', long, conflicts_with = "namespaces")]
@@ -47,7 +47,7 @@ pub(crate) struct InstallArgs {
         hide_possible_values = true
     )]
     mode: Option<Mode>,
-    /// What it works on, such as deploy,sts [default: deployments]
+    /// What it works on, of deploy,sts,ds,cj [default: deploy]
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = item)]
     kinds: Vec<String>,
     /// Where it may read and write secrets: private sources, pull secrets for the target [default: none]
@@ -55,29 +55,34 @@ pub(crate) struct InstallArgs {
     secrets: Vec<String>,
     #[command(flatten)]
     sharing: Sharing,
-    /// Any other setting, such as MAX_ROLLOUTS=5; may be repeated, and empty takes it away
+    /// Any other setting, such as MAX_ROLLOUTS=5; may be repeated; NAME= takes one away
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// A config.yaml for it: endpoints, certificate authorities of registries
     #[arg(long, value_name = "FILE")]
     agent_config: Option<PathBuf>,
     /// How many of it there are [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9))]
+    #[arg(long, value_name = "N", help_heading = "How it runs", value_parser = clap::value_parser!(u32).range(1..=9))]
     replicas: Option<u32>,
     /// Repoint workloads as they are created, where their copies are there already
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
+    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
     webhook: Option<bool>,
     /// Make a NetworkPolicy for it
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
+    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
     network_policy: Option<bool>,
     /// Make a ServiceMonitor for it (Prometheus operator)
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
+    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
     service_monitor: Option<bool>,
     /// Use this image, which is there already, and make none
-    #[arg(long, value_name = "IMAGE", conflicts_with = "agent_binary")]
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        help_heading = "How it runs",
+        conflicts_with = "agent_binary"
+    )]
     agent_image: Option<String>,
     /// Make its image of this file, not of the one beside the plugin; one for each architecture
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "How it runs")]
     agent_binary: Vec<PathBuf>,
     #[command(flatten)]
     dry_run: DryRunArg,
@@ -122,9 +127,13 @@ enum Format {
 }
 
 const EXAMPLES: &str = "\
-Its image is made here, of the program image-cloner-agent beside the plugin, and pushed
-to the target registry. Credentials: IMAGE_CLONER_USER and _PASS, or `login`; for the
-nodes, IMAGE_CLONER_PULL_USER and _PASS. Run again, it keeps what nothing else is said of.
+Its image is made here, of the program image-cloner-agent beside the plugin, and
+pushed to the target registry. Credentials: IMAGE_CLONER_USER and _PASS, or
+`login`; for the nodes, IMAGE_CLONER_PULL_USER and _PASS. Run again, it keeps
+what nothing else is said of; another registry gets nothing of the one before.
+
+Settings: SKIP_NAMESPACES, MAX_ROLLOUTS, RESYNC, REFRESH, OWNED, PLATFORM,
+LAYOUT, CONCURRENCY, STATEFUL
 
 Examples:
   # for the whole cluster; pull secrets are made where they are needed

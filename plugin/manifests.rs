@@ -31,7 +31,8 @@ impl Manifests {
             .into_iter()
             .map(|input| (input.origin, input.manifest))
             .unzip();
-        let plan = plan::files(&manifests, target)?;
+        let places: Vec<_> = origins.iter().map(Origin::place).collect();
+        let plan = plan::files(&manifests, &places, target)?;
         Ok(Self {
             origins,
             files: manifests,
@@ -86,11 +87,10 @@ impl Manifests {
             let (line, text) = (image.line, &image.slot.image);
             terminal.note(&format!("{origin}:{line}: left at {text}: {reason}"));
         }
-        let kustomization = self
-            .origins
-            .iter()
-            .zip(&self.files)
-            .find(|(_, manifest)| !manifest.kustomized.is_empty());
+        let kustomization = self.origins.iter().zip(&self.files).find(|(_, manifest)| {
+            let mut kustomizations = manifest.kustomizations.iter();
+            kustomizations.any(|one| !one.images.is_empty())
+        });
         if let Some((origin, _)) = kustomization.filter(|_| left) {
             let folder = origin.kustomized().unwrap_or("DIR".to_owned());
             terminal.hint(&format!(

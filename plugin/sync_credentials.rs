@@ -37,9 +37,9 @@ pub(crate) struct SyncArgs {
 }
 
 const EXAMPLES: &str = "\
-The credentials are those that clone puts into pull secrets: IMAGE_CLONER_PULL_USER and
-_PASS, or pullUsername and pullPasswordCommand in config.yaml. They are tried at the
-registry before anything is written.
+The credentials are those that clone puts into pull secrets:
+IMAGE_CLONER_PULL_USER and _PASS, or pullUsername and pullPasswordCommand in
+config.yaml. They are tried at the registry before anything is written.
 
 Examples:
   # a new password for every namespace that pulls from the registry

@@ -13,6 +13,7 @@ use image_cloner::cluster::{self, Cluster, PULL_SECRET, WriteMode};
 use image_cloner::install::{self, Live, Scope};
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{Site, SiteSecret, Upkeep, upkeep};
+use image_cloner::target::TargetRegistry;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use std::time::Duration;
 const ENDING: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("namespace", |namespace| namespace.hide(true)))]
 pub(crate) struct UninstallArgs {
     /// Give the workloads where it works back the images they had before, first
     #[arg(long)]
@@ -34,8 +35,8 @@ pub(crate) struct UninstallArgs {
 }
 
 const EXAMPLES: &str = "\
-What it copied stays in the registry. Workloads stay as they are without --restore; pull
-secrets that workloads name stay then, too.
+What it copied stays in the registry. Without --restore, workloads stay as they
+are, and so do the pull secrets that they name.
 
 Examples:
   kubectl image-cloner uninstall-agent
@@ -72,12 +73,16 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
             return Err(Stopped::cancelled());
         }
     }
+    let scope = match scope {
+        Some(scope) => Some(still_there(&cluster, scope, terminal).await?),
+        None => None,
+    };
     let (first, rest): (Vec<&Value>, Vec<&Value>) = live.iter().partition(|object| acts(object));
     remove(&cluster, &first, terminal).await?;
     let ended = terminal.unless_interrupted(async { wait_for_end(&cluster).await });
     ended.await.map_err(Stopped::after_changes)?;
-    if let Some(scope) = scope.filter(|_| args.restore) {
-        let code = restore_all(&cluster, scope, &args.connection, terminal).await;
+    if let Some(scope) = scope.as_ref().filter(|_| args.restore) {
+        let code = restore_all(scope, &args.connection, terminal).await;
         let code = code.map_err(Stopped::after_changes)?;
         if code == 1 || code == 130 {
             terminal.say("the agent works no more; the rest of it is still there");
@@ -85,8 +90,9 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
             return Ok(code);
         }
     }
-    let missed = match &install {
-        Some(install) => pull_secrets(&cluster, install, terminal).await,
+    let target = install.as_ref().and_then(Live::registry);
+    let missed = match scope.zip(target) {
+        Some((scope, target)) => pull_secrets(&cluster, scope, &target, terminal).await,
         None => {
             terminal.note("which registry it worked for is not known any more: pull secrets stay");
             terminal.hint("kubectl image-cloner sync-credentials -A --prune");
@@ -183,33 +189,38 @@ async fn wait_until_gone(cluster: &Cluster, namespace: &Value) -> Result<(), Sto
     }
 }
 
-/// Restores the workloads where the agent worked.
-async fn restore_all(
+/// Where the agent worked, without the namespaces that are gone.
+async fn still_there(
     cluster: &Cluster,
     scope: Scope,
+    terminal: &Terminal,
+) -> Result<Scope, Stopped> {
+    let Scope::Namespaces(names) = scope else {
+        return Ok(scope);
+    };
+    let mut there = BTreeSet::new();
+    for name in names {
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        if cluster.live(&namespace).await?.is_some() {
+            there.insert(name);
+        } else {
+            terminal.note(&format!("namespace/{name} is gone"));
+        }
+    }
+    Ok(Scope::Namespaces(there))
+}
+
+/// Restores the workloads where the agent worked.
+async fn restore_all(
+    scope: &Scope,
     connection: &Connection,
     terminal: &Terminal,
 ) -> Result<u8, Stopped> {
-    let scope = match scope {
-        Scope::Everything => scope,
-        Scope::Namespaces(names) => {
-            let mut there = BTreeSet::new();
-            for name in names {
-                let namespace =
-                    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-                if cluster.live(&namespace).await?.is_some() {
-                    there.insert(name);
-                } else {
-                    terminal.note(&format!("namespace/{name} is gone"));
-                }
-            }
-            if there.is_empty() {
-                return Ok(0);
-            }
-            Scope::Namespaces(there)
-        }
-    };
-    let args = RestoreArgs::of_everything(&scope, connection.clone());
+    if *scope == Scope::Namespaces(BTreeSet::new()) {
+        return Ok(0);
+    }
+    let args = RestoreArgs::of_everything(scope, connection.clone());
     restore::run(args, terminal).await
 }
 
@@ -217,19 +228,17 @@ async fn restore_all(
 /// much of that could not be done.
 async fn pull_secrets(
     cluster: &Cluster,
-    install: &Live,
+    scope: Scope,
+    target: &TargetRegistry,
     terminal: &Terminal,
 ) -> Result<usize, Stopped> {
-    let Some(target) = install.registry() else {
-        return Ok(0);
-    };
-    let places = match Scope::of(&install.config) {
+    let places = match scope {
         Scope::Everything => vec![None],
         Scope::Namespaces(names) => names.into_iter().map(Some).collect(),
     };
     let mut missed = 0;
     for place in places {
-        let sites = match cluster.pull_secret_sites(place.as_deref(), &target).await {
+        let sites = match cluster.pull_secret_sites(place.as_deref(), target).await {
             Ok((sites, missing)) => {
                 missed += terminal.missing(missing);
                 sites

@@ -449,3 +449,15 @@ impl Composing<'_> {
         Ok(extras)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SETTABLE;
+
+    #[test]
+    fn the_help_names_every_setting() {
+        for name in SETTABLE {
+            assert!(super::super::EXAMPLES.contains(name), "{name}");
+        }
+    }
+}

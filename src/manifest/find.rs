@@ -3,7 +3,7 @@
 //! Decides what is an object and what a pod spec, by their shape: of kinds that nobody here knows, too.
 
 use super::tree::{Id, Tree};
-use super::{Image, Object};
+use super::{Image, Kustomization, Object};
 use crate::workload::{Kind, ORIGINALS, SKIP, Slot, SlotKey, SlotList, WorkloadId};
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -14,11 +14,20 @@ const KUSTOMIZE: &str = "kustomize.config.k8s.io";
 /// Flux's, whose `spec` has what a `kustomization.yaml` has.
 const FLUX: &str = "kustomize.toolkit.fluxcd.io";
 
+/// Where a kustomization lists what it changes.
+const LISTS: [&str; 5] = [
+    "resources",
+    "bases",
+    "components",
+    "patches",
+    "patchesStrategicMerge",
+];
+
 /// What there is in a text, as [`super::Manifest`] has it.
 pub(super) struct Found {
     pub(super) objects: Vec<Object>,
     pub(super) others: Vec<usize>,
-    pub(super) kustomized: BTreeSet<String>,
+    pub(super) kustomizations: Vec<Kustomization>,
 }
 
 /// Finds the objects of all documents, and what stands beside them.
@@ -27,21 +36,22 @@ pub(super) fn objects(tree: &Tree, text: &str) -> Found {
         tree,
         text,
         objects: Vec::new(),
-        kustomized: BTreeSet::new(),
+        kustomizations: Vec::new(),
         seen: HashSet::new(),
     };
     let mut others = Vec::new();
     for root in &tree.roots {
         if !finder.object(*root, "") && !tree.is_null(*root) {
             others.push(tree.line(*root));
-            finder.kustomization(*root);
+            let listed = finder.listed(*root);
+            finder.kustomization(*root, Some(listed));
         }
     }
-    let kustomized = std::mem::take(&mut finder.kustomized);
+    let kustomizations = std::mem::take(&mut finder.kustomizations);
     Found {
         objects: finder.finish(),
         others,
-        kustomized,
+        kustomizations,
     }
 }
 
@@ -50,7 +60,7 @@ struct Finder<'a> {
     text: &'a str,
     /// Objects with the nodes of their images.
     objects: Vec<(Object, Vec<Id>)>,
-    kustomized: BTreeSet<String>,
+    kustomizations: Vec<Kustomization>,
     /// Objects that were met already: an alias may make a list an item of itself.
     seen: HashSet<Id>,
 }
@@ -72,7 +82,8 @@ impl Finder<'_> {
             return true;
         }
         if let (FLUX, Some(spec)) = (group, tree.get(node, "spec")) {
-            self.kustomization(spec);
+            // its path is one in a repository, which is not told here
+            self.kustomization(spec, None);
         }
         let items = tree.get(node, "items").and_then(|items| tree.items(items));
         if let (Some(of), Some(items)) = (kind.strip_suffix("List"), items) {
@@ -120,8 +131,22 @@ impl Finder<'_> {
         true
     }
 
+    /// The files and folders that a kustomization lists.
+    fn listed(&self, node: Id) -> Vec<String> {
+        let tree = self.tree;
+        let mut listed = Vec::new();
+        for field in LISTS {
+            let items = tree.get(node, field).and_then(|items| tree.items(items));
+            for item in items.unwrap_or_default() {
+                let path = tree.get(*item, "path").unwrap_or(*item);
+                listed.extend(tree.text(path).map(str::to_owned));
+            }
+        }
+        listed
+    }
+
     /// The images that a kustomization has something to say about.
-    fn kustomization(&mut self, node: Id) {
+    fn kustomization(&mut self, node: Id, listed: Option<Vec<String>>) {
         let tree = self.tree;
         let images = tree
             .get(node, "images")
@@ -131,7 +156,10 @@ impl Finder<'_> {
             let changes = ["newName", "newTag", "digest"].into_iter().any(says);
             tree.text(tree.get(*image, "name")?).filter(|_| changes)
         });
-        self.kustomized.extend(names.map(str::to_owned));
+        let images: BTreeSet<String> = names.map(str::to_owned).collect();
+        if !images.is_empty() || listed.as_ref().is_some_and(|listed| !listed.is_empty()) {
+            self.kustomizations.push(Kustomization { images, listed });
+        }
     }
 
     /// The objects, once all images are known: what stands in other places as well cannot be changed.

@@ -7,14 +7,17 @@
 //! they are by construction.
 
 mod find;
+mod kustomization;
 pub mod kustomize;
 pub mod patch;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+pub use kustomization::{Kustomization, kustomized};
+
 use crate::workload::{Record, Slot, SlotKey, WorkloadId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use tree::Tree;
 
@@ -26,9 +29,8 @@ pub struct Manifest {
     pub objects: Vec<Object>,
     /// The lines on which documents start that are no Kubernetes objects; empty documents are not counted.
     pub others: Vec<usize>,
-    /// Names of images that kustomize puts others in place of: an image that is repointed loses its name, and
-    /// with it what a kustomization says of it.
-    pub kustomized: BTreeSet<String>,
+    /// The kustomizations in it.
+    pub kustomizations: Vec<Kustomization>,
 }
 
 /// An object of a manifest, as far as its images go.
@@ -106,7 +108,7 @@ impl Manifest {
             text: text.to_owned(),
             objects: found.objects,
             others: found.others,
-            kustomized: found.kustomized,
+            kustomizations: found.kustomizations,
         })
     }
 

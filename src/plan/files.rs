@@ -6,10 +6,11 @@
 use super::copies::{Copies, Wanted};
 use super::slots::{self, Named};
 use super::{Copy, PlanError};
-use crate::manifest::{Image, Manifest, Object, kustomize};
+use crate::manifest::{self, Image, Manifest, Object, kustomize};
 use crate::target::TargetRegistry;
 use crate::workload::SKIP;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// What will be done about the images of some manifests.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,19 +40,19 @@ const TEMPLATED: [&str; 3] = ["{{", "${", "$("];
 /// Why an image stays that an `images:` entry finds by its name.
 const KUSTOMIZED: &str = "the images: of a kustomization find it by this name";
 
-/// Plans a clone of the images of these manifests.
+/// Plans a clone of the images of these manifests, which are at these places.
 ///
 /// # Errors
 /// When two sources would share one target.
-pub fn files(manifests: &[Manifest], target: &TargetRegistry) -> Result<FilesPlan, PlanError> {
-    let kustomized: BTreeSet<&str> = manifests
-        .iter()
-        .flat_map(|manifest| &manifest.kustomized)
-        .map(String::as_str)
-        .collect();
+pub fn files(
+    manifests: &[Manifest],
+    places: &[Option<PathBuf>],
+    target: &TargetRegistry,
+) -> Result<FilesPlan, PlanError> {
+    let kustomized = manifest::kustomized(manifests, places);
     let mut copies = Copies::default();
     let mut images = Vec::with_capacity(manifests.len());
-    for manifest in manifests {
+    for (manifest, kustomized) in manifests.iter().zip(&kustomized) {
         let mut decided: Vec<Decided<'_>> = manifest
             .objects
             .iter()
@@ -59,7 +60,7 @@ pub fn files(manifests: &[Manifest], target: &TargetRegistry) -> Result<FilesPla
             .map(|(object, image)| Decided {
                 object,
                 image,
-                wish: wish(object, image, &kustomized, target),
+                wish: wish(object, image, kustomized, target),
             })
             .collect();
         agree(&mut decided);

@@ -7,7 +7,7 @@ use super::copy::{Engine, Place};
 use super::ends::{Source, Target};
 use super::flights::Flights;
 use super::referrers::{self, Referrers};
-use super::transport::Event;
+use super::repository::Event;
 use crate::reference::Digest;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};

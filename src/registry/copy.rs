@@ -9,7 +9,7 @@ use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
 use super::manifest::{self, Manifest};
 use super::refusal::{Kind, Refusal, Result};
-use super::transport::{Event, Repository};
+use super::repository::{Event, Repository};
 use crate::reference::Digest;
 use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
 use std::collections::HashSet;

@@ -4,7 +4,7 @@
 
 use super::manifest::{self, Manifest};
 use super::refusal::{Kind, Refusal, Result};
-use super::transport::{Access, Event, Repository};
+use super::repository::{Access, Event, Repository};
 use super::{Descriptor, Registries};
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
@@ -185,7 +185,7 @@ pub(super) async fn find_source(
     let (repository, found) = find(registries, reference, credentials).await?;
     match found {
         Some(source) => Ok(source),
-        None => Err(repository.missing(&super::point(reference)).await),
+        None => Err(repository.missing(&super::find::point(reference)).await),
     }
 }
 
@@ -204,7 +204,7 @@ async fn find(
     reference: &Reference,
     credentials: &[Credentials],
 ) -> Result<(Repository, Option<Source>)> {
-    let point = super::point(reference);
+    let point = super::find::point(reference);
     let found = registries
         .find(reference, &point, credentials, Access::Pull)
         .await?;

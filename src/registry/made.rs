@@ -6,7 +6,7 @@ use super::clients::Clients;
 use super::ends::Source;
 use super::host::{Endpoint, Shared};
 use super::manifest::Manifest;
-use super::transport::Repository;
+use super::repository::Repository;
 use super::{Error, digest};
 use crate::reference::Digest;
 use bytes::Bytes;

@@ -7,8 +7,9 @@ use super::call::Call;
 use super::connection;
 use super::digest::{self, Hasher};
 use super::refusal::{self, Kind, Refusal, Result};
+use super::repository::Repository;
 use super::retry::Pauses;
-use super::transport::{Repository, drain};
+use super::transport::drain;
 use crate::reference::Digest;
 use bytes::Bytes;
 use oci_client::manifest::{

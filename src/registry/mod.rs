@@ -9,6 +9,7 @@
     reason = "refusals are large, rare and always boxed"
 )]
 
+mod authorization;
 mod blobs;
 mod body;
 mod call;
@@ -19,6 +20,8 @@ mod copier;
 mod copy;
 mod digest;
 mod ends;
+mod error;
+mod find;
 mod flights;
 mod foreign;
 mod grant;
@@ -27,6 +30,7 @@ mod host;
 mod made;
 mod manifest;
 mod narrow;
+mod ping;
 mod place;
 mod probe;
 mod prove;
@@ -35,9 +39,11 @@ mod quota;
 mod recall;
 mod referrers;
 mod refusal;
+mod repository;
 mod resolve;
 mod retry;
 mod session;
+mod sizes;
 mod token;
 mod transport;
 mod upload;
@@ -45,6 +51,7 @@ mod waits;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};
+pub use error::Error;
 pub use made::{Made, digest_of};
 pub use place::means_this_machine;
 pub use probe::{Reached, Security, Unreached};
@@ -56,18 +63,11 @@ use crate::config::HostConfig;
 use crate::credentials::Credentials;
 use crate::platform::Platforms;
 use crate::reference::{Digest, Reference};
-use call::Call;
 use clients::Clients;
-use futures::future::{BoxFuture, FutureExt, try_join_all};
 use host::{Host, Shared};
-use manifest::Manifest;
-
-use refusal::Refusal;
-use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use transport::{Access, Repository};
 
 /// All registries of a process: endpoints, connection pools, tokens, limits per host.
 #[derive(Debug)]
@@ -88,66 +88,6 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Its own size in bytes.
     pub size: u64,
-}
-
-/// Why a registry's answer is no use. Variants where a caller branches; everything else is `Failed`.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// 404, or what stands for it: the manifest or repository is not there.
-    #[error("{what}{detail}")]
-    NotFound {
-        /// Method, redacted URL.
-        what: String,
-        /// The registry's own words, with a leading `: `.
-        detail: String,
-        /// Whether only strangers asked: some registries tell them so of what they hide.
-        to_stranger: bool,
-    },
-    /// 401 or 403 after all credentials were tried.
-    #[error("{what}: {detail} ({who})")]
-    Denied {
-        /// Method, redacted URL.
-        what: String,
-        /// The registry's own words.
-        detail: String,
-        /// Who asked: `anonymous`, `as testuser`.
-        who: String,
-        /// What helps.
-        hint: Option<String>,
-    },
-    /// No connection, or no registry behind it.
-    #[error("{what}: {detail}")]
-    Unreachable {
-        /// What was tried.
-        what: String,
-        /// The cause, innermost last.
-        detail: String,
-        /// What helps.
-        hint: Option<String>,
-    },
-    /// Anything else.
-    #[error("{what}: {detail}")]
-    Failed {
-        /// What was being done.
-        what: String,
-        /// The cause.
-        detail: String,
-        /// What helps.
-        hint: Option<String>,
-    },
-}
-
-impl Error {
-    /// What helps, where something is known to.
-    #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::NotFound { .. } => None,
-            Self::Denied { hint, .. }
-            | Self::Unreachable { hint, .. }
-            | Self::Failed { hint, .. } => hint.as_deref(),
-        }
-    }
 }
 
 impl Registries {
@@ -262,20 +202,6 @@ impl Registries {
         Ok(source.seen_as(other.manifest().await?.clone()))
     }
 
-    /// The bytes that a copy of this image carries at the most: all manifests, configs and layers of all
-    /// platforms, each digest once.
-    pub async fn size(&self, source: &Source, extras: Extras) -> Result<u64, Error> {
-        let sizes = Sizes {
-            foreign: extras.foreign_layers == ForeignLayers::Copy,
-            seen: Mutex::default(),
-        };
-        let manifest = source.manifest().await?;
-        sizes.add(&source.repository, manifest, 0).await?;
-        let seen = sizes.seen.into_inner();
-        let seen = seen.unwrap_or_else(PoisonError::into_inner);
-        Ok(seen.values().sum())
-    }
-
     /// What this source's registry still lets its reader read, as far as it has said so.
     pub fn quota(&self, source: &Source) -> Option<Quota> {
         source.repository.quota()
@@ -285,47 +211,6 @@ impl Registries {
     pub async fn children(&self, source: &Source) -> Result<Vec<Digest>, Error> {
         let children = source.manifest().await?.children.iter();
         Ok(children.map(|child| child.digest.clone()).collect())
-    }
-
-    /// Whether pulling from this repository needs credentials: asked anonymously.
-    pub async fn needs_credentials(&self, reference: &Reference) -> Result<bool, Error> {
-        let anonymous = [Credentials::Anonymous];
-        let point = point(reference);
-        match self.find(reference, &point, &anonymous, Access::Pull).await {
-            Ok((_, Some(_))) => Ok(false),
-            // strangers may be told that there is nothing where there is something
-            Ok((repository, None)) => Ok(repository.is_closed_to_strangers().await?),
-            Err(refusal) if refusal.is_denied() => Ok(true),
-            Err(refusal) => Err(refusal.into()),
-        }
-    }
-
-    /// Whether there is a registry at this host that accepts these credentials (`GET /v2/`).
-    pub async fn ping(&self, host: &str, credentials: &Credentials) -> Result<(), Error> {
-        let host = self.host(host)?;
-        let mut last = None;
-        for endpoint in &host.endpoints {
-            match ping(endpoint, credentials).await {
-                Ok(()) => return Ok(()),
-                Err(refusal) if refusal.is_unreachable() => last = Some(refusal),
-                Err(refusal) => return Err(refusal.into()),
-            }
-        }
-        Err(last.map_or_else(no_endpoint, Error::from))
-    }
-
-    /// As [`Self::ping`], for credentials that are not known to be good yet: they go to the host they are for,
-    /// or to an endpoint that has to do with them, and to no mirror.
-    pub async fn check(&self, host: &str, credentials: &Credentials) -> Result<(), Error> {
-        let shared = |host: &Host| host.endpoints.iter().all(|it| it.shares_credentials);
-        if shared(&*self.host(host)?) {
-            return self.ping(host, credentials).await;
-        }
-        let mut settings = self.settings.clone();
-        if let Some(own) = settings.get_mut(host) {
-            own.endpoint.clear();
-        }
-        Self::new(&settings)?.ping(host, credentials).await
     }
 
     fn host(&self, name: &str) -> refusal::Result<Arc<Host>> {
@@ -338,151 +223,5 @@ impl Registries {
         let host = Arc::new(Host::new(name, settings, is_target, &self.shared)?);
         hosts.insert(name.to_owned(), Arc::clone(&host));
         Ok(host)
-    }
-
-    /// The first endpoint and credentials that give `point`; else the first that say it is not there.
-    async fn find(
-        &self,
-        reference: &Reference,
-        point: &str,
-        credentials: &[Credentials],
-        access: Access,
-    ) -> refusal::Result<(Repository, Option<Descriptor>)> {
-        let host = self.host(reference.registry())?;
-        let mut missing = None;
-        let mut gone = None;
-        let mut failed: Option<Box<Refusal>> = None;
-        for endpoint in &host.endpoints {
-            let name = reference.repository();
-            let askers = credentials
-                .iter()
-                .map(|credentials| Repository::new(endpoint, name, credentials, access));
-            for repository in distinct(askers) {
-                match repository.head_manifest(point).await {
-                    Ok(Some(found)) => return Ok((repository, Some(found))),
-                    // a push goes to the first place that answers, not to the one that has something
-                    Ok(None) if access == Access::Push => return Ok((repository, None)),
-                    Ok(None) if repository.is_anonymous() => {
-                        missing.get_or_insert(repository);
-                    }
-                    Ok(None) => {
-                        gone.get_or_insert(repository);
-                    }
-                    // the first refusal says most: strangers are tried last
-                    Err(refusal) if refusal.is_denied() => {
-                        if !failed.as_ref().is_some_and(|failed| failed.is_denied()) {
-                            failed = Some(refusal);
-                        }
-                    }
-                    Err(refusal) if refusal.is_unreachable() => {
-                        failed.get_or_insert(refusal);
-                        break;
-                    }
-                    Err(refusal) => return Err(refusal),
-                }
-            }
-        }
-        // those that the registry knows are told the truth
-        if let Some(repository) = gone {
-            return Ok((repository, None));
-        }
-        match (failed, missing) {
-            // strangers may be told that there is nothing where there is something
-            (Some(refusal), _) if refusal.is_denied() => Err(refusal),
-            (_, Some(repository)) => Ok((repository, None)),
-            (Some(refusal), None) => Err(refusal),
-            (None, None) => Err(Refusal::new(
-                format!("contacting {}", reference.registry()),
-                refusal::Kind::Other,
-                "no endpoint",
-            )),
-        }
-    }
-}
-
-/// Each asker once: all credentials that a mirror does not get are one stranger to it.
-fn distinct(askers: impl Iterator<Item = Repository>) -> Vec<Repository> {
-    askers.fold(Vec::new(), |mut kept, asker| {
-        if !kept
-            .iter()
-            .any(|before: &Repository| before.is_asked_as(&asker))
-        {
-            kept.push(asker);
-        }
-        kept
-    })
-}
-
-fn no_endpoint() -> Error {
-    Error::Failed {
-        what: "contacting a registry".to_owned(),
-        detail: "no endpoint".to_owned(),
-        hint: None,
-    }
-}
-
-/// What a reference asks for: its digest, else its tag.
-fn point(reference: &Reference) -> String {
-    match (reference.digest(), reference.tag()) {
-        (Some(digest), _) => digest.to_string(),
-        (None, tag) => tag.unwrap_or("latest").to_owned(),
-    }
-}
-
-async fn ping(endpoint: &Arc<host::Endpoint>, credentials: &Credentials) -> refusal::Result<()> {
-    let registry = Repository::root(endpoint, credentials, Access::Pull);
-    let call = Call::new(Method::GET, transport::ping_url(endpoint).await?);
-    let response = registry.send(&call).await?;
-    if response.status().is_success() && !refusal::is_html(response.headers()) {
-        transport::drain(response).await;
-        return Ok(());
-    }
-    let refusal = registry.refuse(&Method::GET, response).await;
-    if refusal.is_not_found() {
-        return Err(Refusal::new(
-            refusal.what,
-            refusal::Kind::NotARegistry,
-            format!("{}: this is not a registry", refusal.detail),
-        ));
-    }
-    Err(refusal)
-}
-
-/// The sizes of an image's parts, each digest once.
-struct Sizes {
-    /// Whether layers count that are held elsewhere.
-    foreign: bool,
-    seen: Mutex<HashMap<Digest, u64>>,
-}
-
-impl Sizes {
-    /// Adds a manifest and everything below it.
-    fn add<'a>(
-        &'a self,
-        repository: &'a Repository,
-        manifest: &'a Manifest,
-        depth: usize,
-    ) -> BoxFuture<'a, refusal::Result<()>> {
-        async move {
-            manifest::check_depth(&manifest.digest, depth)?;
-            let children: Vec<&Digest> = {
-                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.insert(manifest.digest.clone(), manifest.bytes.len() as u64);
-                let blobs = manifest.blobs.iter();
-                let blobs = blobs.filter(|blob| self.foreign || !blob.foreign);
-                seen.extend(blobs.map(|blob| (blob.digest.clone(), blob.size)));
-                let children = manifest.children.iter().map(|child| &child.digest);
-                children
-                    .filter(|child| seen.insert((*child).clone(), 0).is_none())
-                    .collect()
-            };
-            try_join_all(children.into_iter().map(|child| async move {
-                let child = repository.recall_manifest(child).await?;
-                self.add(repository, &child, depth + 1).await
-            }))
-            .await?;
-            Ok(())
-        }
-        .boxed()
     }
 }

@@ -3,12 +3,15 @@
 //! Decides which requests show it: uploads that are opened and given up, a mount of a blob to where it is
 //! already. Never sends a blob or a manifest, and never deletes what it did not open.
 
+use super::authorization::ping_url;
 use super::call::Call;
+use super::find::{no_endpoint, point};
 use super::host::Endpoint;
 use super::refusal::{self, Kind, Refusal};
+use super::repository::{Access, Repository};
 use super::session::{Mount, Session};
-use super::transport::{self, Access, Repository, drain};
-use super::{Error, Registries, point};
+use super::transport::drain;
+use super::{Error, Registries};
 use crate::config::Insecure;
 use crate::credentials::Credentials;
 use crate::reference::{Digest, Reference};
@@ -76,7 +79,7 @@ impl Registries {
         }
         Err(first.unwrap_or_else(|| Unreached {
             untrusted: None,
-            error: super::no_endpoint(),
+            error: no_endpoint(host).into(),
         }))
     }
 
@@ -176,7 +179,10 @@ impl Registries {
         access: Access,
     ) -> Result<Repository, Error> {
         let host = self.host(repository.registry())?;
-        let endpoint = host.endpoints.first().ok_or_else(super::no_endpoint)?;
+        let endpoint = host
+            .endpoints
+            .first()
+            .ok_or_else(|| no_endpoint(repository.registry()))?;
         let name = repository.repository();
         Ok(Repository::new(endpoint, name, credentials, access))
     }
@@ -186,7 +192,7 @@ impl Registries {
 async fn reach(endpoint: &Arc<Endpoint>) -> Result<(Url, Option<Timestamp>), Unreached> {
     let asked = Repository::root(endpoint, &Credentials::Anonymous, Access::Pull);
     let answer = async {
-        let url = transport::ping_url(endpoint).await?;
+        let url = ping_url(endpoint).await?;
         let response = asked.follow(&Call::new(Method::GET, url), None, None).await;
         let response = response?;
         let there = response.status().is_success()

@@ -9,7 +9,7 @@ use super::copier::{Progress, relayed};
 use super::ends::Source;
 use super::manifest::{self, Content, Manifest};
 use super::refusal::{Kind, Refusal, Result};
-use super::transport::{Event, Repository};
+use super::repository::{Event, Repository};
 use crate::reference::Digest;
 use crate::status::{Fault, Inventory};
 use futures::future::{BoxFuture, FutureExt, try_join_all};

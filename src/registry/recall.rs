@@ -5,7 +5,7 @@
 use super::flights::Flights;
 use super::manifest::Manifest;
 use super::refusal::Result;
-use super::transport::Repository;
+use super::repository::Repository;
 use crate::reference::Digest;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

@@ -10,7 +10,7 @@ use super::ends::{Landing, Seen, Source, Target};
 use super::flights::Flights;
 use super::manifest::Manifest;
 use super::refusal::{Refusal, Result};
-use super::transport::Event;
+use super::repository::Event;
 use super::{Descriptor, Error};
 use crate::reference::Digest;
 use futures::future::{join, join_all};

@@ -1,10 +1,10 @@
 //! One request that did not give what it was sent for, and what that means.
 //!
-//! Decides how an answer of a registry reads in one line, whether asking again can help, and which
-//! variant of [`Error`] the caller sees. Never sends anything.
+//! Decides how an answer of a registry reads in one line, and whether asking again can help. Never sends
+//! anything.
 
+use super::connection;
 use super::retry::LONGEST_PAUSE;
-use super::{Error, connection};
 use oci_client::errors::{OciEnvelope, OciErrorCode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -144,49 +144,6 @@ impl Refusal {
 /// Whether a status says "later" rather than "no".
 pub(super) fn transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
-}
-
-impl From<Box<Refusal>> for Error {
-    fn from(refusal: Box<Refusal>) -> Self {
-        let denied = refusal.is_denied();
-        let missing = refusal.is_not_found();
-        let Refusal {
-            what,
-            kind,
-            detail,
-            who,
-            hint,
-            asker,
-            ..
-        } = *refusal;
-        if denied {
-            return Self::Denied {
-                what,
-                detail,
-                who,
-                hint,
-            };
-        }
-        // the caller must not take a refused push for a source that is gone
-        if missing && asker != Asker::Writer {
-            return Self::NotFound {
-                what,
-                detail: format!(": {detail}"),
-                to_stranger: asker == Asker::Stranger,
-            };
-        }
-        match kind {
-            Kind::NoConnection | Kind::Connection | Kind::Certificate | Kind::NotARegistry => {
-                Self::Unreachable { what, detail, hint }
-            }
-            Kind::Status(_) if !who.is_empty() => Self::Failed {
-                what,
-                detail: format!("{detail} ({who})"),
-                hint,
-            },
-            _ => Self::Failed { what, detail, hint },
-        }
-    }
 }
 
 /// `GET https://host/path`, without query (it may be signed) and without user information.

@@ -5,7 +5,8 @@
 
 use super::call::Call;
 use super::refusal::{self, Kind, Refusal, Result};
-use super::transport::{Repository, drain, same_origin};
+use super::repository::Repository;
+use super::transport::{drain, same_origin};
 use crate::reference::Digest;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};

@@ -162,7 +162,9 @@ pub(crate) fn installed(registry: &str, more: &[(&str, &str)]) -> Vec<Value> {
     assert!(
         settings.scope() != Scope::Everything || more.contains(&("IMAGE_CLONER_NAMESPACES", ""))
     );
-    install::objects(&settings)
+    let mut objects = install::objects(&settings);
+    objects.push(json!({"kind": "Namespace", "metadata": {"name": "shop"}}));
+    objects
 }
 
 /// Runs a command to its end; gives its exit code and what it said.
@@ -284,12 +286,119 @@ async fn the_same_registry_keeps_what_the_agent_logs_in_with() {
     }
 }
 
+#[test]
+fn an_empty_item_of_a_list_is_refused_and_the_option_named() {
+    let home = tempfile::tempdir().unwrap();
+    for args in [
+        &["install-agent", "--namespaces", ""][..],
+        &["install-agent", "-A", "--secrets", " "],
+        &["install-agent", "-A", "--kinds", "deploy,"],
+        &["clone", "-A", "--skip-namespace", ""],
+        &["clone", "-A", "--source", ""],
+        &["restore", "-A", "--selector", ""],
+        &["status", "-A", "--kinds", ""],
+        &["clone", "-f", ""],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+        command.args(args).env_clear().env("HOME", home.path());
+        let (code, _, said) = run(command);
+        assert_eq!(code, 2, "{args:?}: {said}");
+        let option = args[args.len() - 2];
+        let first = said.lines().next().unwrap_or_default();
+        assert!(
+            first.contains(option) && first.contains("it is empty"),
+            "{args:?}: {said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_is_read_the_same_everywhere() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(installed(&registry.host, &[]), |_, _| None).await;
+    let args = [
+        "install-agent",
+        "--agent-image=elsewhere.corp/agent:1",
+        "--dry-run",
+        "-o",
+        "yaml",
+    ];
+    let with = |more: &str| run(cluster.plugin(home.path(), &[&args[..], &[more]].concat()));
+    for (said, kept) in [
+        ("--share-credentials", "true"),
+        ("--share-credentials=off", "false"),
+    ] {
+        let (code, printed, error) = with(said);
+        assert_eq!(code, 0, "{error}");
+        let line = format!("IMAGE_CLONER_SHARE_CREDENTIALS: \"{kept}\"");
+        assert!(printed.contains(&line), "{printed}");
+    }
+    let (code, _, error) = with("--webhook=maybe");
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("not one of true, yes, on, 1, false, no, off, 0"),
+        "{error}"
+    );
+    let mut command = cluster.plugin(home.path(), &["sync-credentials", "--to", &registry.host]);
+    command.env("IMAGE_CLONER_SHARE_CREDENTIALS", "maybe");
+    let (code, _, error) = run(command);
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("IMAGE_CLONER_SHARE_CREDENTIALS is \"maybe\": not one of true, "),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_a_clone_is_told_of_are_looked_at_and_undone_too() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let says: Says = |_, path| {
+        let rollouts = json!({"name": "rollouts", "singularName": "rollout", "kind": "Rollout",
+            "namespaced": true, "verbs": ["get", "list", "patch"]});
+        let group = json!({"name": "argoproj.io", "versions": [{"groupVersion": "argoproj.io/v1alpha1", "version": "v1alpha1"}],
+            "preferredVersion": {"groupVersion": "argoproj.io/v1alpha1", "version": "v1alpha1"}});
+        let body = match path {
+            "/apis" => json!({"kind": "APIGroupList", "groups": [group]}),
+            "/apis/argoproj.io" => group,
+            "/apis/argoproj.io/v1alpha1" => json!({"resources": [rollouts]}),
+            path if path.ends_with("/rollouts") => {
+                json!({"kind": "List", "metadata": {}, "items": []})
+            }
+            path if path.ends_with("/namespaces/default") => {
+                json!({"metadata": {"name": "default"}})
+            }
+            _ => return None,
+        };
+        Some((200, body))
+    };
+    for args in [
+        &["status"][..],
+        &["verify"],
+        &["restore", "--last", "--yes"],
+    ] {
+        let cluster = Cluster::of(Vec::new(), says).await;
+        let mut command = cluster.plugin(home.path(), args);
+        command
+            .env("IMAGE_CLONER_REGISTRY", &registry.host)
+            .env("IMAGE_CLONER_KINDS", "rollouts.argoproj.io");
+        let (_, _, said) = run(command);
+        let asked = cluster.asked();
+        let lists = |kind: &str| asked.iter().any(|line| line.ends_with(&format!("/{kind}")));
+        // those that clone was not told of may have been cloned by their names
+        assert!(
+            lists("rollouts") && lists("deployments"),
+            "{args:?}: {said}{asked:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resumed_uninstall_restores_where_the_agent_worked_and_nowhere_else() {
     let home = tempfile::tempdir().unwrap();
     let mut left = installed("reg.corp", &[]);
     left.retain(|object| object["kind"] != "Deployment");
-    left.push(json!({"kind": "Namespace", "metadata": {"name": "shop"}}));
     let cluster = Cluster::of(left.clone(), |_, _| None).await;
     let args = ["uninstall-agent", "--restore", "--yes"];
     let (code, _, said) = run(cluster.plugin(home.path(), &args));

@@ -228,7 +228,7 @@ fn missing_rights_come_with_the_commands_that_grant_them() {
     let ran = doctor(&bed, &["-o", "json"], &env).exits(1);
     let told = check(&bed, &ran, "permissions");
     insta::assert_snapshot!(told, @r"
-    fail  missing in NS: patch deployments.apps, pods; get/list/patch statefulsets.apps, daemonsets.apps, replicasets.apps, cronjobs.batch, jobs.batch; get namespaces; get/list serviceaccounts; get/list/create/update/delete secrets
+    fail  missing in NS: patch deployments.apps, pods; get/list/patch statefulsets.apps, daemonsets.apps, replicasets.apps, cronjobs.batch, jobs.batch; get namespaces, secrets; get/list serviceaccounts; create/update secrets (for pull secrets that clone makes: not with --pull-secret); list secrets (for sync-credentials); delete secrets (for sync-credentials --prune and uninstall-agent)
       kubectl create role image-cloner-workloads -n NS --verb=get,list,patch --resource=deployments.apps,statefulsets.apps,daemonsets.apps,replicasets.apps,cronjobs.batch,jobs.batch,pods
       kubectl create rolebinding image-cloner-workloads -n NS --role=image-cloner-workloads --serviceaccount=NS:ci
       kubectl create role image-cloner-accounts -n NS --verb=get,list --resource=namespaces,serviceaccounts
@@ -467,7 +467,7 @@ async fn a_limit_that_is_lower_than_what_is_wanted_is_told() {
     let ran = doctor(&bed, &["-o=json"], &[("IMAGE_CLONER_CONFIG", config)]).exits(0);
     insta::assert_snapshot!(check(&bed, &ran, "docker.io"), @r"
     warn  2 of 100 manifest reads in 6 h are left (anonymous), for 3 images
-      docker login  # gives more
+      kubectl image-cloner login docker.io  # gives more
       or --platform cluster, which reads less; finished work is not repeated
     ");
     let log = hub.log();

@@ -427,6 +427,23 @@ fn images_are_copied_first_and_a_failure_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_kustomization_keeps_nothing_from_manifests_that_it_does_not_list() {
+    let folder = folder(&[
+        ("base/web.yaml", DEPLOYMENT),
+        ("other/web.yaml", DEPLOYMENT),
+        (
+            "prod/kustomization.yaml",
+            "resources: [../base]\nimages:\n- name: nginx\n  newTag: 1.27.0\n",
+        ),
+    ]);
+    let args = ["clone", "--no-copy", "-R", "-w", "-f", "base,other,prod"];
+    plugin(folder.path(), &args, "").exits(3);
+    let written = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a file");
+    assert!(!written("base/web.yaml").contains("reg.corp/mirror/nginx:"));
+    assert!(written("other/web.yaml").contains("reg.corp/mirror/nginx:"));
+}
+
+#[test]
 fn images_that_a_kustomization_finds_by_name_are_left_to_it() {
     let folder = folder(&[
         ("base/web.yaml", DEPLOYMENT),

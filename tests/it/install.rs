@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 const SYSTEM: &str = "image-cloner-system";
 
-/// A test's turn with the one agent: a lock on a file of the bed, since runs may share a bed.
+/// A test's turn with the one agent.
 struct Turn {
     bed: Bed,
     binary: PathBuf,
@@ -29,8 +29,7 @@ impl Turn {
             eprintln!("skipped: no static agent: tests/run.sh builds one");
             return None;
         };
-        let alone = File::create(PathBuf::from(var("DIR")).join("agent.turn")).unwrap();
-        alone.lock().unwrap();
+        let alone = bed.alone();
         let turn = Self {
             bed,
             binary: binary.into(),
@@ -98,8 +97,8 @@ impl Turn {
         });
     }
 
-    /// What the agent counts, as its leader tells; 0 where that cannot be had.
-    fn figure(&self, name: &str) -> u64 {
+    /// The pod that leads; nothing where none does.
+    fn leader(&self) -> String {
         let lease = self.bed.kubectl(&[
             "-n",
             SYSTEM,
@@ -108,7 +107,12 @@ impl Turn {
             "-o",
             "jsonpath={.spec.holderIdentity}",
         ]);
-        let pod = lease.split('_').next().unwrap();
+        lease.split('_').next().unwrap_or_default().to_owned()
+    }
+
+    /// What the agent counts, as its leader tells; 0 where that cannot be had.
+    fn figure(&self, name: &str) -> u64 {
+        let pod = self.leader();
         let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{pod}:8080/proxy/metrics");
         let figures = self.bed.kubectl(&["get", "--raw", &path]);
         let name = format!("image_cloner_{name} ");
@@ -329,6 +333,66 @@ fn an_applied_deployment_is_cloned_kept_and_given_back() {
     bed.plugin(&["agent", "status"])
         .exits(1)
         .says("there is no agent");
+}
+
+/// Whether the API server has a Deployment of this image made as one of its copy.
+fn is_repointed_on_creation(bed: &Bed, image: &str) -> bool {
+    let file = bed.folder().join("probe.yaml");
+    std::fs::write(&file, deployment("probe", &[("web", image)], &[])).unwrap();
+    let file = file.display().to_string();
+    let made = bed.kubectl(&["create", "--dry-run=server", "-o", "yaml", "-f", &file]);
+    made.contains(&format!("{}/{image}", bed.target()))
+}
+
+#[test]
+fn of_two_pods_one_works_and_answers_the_api_server_and_the_other_takes_over() {
+    let Some(turn) = Turn::take("two-pods") else {
+        return;
+    };
+    let bed = &turn.bed;
+    // API servers before 1.21 give namespaces no such label
+    let own = format!("kubernetes.io/metadata.name={}", bed.namespace);
+    bed.kubectl(&["label", "--overwrite", "namespace", &bed.namespace, &own]);
+    turn.install(&["--secrets", "all", "--webhook", "--replicas", "2"])
+        .exits(0);
+    let asked = || {
+        let selector = "image-cloner.io/leader=true";
+        bed.kubectl(&["-n", SYSTEM, "get", "pods", "-l", selector, "-o", "name"])
+    };
+
+    // the first one of an image is the loop's, each further one the webhook's
+    let nginx = "nginx:1.21.4-alpine";
+    bed.apply(&deployment("first", &[("web", nginx)], &[]));
+    turn.becomes("deploy/first", &format!("{}/{nginx}", bed.target()));
+    bed.until("the API server asks the pod", || {
+        is_repointed_on_creation(bed, nginx)
+    });
+    let leader = turn.leader();
+    assert_eq!(asked(), format!("pod/{leader}\n"));
+    bed.apply(&deployment("second", &[("web", nginx)], &[]));
+    let second = bed.get("deploy/second");
+    let image = &second["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(*image, format!("{}/{nginx}", bed.target()));
+    bed.rolled_out("deploy/second");
+    assert_eq!(bed.get("deploy/second")["metadata"]["generation"], 1);
+
+    // the pod goes, and there is work meanwhile
+    bed.kubectl(&["-n", SYSTEM, "delete", "pod", &leader, "--wait=false"]);
+    bed.apply(&deployment("third", &[("web", "busybox:1.36")], &[]));
+    bed.until("another leader", || {
+        let now = turn.leader();
+        !now.is_empty() && now != leader
+    });
+    turn.becomes("deploy/third", &format!("{}/busybox:1.36", bed.target()));
+    bed.rolled_out("deploy/third");
+    bed.until("the API server asks the other pod", || {
+        is_repointed_on_creation(bed, "busybox:1.36")
+    });
+    assert_eq!(asked(), format!("pod/{}\n", turn.leader()));
+    for (name, generation) in [("first", 2), ("second", 1), ("third", 2)] {
+        let object = bed.get(&format!("deploy/{name}"));
+        assert_eq!(object["metadata"]["generation"], generation, "{name}");
+    }
 }
 
 /// Deployments without pods, which are settled as soon as they are seen.

@@ -12,6 +12,7 @@
 mod admission;
 mod agent;
 mod agent_objects;
+mod agent_terminal;
 mod agent_wire;
 mod architecture;
 mod bed;
@@ -36,6 +37,7 @@ mod lease;
 mod login;
 mod moving;
 mod names;
+mod outages;
 mod owners;
 mod platforms;
 mod pull_access;

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const TIMEOUT: Option<u64> = Some(60_000);
-const ESCAPE: &str = "\u{1b}";
-const INTERRUPT: &str = "\u{3}";
+pub(crate) const ESCAPE: &str = "\u{1b}";
+pub(crate) const INTERRUPT: &str = "\u{3}";
 const HIDE_CURSOR: &str = "\u{1b}[?25l";
 const SHOW_CURSOR: &str = "\u{1b}[?25h";
 
@@ -303,7 +303,7 @@ fn escape_no_and_interrupt_leave_everything_as_it_was_at_every_prompt() {
 type Way<'a> = (&'a [&'a str], bool, &'a [(&'a str, &'a str)]);
 
 /// Goes through prompts and expects to leave at the last, with the cursor as it was.
-fn leaves(mut session: PtySession, prompts: &[(&str, &str)]) {
+pub(crate) fn leaves(mut session: PtySession, prompts: &[(&str, &str)]) {
     let mut seen = String::new();
     for (prompt, keys) in prompts {
         seen += &session.exp_string(prompt).expect("the question");

@@ -416,6 +416,7 @@ fn the_agent_repoints_what_is_made_once_it_saw_nodes_pull() {
         return;
     };
     // the agent's own name of it: there is one in a cluster
+    let _alone = bed.alone();
     let door = Door::named(WEBHOOK.to_owned(), bed);
     let (bed, target) = (&door.bed, door.bed.target());
     // free again at the end of this line

@@ -7,14 +7,18 @@ mod agent;
 mod api;
 mod cable;
 mod gate;
+mod hold;
+mod part;
 mod tally;
 
 pub(crate) use agent::Agent;
 pub(crate) use api::ApiProxy;
 pub(crate) use cable::Cable;
 pub(crate) use gate::Gate;
+pub(crate) use hold::Hold;
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -106,6 +110,15 @@ impl Bed {
                 .success()
         });
         Some(bed)
+    }
+
+    /// A turn with what there is one of in a cluster: the agent in its own namespace, and its webhook's
+    /// configuration. A lock on a file of the bed, since runs may share a bed.
+    #[allow(clippy::unused_self, reason = "reads as the bed's turn")]
+    pub(crate) fn alone(&self) -> File {
+        let turn = File::create(PathBuf::from(var("DIR")).join("agent.turn")).expect("a file");
+        turn.lock().expect("a lock");
+        turn
     }
 
     /// The target registry of this test: a prefix of its own in the bed's target.

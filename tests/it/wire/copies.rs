@@ -66,6 +66,35 @@ async fn an_index_arrives_byte_for_byte_with_its_attestation() {
 }
 
 #[tokio::test]
+async fn dockers_own_types_stay_what_they_are() {
+    const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    const SCHEMA_2: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let blobs = [bytes(1, 300), bytes(2, 200_000)];
+    let one = image(&from, "a/b", &[&blobs[0], &blobs[1]]);
+    let one = String::from_utf8(one).unwrap().replace(MANIFEST, SCHEMA_2);
+    from.put_manifest("a/b", &digest(one.as_bytes()), SCHEMA_2, one.as_bytes());
+    let list = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{LIST}","manifests":[{{"mediaType":"{SCHEMA_2}","digest":"{}","size":{},"platform":{{"os":"linux","architecture":"amd64"}}}}]}}"#,
+        digest(one.as_bytes()),
+        one.len()
+    );
+    from.put_manifest("a/b", "1", LIST, list.as_bytes());
+
+    copy(&copier(), &request(&from, &to, "a/b:1"))
+        .await
+        .unwrap();
+
+    let stored = |kind: &str, text: &str| Some((kind.to_owned(), text.as_bytes().to_vec()));
+    assert_eq!(to.manifest("a/b", "1"), stored(LIST, &list));
+    let child = digest(one.as_bytes());
+    assert_eq!(to.manifest("a/b", &child), stored(SCHEMA_2, &one));
+    for blob in &blobs {
+        assert_eq!(to.blob("a/b", &digest(blob)).as_ref(), Some(blob));
+    }
+}
+
+#[tokio::test]
 async fn a_second_copy_costs_one_head_on_each_side() {
     let (from, to) = (Registry::start().await, Registry::start().await);
     simple(&from);

@@ -166,7 +166,7 @@ async fn copy(engine: &Engine, request: &Request) -> Result<Copied, Error> {
 }
 
 /// Bytes that differ by seed and are not all alike.
-fn bytes(seed: u8, length: usize) -> Vec<u8> {
+pub(crate) fn bytes(seed: u8, length: usize) -> Vec<u8> {
     let pattern = (0..=250u8).map(|at| at ^ seed.wrapping_mul(31));
     pattern.cycle().take(length).collect()
 }

@@ -77,28 +77,36 @@ etcd_start() {
 		--initial-cluster "testbed=http://127.0.0.1:$PORT_ETCD_PEER"
 }
 
-apiserver_start() {
+# The command of an API server at this port of loopback, in APISERVER.
+apiserver_command() { # PORT
 	local pki=$BED_DIR/pki
-	start apiserver "$KUBE_BIN/kube-apiserver" \
-		--etcd-servers "http://127.0.0.1:$PORT_ETCD" \
-		--bind-address 127.0.0.1 --secure-port "$PORT_API" --advertise-address "$GATEWAY" \
-		--service-cluster-ip-range "$SERVICE_RANGE" \
-		--cert-dir "$pki/own" \
-		--tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" \
-		--client-ca-file "$pki/ca.crt" \
-		--kubelet-client-certificate "$pki/kubelet-client.crt" --kubelet-client-key "$pki/kubelet-client.key" \
-		--kubelet-preferred-address-types InternalIP \
-		--service-account-issuer https://kubernetes.default.svc \
-		--service-account-key-file "$pki/service-account.key" \
-		--service-account-signing-key-file "$pki/service-account.key" \
-		--requestheader-client-ca-file "$pki/ca.crt" --requestheader-allowed-names aggregator \
-		--requestheader-extra-headers-prefix X-Remote-Extra- --requestheader-group-headers X-Remote-Group \
-		--requestheader-username-headers X-Remote-User \
-		--proxy-client-cert-file "$pki/aggregator.crt" --proxy-client-key-file "$pki/aggregator.key" \
-		--enable-aggregator-routing=true \
-		--authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,ServiceAccount \
-		--allow-privileged=true --profiling=false \
+	APISERVER=(
+		"$KUBE_BIN/kube-apiserver"
+		--etcd-servers "http://127.0.0.1:$PORT_ETCD"
+		--bind-address 127.0.0.1 --secure-port "$1" --advertise-address "$GATEWAY"
+		--service-cluster-ip-range "$SERVICE_RANGE"
+		--cert-dir "$pki/own"
+		--tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key"
+		--client-ca-file "$pki/ca.crt"
+		--kubelet-client-certificate "$pki/kubelet-client.crt" --kubelet-client-key "$pki/kubelet-client.key"
+		--kubelet-preferred-address-types InternalIP
+		--service-account-issuer https://kubernetes.default.svc
+		--service-account-key-file "$pki/service-account.key"
+		--service-account-signing-key-file "$pki/service-account.key"
+		--requestheader-client-ca-file "$pki/ca.crt" --requestheader-allowed-names aggregator
+		--requestheader-extra-headers-prefix X-Remote-Extra- --requestheader-group-headers X-Remote-Group
+		--requestheader-username-headers X-Remote-User
+		--proxy-client-cert-file "$pki/aggregator.crt" --proxy-client-key-file "$pki/aggregator.key"
+		--enable-aggregator-routing=true
+		--authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,ServiceAccount
+		--allow-privileged=true --profiling=false
 		--max-requests-inflight 2000 --max-mutating-requests-inflight 1000
+	)
+}
+
+apiserver_start() {
+	apiserver_command "$PORT_API"
+	start apiserver "${APISERVER[@]}"
 }
 
 manager_start() {

@@ -28,6 +28,32 @@ registries_start() {
 
 access_log() { echo "$BED_DIR/registry-$1/access.log"; }
 
+registry_config() { # PORT FOLDER AUTH TLS
+	cat <<-END
+		version: 0.1
+		log: {level: warn}
+		storage:
+		  filesystem: {rootdirectory: "$2/data"}
+		  cache: {blobdescriptor: inmemory}
+		  delete: {enabled: true}
+		http:
+		  addr: 127.0.0.1:$1
+		  secret: testbed
+		  $4
+		$3
+	END
+}
+
+# An authority of its own, and what it vouches for.
+registry_certificate() { # FOLDER
+	local of=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30)
+	openssl req -x509 "${of[@]}" -keyout "$1/ca.key" -subj /CN=testbed-registry-ca -out "$1/ca.crt" 2>"$1/openssl.log" \
+		-addext basicConstraints=critical,CA:true
+	openssl req -x509 "${of[@]}" -keyout "$1/registry.key" -subj /CN=localhost -out "$1/registry.crt" 2>"$1/openssl.log" \
+		-CA "$1/ca.crt" -CAkey "$1/ca.key" \
+		-addext "subjectAltName=DNS:localhost,IP:127.0.0.1" -addext basicConstraints=critical,CA:false
+}
+
 registry_start() { # NAME PORT USERS
 	local name=$1 port=$2 users=$3 dir=$BED_DIR/registry-$1 user auth=
 	mkdir -p "$dir/data"
@@ -38,18 +64,7 @@ registry_start() { # NAME PORT USERS
 		done
 		auth="auth: {htpasswd: {realm: testbed, path: \"$dir/htpasswd\"}}"
 	fi
-	cat >"$dir/config.yml" <<-END
-		version: 0.1
-		log: {level: warn}
-		storage:
-		  filesystem: {rootdirectory: "$dir/data"}
-		  cache: {blobdescriptor: inmemory}
-		  delete: {enabled: true}
-		http:
-		  addr: 127.0.0.1:$port
-		  secret: testbed
-		$auth
-	END
+	registry_config "$port" "$dir" "$auth" "" >"$dir/config.yml"
 	START_STDOUT=$(access_log "$name") start "registry-$name" docker-registry serve "$dir/config.yml"
 }
 

@@ -1,0 +1,68 @@
+//! How much there is of an image.
+//!
+//! Decides what counts: everything of all platforms, each digest once.
+
+use super::ends::Source;
+use super::manifest::{self, Manifest};
+use super::refusal;
+use super::repository::Repository;
+use super::{Error, Extras, ForeignLayers, Registries};
+use crate::reference::Digest;
+use futures::future::{BoxFuture, FutureExt, try_join_all};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+impl Registries {
+    /// The bytes that a copy of this image carries at the most: all manifests, configs and layers of all
+    /// platforms, each digest once.
+    pub async fn size(&self, source: &Source, extras: Extras) -> Result<u64, Error> {
+        let sizes = Sizes {
+            foreign: extras.foreign_layers == ForeignLayers::Copy,
+            seen: Mutex::default(),
+        };
+        let manifest = source.manifest().await?;
+        sizes.add(&source.repository, manifest, 0).await?;
+        let seen = sizes.seen.into_inner();
+        let seen = seen.unwrap_or_else(PoisonError::into_inner);
+        Ok(seen.values().sum())
+    }
+}
+
+/// The sizes of an image's parts, each digest once.
+struct Sizes {
+    /// Whether layers count that are held elsewhere.
+    foreign: bool,
+    seen: Mutex<HashMap<Digest, u64>>,
+}
+
+impl Sizes {
+    /// Adds a manifest and everything below it.
+    fn add<'a>(
+        &'a self,
+        repository: &'a Repository,
+        manifest: &'a Manifest,
+        depth: usize,
+    ) -> BoxFuture<'a, refusal::Result<()>> {
+        async move {
+            manifest::check_depth(&manifest.digest, depth)?;
+            let children: Vec<&Digest> = {
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.insert(manifest.digest.clone(), manifest.bytes.len() as u64);
+                let blobs = manifest.blobs.iter();
+                let blobs = blobs.filter(|blob| self.foreign || !blob.foreign);
+                seen.extend(blobs.map(|blob| (blob.digest.clone(), blob.size)));
+                let children = manifest.children.iter().map(|child| &child.digest);
+                children
+                    .filter(|child| seen.insert((*child).clone(), 0).is_none())
+                    .collect()
+            };
+            try_join_all(children.into_iter().map(|child| async move {
+                let child = repository.recall_manifest(child).await?;
+                self.add(repository, &child, depth + 1).await
+            }))
+            .await?;
+            Ok(())
+        }
+        .boxed()
+    }
+}

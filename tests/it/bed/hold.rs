@@ -1,0 +1,83 @@
+//! A way to an HTTP server on which one answer is held in its middle.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+/// A way to an HTTP server. Of answers to requests whose first line has a certain text, so many bytes pass,
+/// head and all, and no more until it is opened.
+pub(crate) struct Hold {
+    address: String,
+    state: Arc<(Mutex<State>, Condvar)>,
+}
+
+#[derive(Default)]
+struct State {
+    holds: bool,
+    open: bool,
+}
+
+impl Hold {
+    pub(crate) fn before(upstream: &str, of: &str, after: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let state = Arc::new((Mutex::new(State::default()), Condvar::new()));
+        let (shared, upstream, of) = (Arc::clone(&state), upstream.to_owned(), of.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (shared, upstream, of) = (Arc::clone(&shared), upstream.clone(), of.clone());
+                std::thread::spawn(move || pass(client, &upstream, &of, after, &shared));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Where to ask.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Waits until an answer is held.
+    pub(crate) fn holds(&self) {
+        let (state, changed) = &*self.state;
+        let state = state.lock().expect("no panic");
+        let patience = super::PATIENCE;
+        let waited = changed.wait_timeout_while(state, patience, |state| !state.holds);
+        assert!(!waited.expect("no panic").1.timed_out(), "nobody asked");
+    }
+
+    pub(crate) fn open(&self) {
+        let (state, changed) = &*self.state;
+        state.lock().expect("no panic").open = true;
+        changed.notify_all();
+    }
+}
+
+fn pass(
+    client: TcpStream,
+    upstream: &str,
+    of: &str,
+    after: u64,
+    (state, changed): &(Mutex<State>, Condvar),
+) -> Option<()> {
+    let mut to_client = client.try_clone().ok()?;
+    let mut from = BufReader::new(client);
+    let mut head = String::new();
+    while from.read_line(&mut head).ok()? > 0 && !head.ends_with("\r\n\r\n") {}
+    let is_held = head.lines().next()?.contains(of);
+    // one request a connection, so that none passes unseen
+    let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let mut server = TcpStream::connect(upstream).ok()?;
+    server.write_all(head.as_bytes()).ok()?;
+    let mut to_server = server.try_clone().ok()?;
+    std::thread::spawn(move || io::copy(&mut from, &mut to_server));
+    if is_held {
+        io::copy(&mut (&server).take(after), &mut to_client).ok()?;
+        let mut state = state.lock().expect("no panic");
+        state.holds = true;
+        changed.notify_all();
+        drop(changed.wait_while(state, |state| !state.open));
+    }
+    io::copy(&mut server, &mut to_client).ok()?;
+    to_client.shutdown(Shutdown::Both).ok()
+}

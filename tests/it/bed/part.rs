@@ -1,0 +1,143 @@
+//! Parts of the bed that are a test's own to end and to start again.
+
+use super::{Bed, PATIENCE, var};
+use std::fs::OpenOptions;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// An API server or a registry beside those that all tests share; ends with the test.
+pub(crate) struct Part {
+    arguments: Vec<String>,
+    port: u16,
+    folder: PathBuf,
+    process: Option<Child>,
+}
+
+impl Bed {
+    /// Another API server of the bed's cluster.
+    pub(crate) fn api_server(&self) -> Part {
+        let mut part = Part::new(self, "apiserver");
+        part.start();
+        self.until("an API server", || {
+            let server = format!("--server=https://{}", part.address());
+            let asked = self.try_kubectl(&[&server, "get", "--raw", "/readyz"]);
+            asked.status.success()
+        });
+        part
+    }
+
+    /// An open registry that the node pulls from.
+    pub(crate) fn registry(&self) -> Part {
+        let mut part = Part::new(self, "registry");
+        part.start();
+        part
+    }
+
+    /// A registry over TLS, by an authority that the node does not trust.
+    pub(crate) fn distrusted_registry(&self) -> Part {
+        let mut part = Part::new(self, "registry");
+        part.arguments.push("tls".to_owned());
+        part.start();
+        part
+    }
+
+    /// The bed's kubeconfig, with its server at another address.
+    pub(crate) fn kubeconfig_at(&self, server: &str) -> String {
+        let kubeconfig = std::env::var("KUBECONFIG").expect("the bed sets it");
+        let kubeconfig = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
+        let file = self.folder().join("at.kubeconfig");
+        let kubeconfig = kubeconfig.replace(&var("ADMIN_SERVER"), server);
+        std::fs::write(&file, kubeconfig).expect("a file");
+        file.display().to_string()
+    }
+}
+
+impl Part {
+    fn new(bed: &Bed, what: &str) -> Self {
+        // free again at the end of this line
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let port = free.expect("a port").port();
+        let folder = bed.folder().join(format!("{what}-{port}"));
+        std::fs::create_dir(&folder).expect("a folder");
+        let mut arguments = vec!["--dir".to_owned(), var("DIR"), what.to_owned()];
+        arguments.push(port.to_string());
+        if what == "registry" {
+            arguments.push(folder.display().to_string());
+        }
+        Self {
+            arguments,
+            port,
+            folder,
+            process: None,
+        }
+    }
+
+    /// Starts it, with what it had when it was ended; waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(&mut self) {
+        let log = |name: &str| {
+            let mut log = OpenOptions::new();
+            let log = log.create(true).append(true);
+            log.open(self.folder.join(name)).expect("a log")
+        };
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testbed/part.sh");
+        let process = Command::new("bash")
+            .arg(script)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log("access.log"))
+            .stderr(log("errors.log"))
+            .spawn()
+            .expect("bash starts");
+        self.process = Some(process);
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(started.elapsed() < PATIENCE, "{}", self.text("errors.log"));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Kills it.
+    pub(crate) fn end(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// As everybody on this machine reaches it.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// As images name it.
+    pub(crate) fn host(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// The authority that vouches for it.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("ca.crt")
+    }
+
+    /// What the node is told of it.
+    pub(crate) fn node_settings(&self) -> PathBuf {
+        let hosts = Path::new(&var("DIR")).join("node/certs.d");
+        hosts.join(self.host()).join("hosts.toml")
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.join(name)).unwrap_or_default()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(of_node) = self.node_settings().parent() {
+            let _ = std::fs::remove_dir_all(of_node);
+        }
+    }
+}
