@@ -24,9 +24,10 @@ fn id() -> WorkloadId {
 
 /// A StatefulSet, before it was cloned or after; its controller has seen the second generation.
 fn stateful_set(is_cloned: bool, generation: u64) -> Value {
-    let (image, annotations) = match is_cloned {
-        true => ("reg.corp/nginx:1", json!({ORIGINALS: RECORD})),
-        false => ("nginx:1", json!({})),
+    let (image, annotations) = if is_cloned {
+        ("reg.corp/nginx:1", json!({ORIGINALS: RECORD}))
+    } else {
+        ("nginx:1", json!({}))
     };
     let pod = json!({"containers": [{"name": "a", "image": image}]});
     json!({
@@ -60,10 +61,14 @@ async fn server(generation: u64, first_answer_is_lost: bool) -> Server {
     Server::start(move |line, _| {
         let (method, path) = line.split_once(' ').unwrap();
         match (method, path.split('?').next().unwrap()) {
-            ("PATCH", _) => match is_back.swap(true, Ordering::SeqCst) {
-                false if first_answer_is_lost => failure(500, "InternalError"),
-                _ => (200, stateful_set(false, generation)),
-            },
+            ("PATCH", _) => {
+                let is_first = !is_back.swap(true, Ordering::SeqCst);
+                if is_first && first_answer_is_lost {
+                    failure(500, "InternalError")
+                } else {
+                    (200, stateful_set(false, generation))
+                }
+            }
             ("GET", path) if path.ends_with("/pods") => {
                 let pod = json!({"metadata": {
                     "name": "db-0", "uid": "p", "labels": {"controller-revision-hash": "db-2"},
