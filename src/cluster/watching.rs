@@ -5,12 +5,15 @@
 use super::collection::Collection;
 use super::{Cluster, Error};
 use crate::workload::Kind;
-use futures::stream::{self, BoxStream, Stream, StreamExt as _};
-use kube::Api;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use futures::stream::{self, BoxStream, StreamExt as _};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
-use serde_json::{Map, Value};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::fmt::Debug;
 use std::time::Duration;
 
 /// Objects per page: what the first list holds in memory at a time.
@@ -50,14 +53,27 @@ impl Cluster {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
-        Ok(self.told(api, &collection).boxed())
+        Ok(self.told(api, &collection, plain))
     }
 
-    fn told(
+    /// Watches all namespaces, of which no more than `metadata` is asked for; as [`Self::watch`].
+    pub fn watch_namespaces(&self) -> BoxStream<'static, Result<Watched, Error>> {
+        let namespaces = Collection::core("namespaces", "namespace", None);
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.shared.client.clone());
+        let plain =
+            |namespace: PartialObjectMeta<Namespace>| json!({"metadata": namespace.metadata});
+        self.told(api, &namespaces, plain)
+    }
+
+    fn told<K>(
         &self,
-        api: Api<DynamicObject>,
+        api: Api<K>,
         collection: &Collection,
-    ) -> impl Stream<Item = Result<Watched, Error>> + Send + use<> {
+        plain: impl Fn(K) -> Value + Send + 'static,
+    ) -> BoxStream<'static, Result<Watched, Error>>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
         let doing = self.doing(&collection.all("watching"));
         let settings = watcher::Config::default().page_size(PAGE_SIZE);
         let pauses = backon::ExponentialBuilder::default()
@@ -98,6 +114,7 @@ impl Cluster {
                     }
                 }),
             })
+            .boxed()
     }
 }
 

@@ -150,10 +150,11 @@ impl Known {
         self.write().accounts.insert(key, names.collect());
     }
 
-    /// A namespace was seen, with or without an opt-out.
-    pub fn namespace(&self, namespace: &str, opted_out: bool) {
+    /// A namespace was seen, with or without an opt-out. Whether it was seen otherwise before.
+    pub fn namespace(&self, namespace: &str, opted_out: bool) -> bool {
         let mut facts = self.write();
-        facts.opted_out.insert(namespace.to_owned(), opted_out);
+        let before = facts.opted_out.insert(namespace.to_owned(), opted_out);
+        before.is_some_and(|before| before != opted_out)
     }
 
     /// A namespace is gone, with all that was in it.
