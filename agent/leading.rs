@@ -49,6 +49,8 @@ impl Candidacy {
         });
         let (leadership, standing) =
             lease::stand(cluster.clone(), namespace.clone(), &name, retired.clone());
+        health.waits();
+        health.trouble("lease", "not seen yet");
         let told = tell(leadership.clone(), health.clone(), metrics.clone());
         tokio::spawn(told);
         Self {
@@ -82,6 +84,8 @@ impl Candidacy {
                     work.await
                 }
             };
+            agent.health.waits();
+            agent.metrics.rest();
             match ended {
                 Err(failure) if !over.is_cancelled() => return Err(failure),
                 _ if stop.closing.is_cancelled() => return Ok(()),
@@ -138,11 +142,11 @@ async fn tell(mut leadership: Leadership, health: Health, metrics: Metrics) {
             Some(why) => health.trouble("lease", why),
             None => health.well("lease"),
         }
-        if leads && !led {
+        if !leads {
+            // who works says so itself
+            health.moved();
+        } else if !led {
             metrics.terms.inc();
-        } else if !leads {
-            health.waits();
-            metrics.rest();
         }
         led = leads;
     }

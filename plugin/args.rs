@@ -16,6 +16,7 @@ use crate::restore::RestoreArgs;
 use crate::status::StatusArgs;
 use crate::sync_credentials::SyncArgs;
 use crate::uninstall_agent::UninstallArgs;
+use crate::values::{item, switch, time};
 use crate::verify::VerifyArgs;
 use crate::version::VersionArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -26,7 +27,6 @@ use image_cloner::cluster::{Selection, SelectionError};
 use image_cloner::platform::PlatformChoice;
 use image_cloner::registry;
 use image_cloner::target::Layout;
-use jiff::SignedDuration;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -164,13 +164,13 @@ pub(crate) struct Selecting {
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
     /// Only objects with these labels, as in kubectl
-    #[arg(short = 'l', long, value_name = "LABELS")]
+    #[arg(short = 'l', long, value_name = "LABELS", value_parser = item)]
     pub(crate) selector: Option<String>,
     /// All objects of the types that are named, or of every type
     #[arg(long)]
     pub(crate) all: bool,
     /// What -A, -l, ns/NAME and all take in, such as deploy,sts
-    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = item)]
     pub(crate) kinds: Vec<String>,
 }
 
@@ -267,6 +267,21 @@ impl From<ForeignLayers> for registry::ForeignLayers {
     }
 }
 
+/// Whether pods may get the credentials for pushing.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Sharing {
+    /// Let the credentials for pushing be put into pull secrets
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = switch
+    )]
+    pub(crate) share_credentials: Option<bool>,
+}
+
 /// How a run goes about what it changes, and what it tells.
 #[derive(Debug, Args)]
 pub(crate) struct Running {
@@ -281,9 +296,8 @@ pub(crate) struct Running {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
-        hide_possible_values = true,
         value_name = "true|false",
-        action = clap::ArgAction::Set
+        value_parser = switch
     )]
     pub(crate) wait: Option<bool>,
     /// How long to wait for each workload
@@ -326,15 +340,4 @@ pub(crate) enum Output {
     Kustomize,
     // Strategic merge patches
     Patch,
-}
-
-/// `30s`, `5m`, `1h30m`; a bare number is seconds.
-pub(crate) fn time(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let parsed: SignedDuration = text
-        .parse()
-        .map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())
 }

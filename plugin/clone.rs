@@ -150,7 +150,10 @@ fn check_output(args: &CloneArgs) -> Result<(), Stopped> {
         (args.running.wait == Some(true), "--wait"),
         (args.rollouts.canary, "--canary"),
         (args.pull_secret.is_some(), "--pull-secret"),
-        (args.share_credentials, "--share-credentials"),
+        (
+            args.sharing.share_credentials == Some(true),
+            "--share-credentials",
+        ),
     ];
     if let Some((_, flag)) = repoints.iter().find(|(given, _)| *given) {
         let message = format!("{form} repoints nothing live: it has no {flag}");

@@ -12,6 +12,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::values::item;
 use clap::Args;
 use image_cloner::execute::Options;
 use image_cloner::outcome::{Failure, ImageState, Outcome};
@@ -28,6 +29,7 @@ pub(crate) struct FileArgs {
         long,
         value_name = "FILE|DIR|-",
         value_delimiter = ',',
+        value_parser = item,
         conflicts_with_all = [
             "words", "all_namespaces", "selector", "all", "kinds", "skip_namespace", "source",
             "from", "resolve", "pin", "copy_only", "owned", "pull_secret", "share_credentials",

@@ -1,7 +1,7 @@
 //! Which cluster, and as whom: kubectl's flags.
 
-use crate::args::time;
 use crate::candidates;
+use crate::values::time;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use image_cloner::cluster::ConnectFlags;

@@ -68,10 +68,11 @@ async fn doctor(args: &DoctorArgs) -> Result<Doctor, Stopped> {
     let run = run_id()?;
     let cluster = Cluster::connect(&args.connection.flags(), WriteMode::Apply).await;
     let cluster = cluster.map_err(Failure::from);
-    let settings = Settings::load();
-    let share_credentials = settings
-        .as_ref()
-        .is_ok_and(|settings| settings.environment.is_on("SHARE_CREDENTIALS"));
+    let mut share_credentials = false;
+    let settings = Settings::load().and_then(|settings| {
+        share_credentials = settings.environment.switch("SHARE_CREDENTIALS")? == Some(true);
+        Ok(settings)
+    });
     let (config, target) = match settings {
         Ok(settings) => {
             let target = target(args, &settings, cluster.as_ref().ok()).await;

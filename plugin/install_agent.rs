@@ -4,13 +4,15 @@ mod compose;
 mod image;
 mod login;
 
-use crate::args::{Connection, time};
+use crate::args::{Connection, Sharing};
 use crate::dry_run::{DryRun, DryRunArg};
 use crate::ending::{json_text, yaml_text};
 use crate::interactive;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
+use crate::uninstall_agent::wait_for_end;
+use crate::values::{item, switch, time};
 use clap::{Args, ValueEnum};
 use compose::Composed;
 use image_cloner::cluster::{Applied, Cluster, Rollout};
@@ -29,7 +31,7 @@ pub(crate) struct InstallArgs {
     #[arg(short = 'A', long, conflicts_with = "namespaces")]
     all_namespaces: bool,
     /// Let it work in these namespaces alone
-    #[arg(long, value_name = "NS,...", value_delimiter = ',')]
+    #[arg(long, value_name = "NS,...", value_delimiter = ',', value_parser = item)]
     namespaces: Vec<String>,
     /// Target registry, HOST[:PORT][/PREFIX]
     #[arg(long, value_name = "REGISTRY")]
@@ -46,14 +48,13 @@ pub(crate) struct InstallArgs {
     )]
     mode: Option<Mode>,
     /// What it works on, such as deploy,sts [default: deployments]
-    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = item)]
     kinds: Vec<String>,
     /// Where it may read and write secrets: private sources, pull secrets for the target [default: none]
-    #[arg(long, value_name = "none|all|NS,...", value_delimiter = ',')]
+    #[arg(long, value_name = "none|all|NS,...", value_delimiter = ',', value_parser = item)]
     secrets: Vec<String>,
-    /// Let the credentials for pushing be put into pull secrets
-    #[arg(long)]
-    share_credentials: bool,
+    #[command(flatten)]
+    sharing: Sharing,
     /// Any other setting, such as MAX_ROLLOUTS=5; may be repeated, and empty takes it away
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
@@ -64,13 +65,13 @@ pub(crate) struct InstallArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9))]
     replicas: Option<u32>,
     /// Repoint workloads as they are created, where their copies are there already
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
     webhook: Option<bool>,
     /// Make a NetworkPolicy for it
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
     network_policy: Option<bool>,
     /// Make a ServiceMonitor for it (Prometheus operator)
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
     service_monitor: Option<bool>,
     /// Use this image, which is there already, and make none
     #[arg(long, value_name = "IMAGE", conflicts_with = "agent_binary")]
@@ -93,7 +94,7 @@ pub(crate) struct InstallArgs {
     #[arg(short, long)]
     yes: bool,
     /// Wait until it is ready [default: true]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, value_name = "true|false")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", value_parser = switch)]
     wait: Option<bool>,
     /// How long to wait for it
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
@@ -142,6 +143,7 @@ pub(crate) async fn run(args: InstallArgs, terminal: &Terminal) -> Result<u8, St
         return installing.print(&args, terminal).map(|()| 0);
     }
     installing.push(&args, terminal).await?;
+    installing.leave(&args, terminal).await?;
     installing.apply(&args, terminal).await?;
     if args.dry_run.mode == DryRun::Server {
         return Ok(0);
@@ -292,6 +294,30 @@ impl Installing {
         pushed.await.map(drop)
     }
 
+    /// Stops the agent before it gets another target registry, and removes what logs in to the one that was:
+    /// the kubelet brings a changed ConfigMap and a changed Secret to a pod one after the other, and between
+    /// them the agent would send the credentials of one registry to the other.
+    async fn leave(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
+        if self.composed.left.is_none() || args.dry_run.mode != DryRun::None {
+            return Ok(());
+        }
+        let agent = self
+            .live
+            .iter()
+            .filter(|object| object["kind"] == "Deployment");
+        let failed = |error| Stopped::from(error).after_changes();
+        for deployment in agent {
+            self.cluster.remove(deployment).await.map_err(failed)?;
+        }
+        let ended = terminal.unless_interrupted(wait_for_end(&self.cluster));
+        ended.await.map_err(Stopped::after_changes)?;
+        let logins = self.live.iter();
+        for login in logins.filter(|object| install::holds_credentials(object)) {
+            self.cluster.remove(login).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Applies every object, and removes what is no longer wanted.
     async fn apply(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
         let label = match args.dry_run.mode {
@@ -300,6 +326,10 @@ impl Installing {
         };
         let failed = |error| Stopped::from(error).after_changes();
         for object in &self.wanted {
+            if self.composed.left.is_some() && object["kind"] == "ConfigMap" {
+                // an apply leaves what others wrote into it, such as the way to the registry that was
+                self.cluster.remove(object).await.map_err(failed)?;
+            }
             let done = match self.cluster.apply(object).await.map_err(failed)? {
                 Applied::Created => "created",
                 Applied::Changed => "configured",

@@ -34,6 +34,7 @@ mod stop;
 mod sync_credentials;
 mod terminal;
 mod uninstall_agent;
+mod values;
 mod verify;
 mod version;
 mod waits;

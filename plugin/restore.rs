@@ -13,6 +13,7 @@ use clap::Args;
 use dialoguer::Select;
 use image_cloner::cluster::{Cluster, Selection};
 use image_cloner::execute::{self, Options, RestoreTerms, Run};
+use image_cloner::install::Scope;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{self, Decision, PastRun, Plan, Planned};
 use image_cloner::registry::Registries;
@@ -53,16 +54,15 @@ pub(crate) struct RestoreArgs {
 }
 
 impl RestoreArgs {
-    /// Everything in these namespaces, in all where none is named, asking nothing and waiting for nothing.
-    pub(crate) fn of_everything<'a>(
-        namespaces: impl IntoIterator<Item = &'a String>,
-        connection: Connection,
-    ) -> Self {
-        let namespaces = namespaces.into_iter();
-        let words: Vec<String> = namespaces.map(|name| format!("ns/{name}")).collect();
+    /// Everything where an agent worked, asking nothing and waiting for nothing.
+    pub(crate) fn of_everything(scope: &Scope, connection: Connection) -> Self {
+        let words = match scope {
+            Scope::Everything => Vec::new(),
+            Scope::Namespaces(names) => names.iter().map(|name| format!("ns/{name}")).collect(),
+        };
         Self {
             selecting: Selecting {
-                all_namespaces: words.is_empty(),
+                all_namespaces: *scope == Scope::Everything,
                 words,
                 selector: None,
                 all: false,
@@ -96,12 +96,15 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         && args.run.is_none()
         && !args.last
         && (terminal.can_ask && !args.running.yes);
-    let selection = selection(&args, choose)?;
+    check(&args, choose)?;
+    let settings = Settings::load()?;
+    let selection = settings.found_again(&args.selecting)?;
     let review =
         selection.is_broad() && !args.running.yes && args.running.dry_run.mode == DryRun::None;
     interactive::check_can_ask(terminal, !review)?;
     let prepared = Preparing {
         args: &args,
+        settings: &settings,
         selection: &selection,
         choose,
         review,
@@ -157,6 +160,7 @@ struct Prepared {
 
 struct Preparing<'a> {
     args: &'a RestoreArgs,
+    settings: &'a Settings,
     selection: &'a Selection,
     choose: bool,
     review: bool,
@@ -185,9 +189,8 @@ impl Preparing<'_> {
         let refused = if args.force {
             BTreeMap::new()
         } else {
-            let settings = Settings::load()?;
-            let registries = Registries::new(&settings.config.registries)?;
-            execute::unavailable(&plan, &cluster, &registries, &settings.chain)
+            let registries = Registries::new(&self.settings.config.registries)?;
+            execute::unavailable(&plan, &cluster, &registries, &self.settings.chain)
                 .await
                 .map_err(Stopped::failed)?
         };
@@ -256,19 +259,15 @@ fn choose(runs: &[PastRun]) -> Result<Option<String>, Stopped> {
     Ok(runs.get(chosen).map(|past| past.run.clone()))
 }
 
-/// What is named; a run alone means the whole namespace, or all of them with -A.
-fn selection(args: &RestoreArgs, choose: bool) -> Result<Selection, Stopped> {
-    let selecting = &args.selecting;
+/// Refuses a restore of nothing in particular; a run alone means the whole namespace, or all with -A.
+fn check(args: &RestoreArgs, choose: bool) -> Result<(), Stopped> {
     let says_enough = choose || args.run.is_some() || args.last;
-    if selecting.is_empty() && !says_enough {
+    if args.selecting.is_empty() && !says_enough {
         return Err(Stopped::wrong(
             Failure::new("nothing is selected")
                 .hint("name a workload: kubectl image-cloner restore deploy/nginx")
                 .hint("or a run: kubectl image-cloner restore --last, or --run ID"),
         ));
     }
-    if selecting.is_empty() {
-        return Ok(Selection::parse(&["all".to_owned()], false, None)?);
-    }
-    Ok(selecting.parse()?)
+    Ok(())
 }

@@ -1,14 +1,14 @@
 //! What flags, environment, file and cluster come to: the target registry and how to reach it.
 
-use crate::args::{Copying, Selecting};
+use crate::args::{Copying, Selecting, Sharing};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use image_cloner::cluster::{Cluster, Selection};
+use image_cloner::cluster::{Cluster, Selection, SelectionError};
 use image_cloner::config::{Config, ConfigFile, Environment, HostConfig, Place};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::outcome::Failure;
 use image_cloner::platform::{PlatformChoice, Platforms};
-use image_cloner::registry::{self, Registries};
+use image_cloner::registry::{self, Registries, means_this_machine};
 use image_cloner::target::{Layout, TargetRegistry};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -118,7 +118,7 @@ impl Settings {
             && let Some(cluster) = cluster
             && let Some(local) = cluster.local_registry().await?
             && let Some((pull, push)) = local.pull_and_push()
-            && is_loopback(push)
+            && means_this_machine(push)
         {
             if pull != push {
                 hosts.entry(pull.to_owned()).or_default().endpoint = vec![push.to_owned()];
@@ -256,16 +256,46 @@ impl Settings {
         if !selecting.kinds.is_empty() {
             return Ok(selection);
         }
-        let named = self.environment.list("KINDS");
-        let (place, kinds) = if named.is_empty() {
-            ("kinds", &self.config.kinds)
+        let (place, kinds) = self.kinds();
+        selection
+            .among(&kinds)
+            .map_err(|error| in_place(place, error))
+    }
+
+    /// What is looked at or undone: what is named, or everything in the namespace. The kinds that the
+    /// environment or the file name for a clone are added to the usual ones, and keep none of them away:
+    /// what was cloned is found again.
+    pub(crate) fn found_again(&self, selecting: &Selecting) -> Result<Selection, Stopped> {
+        let selection = if selecting.is_empty() {
+            Selection::parse(&["all".to_owned()], false, None)?.among(&selecting.kinds)?
         } else {
-            ("IMAGE_CLONER_KINDS", &named)
+            selecting.parse()?
         };
-        selection.among(kinds).map_err(|mut error| {
-            error.message = format!("{place}: {}", error.message);
-            error.into()
-        })
+        if !selecting.kinds.is_empty() {
+            return Ok(selection);
+        }
+        let (place, kinds) = self.kinds();
+        selection
+            .including(&kinds)
+            .map_err(|error| in_place(place, error))
+    }
+
+    /// The kinds that the environment or the file name, and which of them does.
+    fn kinds(&self) -> (&'static str, Vec<String>) {
+        let named = self.environment.list("KINDS");
+        if named.is_empty() {
+            ("kinds", self.config.kinds.clone())
+        } else {
+            ("IMAGE_CLONER_KINDS", named)
+        }
+    }
+
+    /// Whether the credentials for pushing may go into pull secrets; none where nobody says.
+    pub(crate) fn shares(&self, sharing: Sharing) -> Result<Option<bool>, Stopped> {
+        match sharing.share_credentials {
+            None => Ok(self.environment.switch("SHARE_CREDENTIALS")?),
+            said => Ok(said),
+        }
     }
 
     /// Keeps a target registry in the configuration; what was to be done does not fail over it.
@@ -351,6 +381,11 @@ impl Settings {
     }
 }
 
+fn in_place(place: &str, mut error: SelectionError) -> Stopped {
+    error.message = format!("{place}: {}", error.message);
+    error.into()
+}
+
 impl Target {
     /// Makes sure that it takes the credentials, before anything is changed.
     pub(crate) async fn log_in(&self) -> Result<(), Stopped> {
@@ -366,15 +401,6 @@ impl Target {
 /// The host of a target registry as it was typed.
 pub(crate) fn host_in(name: &str) -> &str {
     name.split_once('/').map_or(name, |(host, _)| host)
-}
-
-/// Whether a registry that the cluster publishes may be used unasked.
-fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name == "localhost"
-        || name
-            .parse::<std::net::Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Makes sure that the target takes these credentials, before anything is planned on them.

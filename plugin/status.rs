@@ -8,7 +8,7 @@ use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use crate::waits::Waits;
 use clap::{Args, ValueEnum};
-use image_cloner::cluster::{Cluster, Observation, Selection, WriteMode};
+use image_cloner::cluster::{Cluster, Observation, WriteMode};
 use image_cloner::execute::{Images, Options};
 use image_cloner::plan::{ImagePolicy, Policy, PullAccess};
 use image_cloner::platform::Platforms;
@@ -184,12 +184,8 @@ impl Scene {
         purpose: Purpose,
         terminal: &Terminal,
     ) -> Result<Self, Stopped> {
-        let selection = if looking.selecting.is_empty() {
-            Selection::parse(&["all".to_owned()], false, None)?
-        } else {
-            looking.selecting.parse()?
-        };
         let settings = Settings::load()?;
+        let selection = settings.found_again(&looking.selecting)?;
         let cluster = Cluster::connect(&connection.flags(), WriteMode::Apply).await?;
         let copying = Copying::to(looking.to.clone(), looking.layout);
         let target = settings.find_target(&copying, Some(&cluster)).await?;

@@ -1,7 +1,7 @@
 //! Why a verb ended before it had an outcome, and the exit code that goes with it.
 
 use image_cloner::cluster::{self, SelectionError};
-use image_cloner::config::{ConfigError, KeyError};
+use image_cloner::config::{ConfigError, KeyError, SettingsError};
 use image_cloner::credentials::CredentialsError;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::PlanError;
@@ -74,7 +74,8 @@ wrong_request!(
     ParseError,
     TargetParseError,
     NameError,
-    PlanError
+    PlanError,
+    SettingsError
 );
 
 impl From<KeyError> for Stopped {

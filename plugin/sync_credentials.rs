@@ -1,6 +1,6 @@
 //! `sync-credentials`: bring the pull secrets in the cluster up to date.
 
-use crate::args::{Connection, Copying};
+use crate::args::{Connection, Copying, Sharing};
 use crate::dry_run::DryRunArg;
 use crate::settings::{Settings, log_in};
 use crate::stop::Stopped;
@@ -28,9 +28,8 @@ pub(crate) struct SyncArgs {
     /// Remove pull secrets of ours that nothing names any more
     #[arg(long)]
     prune: bool,
-    /// Let the credentials for pushing be put into pull secrets
-    #[arg(long)]
-    share_credentials: bool,
+    #[command(flatten)]
+    sharing: Sharing,
     #[command(flatten)]
     dry_run: DryRunArg,
     #[command(flatten)]
@@ -159,7 +158,7 @@ async fn credentials(
     if let Some(credentials) = settings.chain.for_pull(host).await? {
         return Ok(credentials);
     }
-    if args.share_credentials || settings.environment.is_on("SHARE_CREDENTIALS") {
+    if settings.shares(args.sharing)?.unwrap_or(false) {
         let push = settings
             .chain
             .find(host, prefix.unwrap_or_default())
@@ -176,7 +175,7 @@ async fn credentials(
 }
 
 /// Says so where a secret is not removed since something may name it that was not seen.
-fn tell_of_unseen(site: &Site, terminal: &Terminal) {
+pub(crate) fn tell_of_unseen(site: &Site, terminal: &Terminal) {
     let is_ours = matches!(site.secret, SiteSecret::Ours { .. });
     if let Some(reason) = site.unseen.as_ref().filter(|_| is_ours && !site.named) {
         terminal.note(&format!(

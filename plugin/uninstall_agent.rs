@@ -6,14 +6,14 @@ use crate::interactive;
 use crate::restore;
 use crate::restore::RestoreArgs;
 use crate::stop::Stopped;
+use crate::sync_credentials::tell_of_unseen;
 use crate::terminal::Terminal;
 use clap::Args;
-use image_cloner::cluster::{Cluster, PULL_SECRET, WriteMode};
+use image_cloner::cluster::{self, Cluster, PULL_SECRET, WriteMode};
 use image_cloner::install::{self, Live, Scope};
 use image_cloner::outcome::Failure;
-use image_cloner::plan::{Site, SiteSecret};
-use image_cloner::target::{Layout, TargetRegistry};
-use serde_json::Value;
+use image_cloner::plan::{Site, SiteSecret, Upkeep, upkeep};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -58,16 +58,17 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
         terminal.say("there is no agent in the cluster");
         return Ok(0);
     }
+    // what is left of it after a first try says it, too
+    let install = Live::read(&live);
+    let scope = install.as_ref().map(|install| Scope::of(&install.config));
+    if args.restore && scope.is_none() {
+        return Err(unknown_scope());
+    }
     if !args.yes {
         for object in &live {
             terminal.say(&install::name_of(object));
         }
-        let question = if args.restore {
-            "Remove the agent, and restore the workloads where it works?"
-        } else {
-            "Remove the agent? Workloads keep their copies."
-        };
-        if !interactive::confirm(question)? {
+        if !interactive::confirm(&question(args.restore, scope.as_ref()))? {
             return Err(Stopped::cancelled());
         }
     }
@@ -75,8 +76,8 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
     remove(&cluster, &first, terminal).await?;
     let ended = terminal.unless_interrupted(async { wait_for_end(&cluster).await });
     ended.await.map_err(Stopped::after_changes)?;
-    if args.restore {
-        let code = restore_all(&live, &args.connection, terminal).await;
+    if let Some(scope) = scope.filter(|_| args.restore) {
+        let code = restore_all(&cluster, scope, &args.connection, terminal).await;
         let code = code.map_err(Stopped::after_changes)?;
         if code == 1 || code == 130 {
             terminal.say("the agent works no more; the rest of it is still there");
@@ -84,9 +85,15 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
             return Ok(code);
         }
     }
-    pull_secrets(&cluster, &live, terminal)
-        .await
-        .map_err(Stopped::after_changes)?;
+    let missed = match &install {
+        Some(install) => pull_secrets(&cluster, install, terminal).await,
+        None => {
+            terminal.note("which registry it worked for is not known any more: pull secrets stay");
+            terminal.hint("kubectl image-cloner sync-credentials -A --prune");
+            Ok(0)
+        }
+    };
+    let missed = missed.map_err(Stopped::after_changes)?;
     remove(&cluster, &rest, terminal).await?;
     let namespace = rest.iter().find(|object| object["kind"] == "Namespace");
     if let Some(namespace) = namespace {
@@ -94,7 +101,34 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
             terminal.unless_interrupted(async { wait_until_gone(&cluster, namespace).await });
         gone.await.map_err(Stopped::after_changes)?;
     }
-    Ok(0)
+    Ok(u8::from(missed > 0))
+}
+
+/// A restore of everything is not what was asked for where the agent worked in a part of it.
+fn unknown_scope() -> Stopped {
+    let gone = format!(
+        "where the agent worked is not known any more: configmap/{} is gone",
+        install::CONFIG
+    );
+    Stopped::failed(
+        Failure::new(gone)
+            .hint("kubectl image-cloner restore ns/NAME gives the images back, or -A everywhere")
+            .hint("kubectl image-cloner uninstall-agent removes what is left of it"),
+    )
+}
+
+fn question(restore: bool, scope: Option<&Scope>) -> String {
+    match scope.filter(|_| restore) {
+        None => "Remove the agent? Workloads keep their copies.".to_owned(),
+        Some(Scope::Everything) => {
+            "Remove the agent, and restore the workloads of all namespaces?".to_owned()
+        }
+        Some(Scope::Namespaces(names)) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let names = names.join(", ");
+            format!("Remove the agent, and restore the workloads in {names}?")
+        }
+    }
 }
 
 /// Whether something happens because of this object.
@@ -114,8 +148,8 @@ async fn remove(cluster: &Cluster, objects: &[&Value], terminal: &Terminal) -> R
     Ok(())
 }
 
-/// Waits until no pod of the agent is left, so that nothing is repointed after the restore.
-async fn wait_for_end(cluster: &Cluster) -> Result<(), Stopped> {
+/// Waits until no pod of the agent is left: nothing is repointed any more, and nothing copied.
+pub(crate) async fn wait_for_end(cluster: &Cluster) -> Result<(), Stopped> {
     let labels = format!("app={}", install::NAME);
     let ended = async {
         while !cluster.pods(install::NAMESPACE, &labels).await?.is_empty() {
@@ -151,47 +185,98 @@ async fn wait_until_gone(cluster: &Cluster, namespace: &Value) -> Result<(), Sto
 
 /// Restores the workloads where the agent worked.
 async fn restore_all(
-    live: &[Value],
+    cluster: &Cluster,
+    scope: Scope,
     connection: &Connection,
     terminal: &Terminal,
 ) -> Result<u8, Stopped> {
-    let config = Live::read(live).map(|live| live.config);
-    let namespaces = match config.map(|config| Scope::of(&config)) {
-        Some(Scope::Namespaces(namespaces)) => namespaces,
-        Some(Scope::Everything) | None => BTreeSet::new(),
+    let scope = match scope {
+        Scope::Everything => scope,
+        Scope::Namespaces(names) => {
+            let mut there = BTreeSet::new();
+            for name in names {
+                let namespace =
+                    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+                if cluster.live(&namespace).await?.is_some() {
+                    there.insert(name);
+                } else {
+                    terminal.note(&format!("namespace/{name} is gone"));
+                }
+            }
+            if there.is_empty() {
+                return Ok(0);
+            }
+            Scope::Namespaces(there)
+        }
     };
-    let args = RestoreArgs::of_everything(&namespaces, connection.clone());
+    let args = RestoreArgs::of_everything(&scope, connection.clone());
     restore::run(args, terminal).await
 }
 
-/// Removes the pull secrets that nothing names, and says which are left.
+/// Removes the pull secrets that nothing names where the agent worked, and says which are left; gives how
+/// much of that could not be done.
 async fn pull_secrets(
     cluster: &Cluster,
-    live: &[Value],
+    install: &Live,
     terminal: &Terminal,
-) -> Result<(), Stopped> {
-    let config = Live::read(live);
-    let registry = config.and_then(|live| live.config.get("IMAGE_CLONER_REGISTRY").cloned());
-    let Some(registry) = registry else {
-        return Ok(());
+) -> Result<usize, Stopped> {
+    let Some(target) = install.registry() else {
+        return Ok(0);
     };
-    let target = TargetRegistry::parse(&registry, Layout::default())?;
-    let (sites, missing) = cluster.pull_secret_sites(None, &target).await?;
-    terminal.missing(missing);
-    let ours = |site: &&Site| matches!(site.secret, SiteSecret::Ours { .. });
-    for site in sites.iter().filter(ours) {
-        let namespace = &site.namespace;
-        if namespace == install::NAMESPACE {
-            continue;
+    let places = match Scope::of(&install.config) {
+        Scope::Everything => vec![None],
+        Scope::Namespaces(names) => names.into_iter().map(Some).collect(),
+    };
+    let mut missed = 0;
+    for place in places {
+        let sites = match cluster.pull_secret_sites(place.as_deref(), &target).await {
+            Ok((sites, missing)) => {
+                missed += terminal.missing(missing);
+                sites
+            }
+            // the rest of it can go all the same
+            Err(error @ cluster::Error::Forbidden(_)) => {
+                missed += terminal.missing(vec![error]);
+                terminal.note(&format!("secrets named {PULL_SECRET} stay"));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for site in sites
+            .iter()
+            .filter(|site| site.namespace != install::NAMESPACE)
+        {
+            missed += pull_secret(cluster, site, terminal).await?;
         }
+    }
+    Ok(missed)
+}
+
+/// Removes the pull secret of a namespace, or says why it stays; gives 1 where that could not be done.
+async fn pull_secret(
+    cluster: &Cluster,
+    site: &Site,
+    terminal: &Terminal,
+) -> Result<usize, Stopped> {
+    if !matches!(site.secret, SiteSecret::Ours { .. }) {
+        return Ok(0);
+    }
+    let namespace = &site.namespace;
+    if upkeep(site) != Some(Upkeep::Remove) {
+        tell_of_unseen(site, terminal);
         if site.named {
             terminal.note(&format!(
                 "secret/{PULL_SECRET} in {namespace} stays: workloads there pull with it"
             ));
-        } else {
-            cluster.delete_pull_secret(namespace, PULL_SECRET).await?;
-            terminal.data(&format!("secret/{PULL_SECRET} in {namespace} removed"));
         }
+        return Ok(0);
     }
-    Ok(())
+    match cluster.delete_pull_secret(namespace, PULL_SECRET).await {
+        Ok(()) => {
+            terminal.data(&format!("secret/{PULL_SECRET} in {namespace} removed"));
+            Ok(0)
+        }
+        Err(error @ cluster::Error::Forbidden(_)) => Ok(terminal.missing(vec![error])),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -19,7 +19,7 @@ mod view;
 
 pub use agent::{AgentSettings, Mode, SettingsError};
 pub use agent_file::AgentFile;
-pub use environment::Environment;
+pub use environment::{Environment, switch};
 pub use file::ConfigFile;
 pub use keys::{KeyError, Place};
 pub use private::overwrite;

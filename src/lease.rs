@@ -12,8 +12,9 @@
 //!   clock is not half as fast again as the other, leadership is over before it can be taken. Times written in
 //!   the Lease are for people; no clock is ever compared with another machine's.
 //! - No request begins after the deadline, frozen process or not: the [`Fence`] of a [`Term`] is asked just
-//!   before each is sent. One that is on its way then may arrive late; what it says is compare-and-set
-//!   (workloads, secrets) or named by its digest (registries), so that it changes nothing it should not.
+//!   before each is sent, and one that has no answer by then is given up. What the API server has of it may
+//!   still take effect; it is compare-and-set (workloads, secrets) or named by its digest (registries), so that
+//!   it changes nothing it should not. Labels of pods alone are not: see [`crate::webhook`].
 //! - A process that starts again is another candidate: it waits for its own former Lease as for anybody's.
 //!
 //! Who deletes the Lease or writes a holder into it by hand takes leadership away at the leader's next

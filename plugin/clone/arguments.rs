@@ -1,9 +1,10 @@
 //! The arguments of `clone`.
 
-use crate::args::{Copying, Running, Selecting};
+use crate::args::{Copying, Running, Selecting, Sharing};
 use crate::clone_files::FileArgs;
 use crate::connection::Connection;
 use crate::rollouts::RolloutArgs;
+use crate::values::item;
 use clap::{Args, ValueEnum};
 use image_cloner::plan;
 
@@ -25,10 +26,10 @@ pub(crate) struct CloneArgs {
     #[command(flatten)]
     pub(crate) copying: Copying,
     /// Leave these namespaces alone, such as 'team-*'; may be repeated
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = item)]
     pub(crate) skip_namespace: Vec<String>,
     /// Clone only images like this, such as 'docker.io/**'; may be repeated
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = item)]
     pub(crate) source: Vec<String>,
     /// Move what is in this target registry on to the one of --to
     #[arg(long, value_name = "REGISTRY")]
@@ -60,9 +61,8 @@ pub(crate) struct CloneArgs {
     /// Use this pull secret instead of making one; none adds no pull secret
     #[arg(long, value_name = "NAME|none")]
     pub(crate) pull_secret: Option<String>,
-    /// Let the credentials for pushing be put into pull secrets
-    #[arg(long)]
-    pub(crate) share_credentials: bool,
+    #[command(flatten)]
+    pub(crate) sharing: Sharing,
     /// Choose namespace and workloads from lists
     #[arg(short, long, conflicts_with = "yes")]
     pub(crate) interactive: bool,

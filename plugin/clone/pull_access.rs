@@ -149,13 +149,15 @@ impl Job<'_> {
         if matches!(push, Credentials::Anonymous) {
             return Ok(None);
         }
-        let shared = self.args.share_credentials
-            || self.settings.environment.is_on("SHARE_CREDENTIALS")
-            || (ask
-                && self.terminal.can_ask
-                && !self.args.running.yes
-                && self.args.running.dry_run.mode == DryRun::None
-                && interactive::share(self.terminal, registry, push)?);
+        let shared = match self.settings.shares(self.args.sharing)? {
+            Some(said) => said,
+            None => {
+                ask && self.terminal.can_ask
+                    && !self.args.running.yes
+                    && self.args.running.dry_run.mode == DryRun::None
+                    && interactive::share(self.terminal, registry, push)?
+            }
+        };
         Ok(shared.then(|| push.clone()))
     }
 

@@ -15,7 +15,7 @@ use image_cloner::credentials::Credentials;
 use image_cloner::install::{self, Extra, Live, Scope, Secrets};
 use image_cloner::outcome::Failure;
 use image_cloner::registry::{Security, means_this_machine};
-use image_cloner::target::Layout;
+use image_cloner::target::{Layout, TargetRegistry};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the agent is to be, and what that takes.
@@ -26,6 +26,8 @@ pub(super) struct Composed {
     pub(super) notes: Vec<String>,
     /// Whether there is one already.
     pub(super) is_update: bool,
+    /// The target registry that it is to leave for another one.
+    pub(super) left: Option<TargetRegistry>,
 }
 
 /// Settings that have no flag of their own.
@@ -53,20 +55,20 @@ pub(super) async fn compose(
         settings,
         cluster,
         terminal,
-        config: live
-            .as_ref()
-            .map(|live| live.config.clone())
-            .unwrap_or_default(),
         live,
+        said: BTreeMap::new(),
+        left: None,
         notes: Vec::new(),
     };
+    composing.leave()?;
     composing.flags()?;
     composing.scope()?;
     let target = composing.target().await?;
     composing.endpoint(&target).await?;
     composing.trust(&target)?;
     composing.check()?;
-    let live = composing.live.as_ref();
+    // an image in the registry that it leaves is left there
+    let live = composing.live.as_ref().filter(|_| composing.left.is_none());
     let image = image::choose(args, cluster, &target, live, &mut composing.notes).await?;
     let (login, pull_secret) = composing.credentials(&target, &image).await?;
     let secrets = composing.secrets();
@@ -75,7 +77,7 @@ pub(super) async fn compose(
     let architectures = match &image {
         Image::Made { architectures, .. } => architectures.clone(),
         Image::There(name) => live
-            .filter(|live| live.image == *name)
+            .filter(|live| live.image.as_ref() == Some(name))
             .map(|live| live.architectures.clone())
             .unwrap_or_default(),
     };
@@ -85,7 +87,7 @@ pub(super) async fn compose(
             image: image.name().to_owned(),
             architectures,
             replicas: replicas.unwrap_or(1),
-            config: composing.config,
+            config: composing.config(),
             login,
             pull_secret,
             secrets,
@@ -95,6 +97,7 @@ pub(super) async fn compose(
         target,
         notes: composing.notes,
         is_update: composing.live.is_some(),
+        left: composing.left,
     })
 }
 
@@ -147,19 +150,68 @@ pub(super) struct Composing<'a> {
     cluster: &'a Cluster,
     pub(super) terminal: &'a Terminal,
     pub(super) live: Option<Live>,
-    config: BTreeMap<String, String>,
+    /// What is said of the ConfigMap's entries now, over what stands there; none takes one away.
+    said: BTreeMap<String, Option<String>>,
+    left: Option<TargetRegistry>,
     notes: Vec<String>,
 }
 
 impl Composing<'_> {
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.config
-            .insert(format!("IMAGE_CLONER_{name}"), value.into());
+        self.say(name, Some(value.into()));
+    }
+
+    fn say(&mut self, name: &str, value: Option<String>) {
+        self.said.insert(format!("IMAGE_CLONER_{name}"), value);
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let value = self.config.get(&format!("IMAGE_CLONER_{name}"))?;
-        Some(value.as_str()).filter(|value| !value.is_empty())
+        let value = self.entry(&format!("IMAGE_CLONER_{name}"))?;
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    /// Whether the agent may put the credentials for pushing into pull secrets; none where nobody says.
+    pub(super) fn shares(&self) -> Result<Option<bool>, Stopped> {
+        let variables: Environment = self.config().iter().collect();
+        Ok(variables.switch("SHARE_CREDENTIALS")?)
+    }
+
+    /// An entry of the ConfigMap.
+    fn entry(&self, key: &str) -> Option<&str> {
+        match self.said.get(key) {
+            Some(said) => said.as_deref(),
+            None => Some(self.live.as_ref()?.config.get(key)?),
+        }
+    }
+
+    /// The whole ConfigMap.
+    fn config(&self) -> BTreeMap<String, String> {
+        let kept = self.live.as_ref().map(|live| live.config.clone());
+        let mut config = kept.unwrap_or_default();
+        for (key, said) in &self.said {
+            match said {
+                Some(value) => config.insert(key.clone(), value.clone()),
+                None => config.remove(key),
+            };
+        }
+        config
+    }
+
+    /// Forgets what belongs to the registry that was, where another one is named.
+    fn leave(&mut self) -> Result<(), Stopped> {
+        let (Some(to), Some(live)) = (&self.args.to, &mut self.live) else {
+            return Ok(());
+        };
+        let to = self.settings.registry(to)?;
+        self.left = live.registry().filter(|left| left.host() != to.host());
+        if let Some(left) = &self.left {
+            live.leave_registry();
+            self.notes.push(format!(
+                "nothing that belongs to {left} is kept: no credentials, no layout, no way there; the agent \
+                 stops until it has those of {to}"
+            ));
+        }
+        Ok(())
     }
 
     /// What flags say in so many words.
@@ -175,8 +227,8 @@ impl Composing<'_> {
         if !self.args.kinds.is_empty() {
             self.set("KINDS", self.args.kinds.join(","));
         }
-        if self.args.share_credentials {
-            self.set("SHARE_CREDENTIALS", "true");
+        if let Some(shares) = self.args.sharing.share_credentials {
+            self.set("SHARE_CREDENTIALS", shares.to_string());
         }
         for setting in &self.args.set {
             let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
@@ -189,23 +241,31 @@ impl Composing<'_> {
                 ));
             }
             if value.trim().is_empty() {
-                self.config.remove(&format!("IMAGE_CLONER_{name}"));
+                self.say(name, None);
             } else {
                 self.set(name, value.trim());
             }
         }
         if let Some(path) = &self.args.agent_config {
             let files = AgentFile::read(path)?;
-            self.config
-                .retain(|key, _| key.starts_with("IMAGE_CLONER_"));
-            self.config.extend(files.entries);
+            if let Some(live) = &mut self.live {
+                live.config
+                    .retain(|key, _| key.starts_with("IMAGE_CLONER_"));
+            }
+            self.take(files);
         }
         Ok(())
     }
 
+    fn take(&mut self, files: AgentFile) {
+        let entries = files.entries.into_iter();
+        self.said
+            .extend(entries.map(|(key, text)| (key, Some(text))));
+    }
+
     /// Whether the agent will take its settings.
     fn check(&self) -> Result<(), Stopped> {
-        let variables: Environment = self.config.iter().collect();
+        let variables: Environment = self.config().iter().collect();
         AgentSettings::new(variables, Config::default())
             .map(drop)
             .map_err(|error| Stopped::wrong(Failure::new(error.to_string())))
@@ -244,7 +304,7 @@ impl Composing<'_> {
             ))));
         }
         if namespaces.is_empty() {
-            self.config.remove("IMAGE_CLONER_NAMESPACES");
+            self.say("NAMESPACES", None);
         } else {
             self.set("NAMESPACES", namespaces.join(","));
         }
@@ -253,7 +313,11 @@ impl Composing<'_> {
 
     /// The target registry: the flag's, the one that is installed, else as for a clone.
     async fn target(&mut self) -> Result<Target, Stopped> {
-        let copying = Copying::to(self.args.to.clone(), None);
+        let layout = self.get("LAYOUT").map(str::parse).transpose();
+        let layout = layout.map_err(|error| {
+            Stopped::wrong(Failure::new(format!("IMAGE_CLONER_LAYOUT: {error}")))
+        })?;
+        let copying = Copying::to(self.args.to.clone(), layout);
         let kept = self.get("REGISTRY").map(str::to_owned);
         let published = self.cluster.local_registry().await?;
         let published = published.as_ref().and_then(|it| it.pull_and_push());
@@ -278,10 +342,10 @@ impl Composing<'_> {
                 None => return Err(Settings::no_target()),
             },
         };
-        let registry = target.registry.to_string();
+        let host = target.registry.host();
         if target.credentials == Credentials::Anonymous
-            && kept.as_deref() == Some(registry.as_str())
             && let Some(live) = &self.live
+            && live.registry().is_some_and(|kept| kept.host() == host)
             && let Some(credentials) = basic(&live.login, "USER", "PASS")
         {
             target.credentials = credentials;
@@ -293,14 +357,10 @@ impl Composing<'_> {
             "push",
         )
         .await?;
-        if kept.is_some_and(|kept| kept != registry) {
-            // it belongs to the registry that was
-            self.config.remove("IMAGE_CLONER_REGISTRY_ENDPOINT");
-        }
         if target.registry.layout() == Layout::Flat && self.get("LAYOUT").is_none() {
             self.set("LAYOUT", "flat");
         }
-        self.set("REGISTRY", registry);
+        self.set("REGISTRY", target.registry.to_string());
         Ok(target)
     }
 
@@ -334,14 +394,15 @@ impl Composing<'_> {
         Ok(())
     }
 
-    /// How far the target is trusted, as it is from here; a configuration of the agent's own goes before that.
+    /// How far the target is trusted, as it is from here; what the agent's own configuration says of it goes
+    /// before that.
     fn trust(&mut self, target: &Target) -> Result<(), Stopped> {
         let host = target.registry.host();
-        if !self.config.contains_key("config.yaml")
-            && let Some(own) = self.settings.config.registries.get(host)
-            && let Some(file) = AgentFile::of_host(host, own)?
-        {
-            self.config.extend(file.entries);
+        if let Some(own) = self.settings.config.registries.get(host) {
+            let has = self.entry(AgentFile::NAME);
+            if let Some(file) = AgentFile::with_host(has.unwrap_or_default(), host, own)? {
+                self.take(file);
+            }
         }
         Ok(())
     }

@@ -58,13 +58,14 @@ pub(super) async fn choose(
     let wanted = architectures(cluster, notes).await?;
     let binaries = match binaries(args, &wanted) {
         Ok(binaries) => binaries,
-        Err(failure) => match live.filter(|_| args.agent_binary.is_empty()) {
-            Some(live) => {
-                notes.push(format!("the agent's image stays as it is: {failure}"));
-                return Ok(Image::There(live.image.clone()));
-            }
-            None => return Err(Stopped::wrong(failure)),
-        },
+        Err(failure) => {
+            let live = live.filter(|_| args.agent_binary.is_empty());
+            let Some(image) = live.and_then(|live| live.image.clone()) else {
+                return Err(Stopped::wrong(failure));
+            };
+            notes.push(format!("the agent's image stays as it is: {failure}"));
+            return Ok(Image::There(image));
+        }
     };
     let architectures: BTreeSet<String> = binaries
         .iter()
@@ -76,7 +77,7 @@ pub(super) async fn choose(
         ));
     }
     let version = env!("CARGO_PKG_VERSION");
-    let authorities = agent_image::authorities().map_err(Stopped::failed)?;
+    let authorities = agent_image::authorities();
     let made = agent_image::make(&binaries, &authorities, version).map_err(Stopped::failed)?;
     let name = Reference::parse(&format!("{}:v{version}", install::REPOSITORY))?;
     let to = target.registry.name(&name)?;

@@ -52,14 +52,14 @@ impl Composing<'_> {
         let pushes = target.credentials != Credentials::Anonymous;
         if pull.is_none()
             && pushes
-            && self.get("SHARE_CREDENTIALS").is_none()
+            && self.shares()?.is_none()
             && self.terminal.can_ask
             && !self.args.yes
             && interactive::share(self.terminal, &target.registry, &target.credentials)?
         {
             self.set("SHARE_CREDENTIALS", "true");
         }
-        if pull.is_none() && self.get("SHARE_CREDENTIALS").is_some() && pushes {
+        if pull.is_none() && self.shares()? == Some(true) && pushes {
             pull = Some(target.credentials.clone());
         }
         let Some(pull) = pull else {

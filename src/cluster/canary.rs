@@ -120,6 +120,10 @@ async fn given_up(
     pod: &Value,
     trouble: Option<Trouble>,
 ) -> Pulled {
+    // a pod that was ended meanwhile still says what its pull came to
+    if let Some(trouble @ Trouble::Pull { .. }) = trouble {
+        return Pulled::No(trouble::told(cluster, namespace, trouble).await);
+    }
     let status = &pod["status"];
     if let Some(unscheduled) = trouble::unscheduled(pod) {
         let why = unscheduled["message"].as_str();
@@ -130,14 +134,7 @@ async fn given_up(
         return Pulled::Untried(why.unwrap_or("its pod failed").to_owned());
     }
     match trouble {
-        Some(trouble) => {
-            let why = trouble::told(cluster, namespace, trouble).await;
-            if why.cannot_pull {
-                Pulled::No(why)
-            } else {
-                Pulled::Untried(why.why)
-            }
-        }
+        Some(trouble) => Pulled::Untried(trouble::told(cluster, namespace, trouble).await.why),
         None => Pulled::No(NotReady {
             why: "its pull did not end in time".to_owned(),
             hint: None,

@@ -3,6 +3,7 @@
 //! Decides which failures a caller can act on. Never shows what an exec plugin printed to stdout, which
 //! is where its credentials are.
 
+use super::fence::Shut;
 use kube::client::AuthError;
 use kube::core::Status;
 use std::error::Error as StdError;
@@ -51,7 +52,7 @@ pub enum Error {
         /// What helps.
         hint: String,
     },
-    /// The [`Fence`](super::Fence) is closed: the request was not begun, and none will be.
+    /// The [`Fence`](super::Fence) is closed: the request was not begun or is given up, and none will begin.
     #[error("{0}")]
     Fenced(String),
     /// Anything else.
@@ -136,8 +137,8 @@ impl Doing {
     }
 
     /// Another process may be the one that writes, by now.
-    pub(super) fn fenced(&self) -> Error {
-        Error::Fenced(format!("{}: not begun: leadership is over", self.what))
+    pub(super) fn fenced(&self, shut: Shut) -> Error {
+        Error::Fenced(format!("{}: {shut}", self.what))
     }
 
     fn transport(&self, error: &(dyn StdError + 'static)) -> Error {
@@ -145,6 +146,9 @@ impl Doing {
         while let Some(inner) = cause {
             if let Some(auth) = inner.downcast_ref::<AuthError>() {
                 return self.no_credentials(auth);
+            }
+            if let Some(shut) = inner.downcast_ref::<Shut>() {
+                return self.fenced(*shut);
             }
             cause = inner.source();
         }

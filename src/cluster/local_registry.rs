@@ -32,11 +32,16 @@ const NAME: &str = "local-registry-hosting";
 const KEY: &str = "localRegistryHosting.v1";
 
 impl Cluster {
-    /// The cluster's own registry, if it publishes one.
+    /// The cluster's own registry, if it publishes one; asked for once.
     ///
     /// # Errors
     /// When it publishes something that cannot be read.
     pub async fn local_registry(&self) -> Result<Option<LocalRegistry>, Error> {
+        let known = &self.shared.local_registry;
+        Ok(known.get_or_try_init(|| self.published()).await?.clone())
+    }
+
+    async fn published(&self) -> Result<Option<LocalRegistry>, Error> {
         let config_maps = Collection::core("configmaps", "configmap", Some(NAMESPACE));
         let config_map = match self.get_one(&config_maps, NAME).await {
             Ok(config_map) => config_map,

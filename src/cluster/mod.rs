@@ -101,7 +101,7 @@ pub enum WriteMode {
 pub struct Cluster {
     shared: Arc<Shared>,
     namespace: String,
-    fence: Option<Fence>,
+    fence: Fence,
 }
 
 /// What every clone of a connection shares.
@@ -112,6 +112,7 @@ struct Shared {
     mode: WriteMode,
     request_timeout: Option<Duration>,
     cron_job_version: OnceCell<&'static str>,
+    local_registry: OnceCell<Option<LocalRegistry>>,
 }
 
 /// What a selection came to.
@@ -181,17 +182,18 @@ impl Cluster {
                 mode,
                 request_timeout: flags.request_timeout,
                 cron_job_version: OnceCell::new(),
+                local_registry: OnceCell::new(),
             }),
             namespace: connection.namespace,
-            fence: None,
+            fence: Fence::open(),
         })
     }
 
-    /// The same connection, on which no request begins that this fence does not let pass.
+    /// The same connection, on which no request passes that this fence does not let pass.
     #[must_use]
     pub fn behind(&self, fence: &Fence) -> Self {
         Self {
-            fence: Some(fence.clone()),
+            fence: fence.clone(),
             ..self.clone()
         }
     }

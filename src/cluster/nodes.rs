@@ -80,7 +80,7 @@ impl Cluster {
             Ok(platforms) => platforms.into_iter().collect(),
             Err(Error::Forbidden(message)) => {
                 return Err(Error::Untold {
-                    message: format!("finding out the platforms of the self: {message}"),
+                    message: format!("finding out the platforms of the cluster: {message}"),
                     hint: HINT.to_owned(),
                 });
             }
@@ -88,7 +88,7 @@ impl Cluster {
         };
         if platforms.is_empty() {
             return Err(Error::Untold {
-                message: "finding out the platforms of the self: it has no nodes".to_owned(),
+                message: "finding out the platforms of the cluster: it has no nodes".to_owned(),
                 hint: HINT.to_owned(),
             });
         }

@@ -250,18 +250,18 @@ impl Cluster {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            if self.fence.as_ref().is_some_and(|fence| !fence.is_open()) {
-                return Err(Failure::Other(doing.fenced()));
-            }
             let started = Instant::now();
             let answer = self.shared.client.request::<Value>(request.clone());
-            let answer = match self.shared.request_timeout {
-                None => answer.await,
-                Some(limit) => match tokio::time::timeout(limit, answer).await {
-                    Ok(answer) => answer,
-                    Err(_) => return Err(Failure::Other(doing.timed_out(limit))),
-                },
-            };
+            let answer = self.fence.pass(async {
+                match self.shared.request_timeout {
+                    None => Ok(answer.await),
+                    Some(limit) => tokio::time::timeout(limit, answer)
+                        .await
+                        .map_err(|_| doing.timed_out(limit)),
+                }
+            });
+            let answer = answer.await.map_err(|shut| doing.fenced(shut));
+            let answer = answer.flatten().map_err(Failure::Other)?;
             let status = match &answer {
                 Ok(_) => "ok".to_owned(),
                 Err(kube::Error::Api(status)) => status.code.to_string(),

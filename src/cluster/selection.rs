@@ -108,7 +108,15 @@ impl Selection {
         if kinds.is_empty() {
             return Ok(self);
         }
-        let mut everything = Vec::new();
+        self.everything = Vec::new();
+        self.including(kinds)
+    }
+
+    /// The same, where "every workload" means those of these types too.
+    ///
+    /// # Errors
+    /// When a word is no type of workloads.
+    pub fn including(mut self, kinds: &[String]) -> Result<Self, SelectionError> {
         for word in kinds {
             let found = match resolve(word)? {
                 Word::Workload(kind) => vec![kind],
@@ -117,9 +125,8 @@ impl Selection {
                     return Err(hinted(format!("{word:?} is no kind of workload"), KNOWN));
                 }
             };
-            add(&mut everything, found);
+            add(&mut self.everything, found);
         }
-        self.everything = everything;
         Ok(self)
     }
 

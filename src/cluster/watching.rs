@@ -1,12 +1,16 @@
 //! Watching a kind: its objects as they are listed, then as they change.
 //!
-//! Decides the size of a page and when a watch that broke is begun again. Never keeps an object.
+//! Decides the size of a page, when a watch that broke is begun again, and when it is known to be under way
+//! again: kube's own watcher does not tell, and where nothing changes nothing else would. Never keeps an object.
 
 use super::collection::Collection;
 use super::{Cluster, Error};
 use crate::workload::Kind;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::channel::mpsc;
+use futures::stream::{self, BoxStream, PollNext, StreamExt as _};
+use http::Request;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::client::Body;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
@@ -15,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
 use std::time::Duration;
+use tower::BoxError;
 
 /// Objects per page: what the first list holds in memory at a time.
 const PAGE_SIZE: u32 = 50;
@@ -30,6 +35,8 @@ pub enum Watched {
     Object(Value),
     /// The list is complete.
     Listed,
+    /// The server answers the watch: from now on it tells what changes, as after a failure only then.
+    Begun,
     /// An object is gone.
     Gone(Value),
 }
@@ -48,18 +55,43 @@ impl Cluster {
         let (version, collection) = self.versioned(kind, namespace).await?;
         let resource = GroupVersionKind::gvk(&kind.group, version, &kind.kind);
         let resource = ApiResource::from_gvk_with_plural(&resource, &kind.plural);
-        let client = self.shared.client.clone();
+        let (begun, begins) = mpsc::unbounded();
+        let client = self.telling(begun);
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
-        Ok(self.told(api, &collection, plain))
+        let begins = begins.map(|()| Ok(Watched::Begun));
+        let told = self.told(api, &collection, plain);
+        // of a watch that was begun and broke at once, both is there: the break is to be told last
+        Ok(stream::select_with_strategy(begins, told, |(): &mut ()| PollNext::Left).boxed())
+    }
+
+    /// A client whose requests pass the fence, and which tells whenever the server begins to answer a watch.
+    fn telling(&self, begun: mpsc::UnboundedSender<()>) -> kube::Client {
+        let (client, fence) = (self.shared.client.clone(), self.fence.clone());
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (client, fence, begun) = (client.clone(), fence.clone(), begun.clone());
+            async move {
+                let mut parameters = request.uri().query().unwrap_or_default().split('&');
+                let is_watch = parameters.any(|parameter| parameter == "watch=true");
+                let answer = fence.pass(client.send(request)).await??;
+                if is_watch && answer.status().is_success() {
+                    // nobody hears it where the watch is being dropped
+                    let _ = begun.unbounded_send(());
+                }
+                Ok::<_, BoxError>(answer)
+            }
+        });
+        kube::Client::new(service, self.namespace.clone())
     }
 
     /// Watches all namespaces, of which no more than `metadata` is asked for; as [`Self::watch`].
     pub fn watch_namespaces(&self) -> BoxStream<'static, Result<Watched, Error>> {
         let namespaces = Collection::core("namespaces", "namespace", None);
-        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.shared.client.clone());
+        // nobody asks whether it was begun
+        let (begun, _) = mpsc::unbounded();
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.telling(begun));
         let plain =
             |namespace: PartialObjectMeta<Namespace>| json!({"metadata": namespace.metadata});
         self.told(api, &namespaces, plain)

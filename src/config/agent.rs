@@ -78,7 +78,7 @@ pub struct AgentSettings {
 /// Why settings cannot be used: the variable or key, its value and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct SettingsError(String);
+pub struct SettingsError(pub(super) String);
 
 impl AgentSettings {
     /// Reads them; the variables go before the file.
@@ -106,7 +106,7 @@ impl AgentSettings {
                 ],
             )?,
             owned_live: values.one_of("OWNED", &[("copy", false), ("live", true)])?,
-            stateful: values.switch("STATEFUL")?,
+            stateful: environment.switch("STATEFUL")?.unwrap_or(false),
             max_rollouts: match values.number("MAX_ROLLOUTS", 0, 100_000)? {
                 Some(0) => None,
                 given => Some(given.unwrap_or(MAX_ROLLOUTS)),
@@ -115,7 +115,7 @@ impl AgentSettings {
             refresh: values.interval("REFRESH", None)?,
             platforms: values.platforms(&config)?,
             concurrency: values.number("CONCURRENCY", 1, 256)?.unwrap_or(CONCURRENCY),
-            share_credentials: values.switch("SHARE_CREDENTIALS")?,
+            share_credentials: environment.switch("SHARE_CREDENTIALS")?.unwrap_or(false),
             config,
             environment,
         })
@@ -189,20 +189,6 @@ impl Values<'_> {
                 "IMAGE_CLONER_{name} is {text:?}: not one of {known}"
             ))
         })
-    }
-
-    fn switch(&self, name: &str) -> Result<bool, SettingsError> {
-        let words = [
-            ("false", false),
-            ("no", false),
-            ("off", false),
-            ("0", false),
-            ("true", true),
-            ("yes", true),
-            ("on", true),
-            ("1", true),
-        ];
-        self.one_of(name, &words)
     }
 
     fn number(

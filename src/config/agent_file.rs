@@ -2,8 +2,9 @@
 //!
 //! Decides what of it makes sense in a pod.
 
+use super::document::{self, Notation};
 use super::{Config, ConfigError, Environment, HostConfig, Insecure};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -46,17 +47,31 @@ impl AgentFile {
         } else {
             renamed(&text).map_err(error)?
         };
-        entries.insert("config.yaml".to_owned(), text);
+        entries.insert(Self::NAME.to_owned(), text);
         Ok(Self { entries })
     }
 }
 
 impl AgentFile {
-    /// A configuration with how far a host is to be trusted, as it is here; none where nothing is said of it.
+    /// The entry with the configuration itself.
+    pub const NAME: &str = "config.yaml";
+
+    /// A configuration that also says how far a host is to be trusted, as it is here; none where nothing is
+    /// said of it here, or something there.
     ///
     /// # Errors
-    /// When its certificate authority cannot be read.
-    pub fn of_host(host: &str, settings: &HostConfig) -> Result<Option<Self>, ConfigError> {
+    /// When its certificate authority cannot be read, or the configuration is none.
+    pub fn with_host(
+        text: &str,
+        host: &str,
+        settings: &HostConfig,
+    ) -> Result<Option<Self>, ConfigError> {
+        let error = |path: &str, reason: String| ConfigError {
+            path: path.to_owned(),
+            reason,
+        };
+        let known =
+            Config::parse(text, Path::new("")).map_err(|reason| error(Self::NAME, reason))?;
         let mut own = Map::new();
         let mut entries = BTreeMap::new();
         if let Some(insecure) = settings.insecure {
@@ -67,22 +82,18 @@ impl AgentFile {
             own.insert("insecure".to_owned(), word.into());
         }
         if let Some(file) = &settings.ca_file {
-            let authority = std::fs::read_to_string(file).map_err(|cause| ConfigError {
-                path: file.display().to_string(),
-                reason: cause.to_string(),
-            })?;
+            let authority = std::fs::read_to_string(file)
+                .map_err(|cause| error(&file.display().to_string(), cause.to_string()))?;
             own.insert("caFile".to_owned(), authority_of(host).into());
             entries.insert(authority_of(host), authority);
         }
-        if own.is_empty() {
+        if own.is_empty() || known.registries.contains_key(host) {
             return Ok(None);
         }
-        let document = json!({"registries": {host: own}});
-        let text = serde_saphyr::to_string(&document).map_err(|error| ConfigError {
-            path: "config.yaml".to_owned(),
-            reason: error.to_string(),
-        })?;
-        entries.insert("config.yaml".to_owned(), text);
+        let path = ["registries", host];
+        let text = document::set(text, Notation::Yaml, &path, &own.into());
+        let text = text.map_err(|reason| error(Self::NAME, reason))?;
+        entries.insert(Self::NAME.to_owned(), text);
         Ok(Some(Self { entries }))
     }
 }
@@ -110,6 +121,7 @@ fn renamed(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn certificate_authorities_come_along_under_names_that_a_config_map_takes() {
@@ -145,19 +157,32 @@ mod tests {
             insecure: Some(Insecure::SkipVerify),
             ..HostConfig::default()
         };
-        let entries = AgentFile::of_host("reg.corp:5443", &trusted).unwrap();
-        let entries = entries.unwrap().entries;
+        let with = |text: &str, settings: &HostConfig| {
+            let file = AgentFile::with_host(text, "reg.corp:5443", settings).unwrap();
+            file.map(|file| file.entries)
+        };
+        let entries = with("", &trusted).unwrap();
         assert_eq!(entries["ca-reg.corp_5443.crt"], "PEM");
         let config: Value = serde_saphyr::from_str(&entries["config.yaml"]).unwrap();
         assert_eq!(
             config["registries"]["reg.corp:5443"],
             json!({"caFile": "ca-reg.corp_5443.crt", "insecure": "skip-verify"})
         );
+        // what is there stays as it is, and goes before
+        let ours = "# ours\nregistries:\n  docker.io: {endpoint: 'https://hub'}\n";
+        let both = with(ours, &trusted).unwrap();
+        assert!(both["config.yaml"].starts_with(ours), "{both:?}");
+        let config: Value = serde_saphyr::from_str(&both["config.yaml"]).unwrap();
+        assert_eq!(
+            config["registries"]["reg.corp:5443"]["insecure"],
+            "skip-verify"
+        );
+        assert_eq!(with(&both["config.yaml"], &trusted), None);
         let elsewhere = HostConfig {
             endpoint: vec!["http://127.0.0.1:5000".to_owned()],
             ..HostConfig::default()
         };
-        assert_eq!(AgentFile::of_host("reg.corp", &elsewhere).unwrap(), None);
+        assert_eq!(with("", &elsewhere), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The `IMAGE_CLONER_*` variables as values.
 
+use super::agent::SettingsError;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -46,14 +47,35 @@ impl Environment {
             .collect()
     }
 
-    /// Whether it is switched on: `true`, `yes` or `1`.
-    pub fn is_on(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| {
-            ["true", "yes", "1"]
-                .iter()
-                .any(|on| value.eq_ignore_ascii_case(on))
-        })
+    /// Whether it is switched on or off; none when nothing is said.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn switch(&self, name: &str) -> Result<Option<bool>, SettingsError> {
+        let Some(word) = self.get(name) else {
+            return Ok(None);
+        };
+        let said = switch(word);
+        said.map(Some)
+            .map_err(|reason| SettingsError(format!("{PREFIX}{name} is {word:?}: {reason}")))
     }
+}
+
+/// What a word says that switches something on or off, wherever one stands.
+///
+/// # Errors
+/// When it is no such word; with those that are.
+pub fn switch(word: &str) -> Result<bool, String> {
+    const ON: [&str; 4] = ["true", "yes", "on", "1"];
+    const OFF: [&str; 4] = ["false", "no", "off", "0"];
+    let is_in = |words: [&str; 4]| words.iter().any(|one| word.eq_ignore_ascii_case(one));
+    if is_in(ON) {
+        return Ok(true);
+    }
+    if is_in(OFF) {
+        return Ok(false);
+    }
+    Err(format!("not one of {}, {}", ON.join(", "), OFF.join(", ")))
 }
 
 /// From variables under their full names; those of others are left out.

@@ -53,12 +53,13 @@ impl Doctor {
                 ),
                 Ok(lacking) => {
                     let user = cluster.user().await;
-                    let found = format!("missing {place}: {}", rights::listed(&lacking));
-                    Check::fail(name, found).mend_all(rights::grants(
-                        &lacking,
-                        user.as_deref(),
-                        namespace,
-                    ))
+                    let found = format!("missing {place}: {}", rights::told(&lacking));
+                    let check = if rights::can_do_without(&lacking) {
+                        Check::warn(name, found)
+                    } else {
+                        Check::fail(name, found)
+                    };
+                    check.mend_all(rights::grants(&lacking, user.as_deref(), namespace))
                 }
             }
         })

@@ -273,7 +273,7 @@ fn login_advice(host: &str, found: &str) -> String {
     } else if found.ends_with("in config.yaml") {
         format!("see registries: {host}: in config.yaml")
     } else {
-        format!("docker login {host}")
+        format!("kubectl image-cloner login {host}")
     }
 }
 

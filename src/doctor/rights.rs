@@ -54,8 +54,39 @@ pub(super) fn needed(namespace: Option<&str>) -> Vec<Right> {
     rights.filter(|right| !unneeded(right)).collect()
 }
 
+/// What a right is for where not every run needs it; none for those without which nothing is cloned.
+fn of_some(right: &Right) -> Option<&'static str> {
+    match (right.resource.as_str(), right.verb) {
+        ("secrets", "list") => Some("for sync-credentials"),
+        ("secrets", "delete") => Some("for sync-credentials --prune and uninstall-agent"),
+        ("secrets", "create" | "update") => {
+            Some("for pull secrets that clone makes: not with --pull-secret")
+        }
+        _ => None,
+    }
+}
+
+/// Whether all of these are for some runs alone.
+pub(super) fn can_do_without(lacking: &[Right]) -> bool {
+    lacking.iter().all(|right| of_some(right).is_some())
+}
+
+/// What is lacking, with what it is for where not every run needs it.
+pub(super) fn told(lacking: &[Right]) -> String {
+    let uses: BTreeSet<Option<&str>> = lacking.iter().map(of_some).collect();
+    let parts = uses.into_iter().map(|of| {
+        let rights = lacking.iter().filter(|right| of_some(right) == of);
+        let rights = listed(&rights.cloned().collect::<Vec<_>>());
+        match of {
+            Some(of) => format!("{rights} ({of})"),
+            None => rights,
+        }
+    });
+    parts.collect::<Vec<_>>().join("; ")
+}
+
 /// `patch deployments.apps, jobs.batch; create secrets`: verbs that the same resources lack, together.
-pub(super) fn listed(lacking: &[Right]) -> String {
+fn listed(lacking: &[Right]) -> String {
     let mut of_resource: Vec<(String, Vec<&str>)> = Vec::new();
     for right in lacking {
         let name = name(&right.group, &right.resource);
@@ -181,6 +212,23 @@ mod tests {
             listed(&lacking),
             "patch deployments.apps, jobs.batch; get/create secrets"
         );
+    }
+
+    #[test]
+    fn what_only_some_runs_need_is_told_with_their_names() {
+        let prune = right("delete", "", "secrets");
+        let make = right("create", "", "secrets");
+        assert!(can_do_without(&[prune.clone(), make.clone()]));
+        assert_eq!(
+            told(&[make, prune.clone(), right("list", "", "secrets")]),
+            "create secrets (for pull secrets that clone makes: not with --pull-secret); list \
+             secrets (for sync-credentials); delete secrets (for sync-credentials --prune and \
+             uninstall-agent)"
+        );
+        let patch = right("patch", "apps", "deployments");
+        let lacking = [prune, patch];
+        assert!(!can_do_without(&lacking));
+        assert!(told(&lacking).starts_with("patch deployments.apps; delete secrets (for "));
     }
 
     #[test]

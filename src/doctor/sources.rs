@@ -61,7 +61,7 @@ fn told(name: &'static str, quota: Option<Quota>, images: usize, who: Option<&st
     let found = format!("{left} of {limit} manifest reads in {hours} h are left ({who})");
     if usize::try_from(left).is_ok_and(|left| left < images) {
         return Check::warn(name, format!("{found}, for {images} images"))
-            .mend("docker login  # gives more")
+            .mend("kubectl image-cloner login docker.io  # gives more")
             .mend("or --platform cluster, which reads less; finished work is not repeated");
     }
     Check::ok(name, found)

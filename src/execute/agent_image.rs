@@ -16,43 +16,22 @@ use flate2::{Compression, GzBuilder};
 use oci_client::manifest::{
     IMAGE_LAYER_GZIP_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
 };
+use pem::{EncodeConfig, LineEnding, Pem};
 use serde_json::{Value, json};
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::Duration;
 
 const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const PROGRAM: &str = "image-cloner-agent";
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
-const SOURCE: &str = "https://github.com/lucasepe/image-cloner";
-
-/// Where systems keep the certificate authorities that they trust, in one file.
-const BUNDLES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/tls/cacert.pem",
-    "/etc/ssl/cert.pem",
-];
-
-/// The certificate authorities of this system, as one file has them.
-///
-/// # Errors
-/// When there is no such file: without one the agent could talk to no registry.
-pub fn authorities() -> Result<Vec<u8>, Failure> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(std::path::PathBuf::from);
-    let usual = BUNDLES.iter().map(Path::new);
-    let found = named.as_deref().into_iter().chain(usual);
-    let found = found.into_iter().find(|path| path.is_file());
-    let Some(path) = found else {
-        return Err(Failure::new(format!(
-            "making the agent's image: no certificate authorities found at {}",
-            BUNDLES[0]
-        ))
-        .hint("install the package ca-certificates, or name a PEM file in SSL_CERT_FILE"));
-    };
-    std::fs::read(path)
-        .map_err(|error| Failure::new(format!("reading {}: {error}", path.display())))
+/// The certificate authorities that Mozilla trusts, as one file has them. Those of the system that the image
+/// is made on are its owner's business: a pod of somebody else's would trust them from then on, and the same
+/// version would be another image on each system. Others are named for a registry, by its `caFile`.
+pub fn authorities() -> Vec<u8> {
+    let certificates = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let certificates = certificates.map(|one| Pem::new("CERTIFICATE", one.as_ref()));
+    let options = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    pem::encode_many_config(&certificates.collect::<Vec<_>>(), options).into()
 }
 
 /// The image for these binaries: an index where there are several, in the order of their architectures.
@@ -136,13 +115,18 @@ fn one(binary: &Binary, authorities: &[u8], version: &str) -> io::Result<(Bytes,
 }
 
 fn about(version: &str) -> Value {
-    json!({
+    let mut about = json!({
         "org.opencontainers.image.title": PROGRAM,
         "org.opencontainers.image.description": "keeps a cluster's images in its own registry",
         "org.opencontainers.image.version": version,
-        "org.opencontainers.image.source": SOURCE,
-        "org.opencontainers.image.licenses": "Apache-2.0",
-    })
+        "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
+    });
+    // Cargo.toml is the one place that says where this comes from; where it does not, nothing is said
+    let source = env!("CARGO_PKG_REPOSITORY");
+    if !source.is_empty() {
+        about["org.opencontainers.image.source"] = source.into();
+    }
+    about
 }
 
 /// What is in the image, owned by root, from the first of January 1970.
@@ -213,6 +197,25 @@ mod tests {
         assert_ne!(made(62, b"ca", "2"), first);
         // as it was yesterday, on another machine
         insta::assert_snapshot!(first.to_string(), @"sha256:deb50f43463f710387f0ffb84892f2ff487562d422c21668955318d54e0b716c");
+    }
+
+    #[test]
+    fn the_authorities_are_the_same_on_every_system() {
+        let authorities = String::from_utf8(authorities()).unwrap();
+        let parsed = pem::parse_many(&authorities).unwrap();
+        let known = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        assert_eq!(parsed.len(), known.len());
+        assert_eq!(parsed[0].contents(), known[0].as_ref());
+        assert!(!authorities.contains('\r'));
+        assert!(authorities.len() > 100_000);
+    }
+
+    #[test]
+    fn the_image_says_of_itself_what_cargo_toml_says() {
+        let about = about("1");
+        let source = about["org.opencontainers.image.source"].as_str();
+        assert_eq!(source.unwrap_or_default(), env!("CARGO_PKG_REPOSITORY"));
+        assert_eq!(about["org.opencontainers.image.licenses"], "Apache-2.0");
     }
 
     #[test]

@@ -4,21 +4,21 @@
 //! each platform of nodes that would take their pods. A pull that cannot be tried, since no node takes such
 //! a pod now, proves nothing and stops nothing.
 
-use super::clone::CloneTerms;
 use super::images::Images;
+use super::pull_secrets::PullSecrets;
 use super::workloads::failure;
 use super::{Event, Run};
-use crate::cluster::{Error, Node, Pull, Pulled, SecretWrite};
-use crate::outcome::{Failure, WorkloadOutcome, WorkloadState};
-use crate::plan::{Decision, Plan, Planned, PullSecretChange, Repoint};
+use crate::cluster::{Error, Node, Pull, Pulled};
+use crate::outcome::Failure;
+use crate::plan::{Decision, Plan, Planned, PullSecretChange};
 use crate::platform::Platform;
 use crate::workload::SlotList;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SetOnce};
+use tokio_util::sync::CancellationToken;
 
 /// Pods of ours at a time.
 const UNDER_WAY: usize = 10;
@@ -27,15 +27,15 @@ const UNDER_WAY: usize = 10;
 pub(super) struct Canaries<'a> {
     run: &'a Run,
     plan: &'a Plan,
-    terms: &'a CloneTerms,
+    pull_secrets: &'a PullSecrets<'a>,
     images: &'a Images,
     timeout: Duration,
     under_way: Semaphore,
     count: AtomicUsize,
     nodes: OnceCell<Option<Vec<Node>>>,
-    verdicts: BTreeMap<String, OnceCell<Result<(), Failure>>>,
-    /// Pull secrets that were not there before: namespace and name.
-    made: Mutex<BTreeSet<(String, String)>>,
+    /// By namespace.
+    verdicts: BTreeMap<String, SetOnce<Result<(), Failure>>>,
+    stop: CancellationToken,
 }
 
 /// What tells two pulls apart: image, pull secrets, ServiceAccount, platform.
@@ -45,7 +45,7 @@ impl<'a> Canaries<'a> {
     pub(super) fn new(
         run: &'a Run,
         plan: &'a Plan,
-        terms: &'a CloneTerms,
+        pull_secrets: &'a PullSecrets<'a>,
         images: &'a Images,
         timeout: Duration,
     ) -> Self {
@@ -53,26 +53,41 @@ impl<'a> Canaries<'a> {
         Self {
             run,
             plan,
-            terms,
+            pull_secrets,
             images,
             timeout,
             under_way: Semaphore::new(UNDER_WAY),
             count: AtomicUsize::new(0),
             nodes: OnceCell::new(),
             verdicts: namespaces
-                .map(|namespace| (namespace.clone(), OnceCell::new()))
+                .map(|namespace| (namespace.clone(), SetOnce::new()))
                 .collect(),
-            made: Mutex::default(),
+            stop: run.options.stop.child_token(),
         }
+    }
+
+    /// Tries all namespaces, each as soon as its images are there. To be carried out beside what waits for
+    /// it and to its end: a pull that is dropped half way leaves its pod behind.
+    pub(super) async fn carry_out(&self) {
+        let namespaces = self.verdicts.iter();
+        let all = namespaces.map(|(namespace, verdict)| async move {
+            // it is set here alone
+            let _ = verdict.set(self.try_out(namespace).await);
+        });
+        join_all(all).await;
+    }
+
+    /// Nobody waits for a verdict any more.
+    pub(super) fn enough(&self) {
+        self.stop.cancel();
     }
 
     /// Waits until the images of a namespace were pulled there, if they can be.
     pub(super) async fn passed(&self, namespace: &str) -> Result<(), Failure> {
-        let Some(verdict) = self.verdicts.get(namespace) else {
-            return Ok(());
-        };
-        let verdict = verdict.get_or_init(|| self.try_out(namespace));
-        verdict.await.clone()
+        match self.verdicts.get(namespace) {
+            Some(verdict) => verdict.wait().await.clone(),
+            None => Ok(()),
+        }
     }
 
     async fn try_out(&self, namespace: &str) -> Result<(), Failure> {
@@ -85,7 +100,6 @@ impl<'a> Canaries<'a> {
             many => format!("trying {many} pulls in {namespace}"),
         };
         self.run.observer.notice(&Event::Said(&said));
-        // none is dropped half way: each deletes its own pod
         let ended = join_all(pulls.iter().map(|pull| self.one(namespace, pull))).await;
         let mut failures: Vec<Failure> = ended.into_iter().filter_map(Result::err).collect();
         failures.dedup();
@@ -103,7 +117,7 @@ impl<'a> Canaries<'a> {
     /// One pull.
     async fn one(&self, namespace: &str, pull: &Pull) -> Result<(), Failure> {
         let _slot = self.under_way.acquire().await;
-        let stop = &self.run.options.stop;
+        let stop = &self.stop;
         if stop.is_cancelled() {
             return Err(Failure::new("interrupted"));
         }
@@ -145,8 +159,19 @@ impl<'a> Canaries<'a> {
             if id.namespace != namespace || !self.has_images(planned).await {
                 continue;
             }
-            self.ensure_pull_secret(namespace, repoint).await?;
-            let object = self.run.cluster.get(id).await?;
+            if self.stop.is_cancelled() {
+                return Err(Failure::new("interrupted"));
+            }
+            let object = match self.run.cluster.get(id).await {
+                Ok(object) => object,
+                Err(Error::NotFound(_)) => {
+                    let note = format!("{id} in {namespace} is gone: its pulls are not tried");
+                    self.run.observer.notice(&Event::Said(&note));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            self.pull_secrets.ensure(namespace, repoint).await?;
             let pod = object.pointer(id.kind.pod_spec()).cloned();
             let pod = pod.unwrap_or_default();
             let secrets = match (&repoint.pull_secrets, &planned.workload.pull_secrets) {
@@ -203,42 +228,5 @@ impl<'a> Canaries<'a> {
             return BTreeSet::from([None]);
         }
         platforms
-    }
-
-    async fn ensure_pull_secret(&self, namespace: &str, repoint: &Repoint) -> Result<(), Failure> {
-        let (Some(name), Some(secret)) = (&repoint.needs_pull_secret, &self.terms.pull_secret)
-        else {
-            return Ok(());
-        };
-        let cluster = &self.run.cluster;
-        let ensured = cluster.ensure_pull_secret(namespace, name, &secret.key, &secret.credentials);
-        if ensured.await? == SecretWrite::Created {
-            self.made().insert((namespace.to_owned(), name.clone()));
-        }
-        Ok(())
-    }
-
-    /// Takes away the pull secrets that were made for pulls alone.
-    pub(super) async fn tidy(&self, workloads: &[WorkloadOutcome]) {
-        let made = std::mem::take(&mut *self.made());
-        for (namespace, name) in made {
-            // also one whose rollout came to nothing, and one that may have been changed, needs it
-            let is_used = workloads.iter().any(|one| {
-                one.workload.namespace == namespace
-                    && (one.object.is_some()
-                        || matches!(one.state, WorkloadState::Repointed { .. }))
-            });
-            if is_used {
-                continue;
-            }
-            if let Err(error) = self.run.cluster.delete_pull_secret(&namespace, &name).await {
-                let note = format!("secret/{name} in {namespace} is left: {error}");
-                self.run.observer.notice(&Event::Said(&note));
-            }
-        }
-    }
-
-    fn made(&self) -> std::sync::MutexGuard<'_, BTreeSet<(String, String)>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@ use super::Run;
 use super::batches::{self, Ended, Rollouts, Work};
 use super::canary::Canaries;
 use super::images::Images;
+use super::pull_secrets::PullSecrets;
 use super::workloads::{CHANGED, Followed, TRIES, WRITERS, Written, failure, only};
 use crate::cluster::{Cluster, Error, NotReady, Rollout, Write};
 use crate::credentials::Credentials;
@@ -48,7 +49,8 @@ struct Cloning<'a> {
     observed: &'a [Observed],
     terms: &'a CloneTerms,
     images: &'a Images,
-    canaries: Option<Canaries<'a>>,
+    pull_secrets: &'a PullSecrets<'a>,
+    canaries: Option<&'a Canaries<'a>>,
     writers: Semaphore,
 }
 
@@ -64,23 +66,37 @@ impl Run {
     ) -> Outcome {
         let started = Instant::now();
         let is_real = self.options.dry_run == DryRun::None;
+        let pull_secrets = PullSecrets::new(self, terms.pull_secret.as_ref());
         let canary = terms.canary.filter(|_| is_real);
+        let canaries =
+            canary.map(|timeout| Canaries::new(self, plan, &pull_secrets, images, timeout));
         let cloning = Cloning {
             run: self,
             plan,
             observed,
             terms,
             images,
-            canaries: canary.map(|timeout| Canaries::new(self, plan, terms, images, timeout)),
+            pull_secrets: &pull_secrets,
+            canaries: canaries.as_ref(),
             writers: Semaphore::new(WRITERS),
         };
         let batch = terms.rollouts.as_ref().and_then(|it| it.batch);
-        let (_, workloads) = tokio::join!(
-            images.copy(&plan.copies, &self.observer),
-            batches::carry_out(&cloning, batch),
-        );
-        if let Some(canaries) = &cloning.canaries {
-            canaries.tidy(&workloads).await;
+        let proving = async {
+            if let Some(canaries) = &canaries {
+                canaries.carry_out().await;
+            }
+        };
+        let writing = async {
+            let workloads = batches::carry_out(&cloning, batch).await;
+            if let Some(canaries) = &canaries {
+                canaries.enough();
+            }
+            workloads
+        };
+        let copying = images.copy(&plan.copies, &self.observer);
+        let (_, (), workloads) = tokio::join!(copying, proving, writing);
+        if canaries.is_some() {
+            pull_secrets.tidy(&workloads).await;
         }
         self.outcome(started, images.arrived(), workloads)
     }
@@ -169,14 +185,10 @@ impl Cloning<'_> {
                 plan = replan(&self.images.pinning(&self.terms.policy, &plan.copies))?;
             }
             let planned = only(plan, &observed.workload);
-            if let (Decision::Repoint(repoint), Some(secret)) =
-                (&planned.decision, &self.terms.pull_secret)
-                && let Some(name) = &repoint.needs_pull_secret
+            if let Decision::Repoint(repoint) = &planned.decision
                 && self.run.options.dry_run != DryRun::Client
             {
-                cluster
-                    .ensure_pull_secret(&id.namespace, name, &secret.key, &secret.credentials)
-                    .await?;
+                self.pull_secrets.ensure(&id.namespace, repoint).await?;
             }
             Ok(planned)
         };

@@ -3,6 +3,7 @@
 mod survey;
 
 use super::settle::{Settled, Sources};
+use super::source_credentials::SourceCredentials;
 use super::{Event, Observer, Options};
 use crate::credentials::{Chain, Credentials, Keyring};
 use crate::outcome::{DryRun, Failure, ImageOutcome, ImageState};
@@ -65,8 +66,7 @@ impl Images {
                 copier: Arc::new(Copier::new(concurrency).with(options.extras)),
                 sources: Sources {
                     registries,
-                    chain,
-                    keyrings,
+                    credentials: SourceCredentials { keyrings, chain },
                     target_credentials,
                     platforms: options.platforms.clone(),
                 },
@@ -88,8 +88,10 @@ impl Images {
             inner: Arc::new(Inner {
                 sources: Sources {
                     registries: Arc::clone(&sources.registries),
-                    chain: sources.chain.clone(),
-                    keyrings,
+                    credentials: SourceCredentials {
+                        keyrings,
+                        chain: sources.credentials.chain.clone(),
+                    },
                     target_credentials: sources.target_credentials.clone(),
                     platforms: sources.platforms.clone(),
                 },

@@ -11,9 +11,11 @@ mod clone;
 mod credentials;
 mod images;
 mod originals;
+mod pull_secrets;
 mod restore;
 mod settle;
 mod sight;
+mod source_credentials;
 mod workloads;
 
 pub use batches::Rollouts;

@@ -3,8 +3,9 @@
 //! Decides nothing about the restore itself: tells which workloads would be pointed at an image that their
 //! registry does not give. Never writes.
 
+use super::source_credentials::SourceCredentials;
 use crate::cluster::Cluster;
-use crate::credentials::{Chain, Credentials, Keyring};
+use crate::credentials::Chain;
 use crate::outcome::Failure;
 use crate::plan::{Decision, Plan};
 use crate::reference::Reference;
@@ -37,12 +38,15 @@ pub async fn unavailable(
         }
     }
     let all: Vec<Workload> = users.values().flatten().copied().cloned().collect();
-    let keyrings = cluster.keyrings(all).await?;
+    let credentials = SourceCredentials {
+        keyrings: cluster.keyrings(all).await?,
+        chain: chain.clone(),
+    };
     let answers: Vec<(Vec<&Workload>, Result<(), Failure>)> = stream::iter(users)
         .map(|(image, users)| {
-            let keyrings = &keyrings;
+            let credentials = &credentials;
             async move {
-                let found = look(image, &users, keyrings, registries, chain).await;
+                let found = look(image, &users, credentials, registries).await;
                 let doing = format!("its original {image} cannot be had");
                 let found = found.map_err(|failure| {
                     let failure = failure.context(doing);
@@ -67,25 +71,16 @@ pub async fn unavailable(
 async fn look(
     image: &str,
     users: &[&Workload],
-    keyrings: &BTreeMap<WorkloadId, Keyring>,
+    credentials: &SourceCredentials,
     registries: &Registries,
-    chain: &Chain,
 ) -> Result<(), Failure> {
     // what is no reference to us was one to whoever wrote it
     let Ok(reference) = Reference::parse(image) else {
         return Ok(());
     };
-    let (registry, repository) = (reference.registry(), reference.repository());
-    let mut credentials: Vec<Credentials> = Vec::new();
-    for keyring in users.iter().filter_map(|user| keyrings.get(&user.id)) {
-        for one in keyring.find(registry, repository) {
-            if !credentials.contains(&one) {
-                credentials.push(one);
-            }
-        }
-    }
-    let local = chain.find(registry, repository).await;
-    credentials.push(local.map_err(|error| Failure::new(error.to_string()))?);
-    registries.source(&reference, &credentials).await?;
+    let users = users.iter().map(|user| &user.id);
+    let offer = credentials.of(users, &reference).await?;
+    let found = registries.source(&reference, &offer.credentials).await;
+    found.map_err(|error| offer.explain(error.into()))?;
     Ok(())
 }

@@ -125,28 +125,25 @@ impl Images {
         users: &BTreeSet<&WorkloadId>,
         away: &Away,
     ) -> (&'a Reference, Found) {
-        let sources = &self.inner.sources;
-        let (registry, repository) = (source.registry(), source.repository());
-        let mut credentials: Vec<Credentials> = Vec::new();
-        let theirs = users.iter().filter_map(|user| sources.keyrings.get(user));
-        for one in theirs.flat_map(|keyring| keyring.find(registry, repository)) {
-            if !credentials.contains(&one) {
-                credentials.push(one);
+        let offered = self
+            .inner
+            .sources
+            .credentials
+            .of(users.iter().copied(), source);
+        let found = match offered.await {
+            Ok(offer) => {
+                let found = self.seek(source, &offer.credentials, away).await;
+                found.map_err(|untold| Untold {
+                    failure: offer.explain(untold.failure),
+                    ..untold
+                })
             }
-        }
-        match sources.chain.find(registry, repository).await {
-            Ok(local) => credentials.push(local),
-            // what is wrong with this machine's own does not make those of the workloads worse
-            Err(error) if credentials.is_empty() => {
-                let untold = Untold {
-                    silence: Silence::Failed,
-                    failure: Failure::new(error.to_string()),
-                };
-                return (source, Err(untold));
-            }
-            Err(_) => {}
-        }
-        (source, self.seek(source, &credentials, away).await)
+            Err(failure) => Err(Untold {
+                silence: Silence::Failed,
+                failure,
+            }),
+        };
+        (source, found)
     }
 
     async fn seek_copy<'a>(&self, copy: &'a Reference, away: &Away) -> (&'a Reference, Found) {

@@ -5,6 +5,7 @@
 
 use super::rbac::SECRETS_ROLE;
 use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets};
+use crate::target::{Layout, TargetRegistry};
 use base64::Engine as _;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -33,11 +34,20 @@ pub const KINDS: [(&str, &str, bool); 14] = [
     ("v1", "Namespace", false),
 ];
 
+/// The variables that are about one registry. Whoever agreed to share the credentials of one did not agree
+/// for another.
+const OF_REGISTRY: [&str; 4] = [
+    "IMAGE_CLONER_REGISTRY",
+    "IMAGE_CLONER_REGISTRY_ENDPOINT",
+    "IMAGE_CLONER_LAYOUT",
+    "IMAGE_CLONER_SHARE_CREDENTIALS",
+];
+
 /// An install as it is. `Debug` shows no credentials.
 #[derive(Debug)]
 pub struct Live {
-    /// Its image.
-    pub image: String,
+    /// Its image; none where its Deployment is gone.
+    pub image: Option<String>,
     /// The architectures that it is limited to; none where to none.
     pub architectures: BTreeSet<String>,
     /// How many of it there are to be.
@@ -46,8 +56,6 @@ pub struct Live {
     pub config: BTreeMap<String, String>,
     /// Its Secret.
     pub login: BTreeMap<String, SecretString>,
-    /// What its own image is pulled with.
-    pub pull_secret: Option<SecretString>,
     /// Where it may read and write secrets.
     pub secrets: Secrets,
     /// What was made besides.
@@ -55,7 +63,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// The install that these objects are; none where there is no Deployment or ConfigMap.
+    /// The install that these objects are, or what is left of it; none where there is no ConfigMap.
     pub fn read(live: &[Value]) -> Option<Self> {
         let find = |kind: &str, name: &str| {
             live.iter().find(|object| {
@@ -64,10 +72,11 @@ impl Live {
                     && object["metadata"]["namespace"] == NAMESPACE
             })
         };
-        let deployment = find("Deployment", NAME)?;
-        let container = deployment.pointer("/spec/template/spec/containers/0")?;
         let config = strings(&find("ConfigMap", CONFIG)?["data"]);
-        let secret = |name: &str| find("Secret", name).map(decoded).unwrap_or_default();
+        let deployment = find("Deployment", NAME).unwrap_or(&Value::Null);
+        let container = deployment.pointer("/spec/template/spec/containers/0");
+        let container = container.unwrap_or(&Value::Null);
+        let replicas = deployment["spec"]["replicas"].as_u64();
         let budget = find("PodDisruptionBudget", NAME).map(|_| Extra::Budget);
         let policy = find("NetworkPolicy", NAME).map(|_| Extra::NetworkPolicy);
         let monitor = find("ServiceMonitor", NAME).map(|_| Extra::ServiceMonitor);
@@ -78,18 +87,35 @@ impl Live {
         });
         let webhook = webhook.then_some(Extra::Webhook);
         Some(Self {
-            image: container["image"].as_str()?.to_owned(),
-            replicas: u32::try_from(deployment["spec"]["replicas"].as_u64()?).ok()?,
+            image: container["image"].as_str().map(str::to_owned),
+            replicas: replicas
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(1),
             architectures: architectures(deployment),
             secrets: secrets(live, &Scope::of(&config)),
-            login: secret(LOGIN),
-            pull_secret: secret(PULL_SECRET).remove(".dockerconfigjson"),
+            login: find("Secret", LOGIN).map(decoded).unwrap_or_default(),
             extras: [budget, policy, monitor, webhook]
                 .into_iter()
                 .flatten()
                 .collect(),
             config,
         })
+    }
+
+    /// Its target registry, as far as its ConfigMap names one.
+    pub fn registry(&self) -> Option<TargetRegistry> {
+        let name = self.config.get("IMAGE_CLONER_REGISTRY")?;
+        TargetRegistry::parse(name, Layout::default()).ok()
+    }
+
+    /// Keeps nothing that belongs to its target registry, since it gets another one: credentials above all.
+    /// What its `config.yaml` says stays: each entry there is of the host that it names, and images of the
+    /// registry that was may still be read from there.
+    pub fn leave_registry(&mut self) {
+        self.login.clear();
+        for name in OF_REGISTRY {
+            self.config.remove(name);
+        }
     }
 }
 
@@ -205,20 +231,31 @@ fn entries(
     .collect()
 }
 
-/// What is there of ours and is no longer wanted. Secrets and ConfigMaps are left: some are the agent's own.
+/// What is there of ours and is no longer wanted. Of Secrets only those with credentials that an install put
+/// there: some are the agent's own, and some are given to one that is yet to come.
 pub fn stale(live: &[Value], wanted: &[Value]) -> Vec<Value> {
-    let left = [
-        "Namespace",
-        "Secret",
-        "ConfigMap",
-        "ServiceAccount",
-        "Deployment",
-    ];
+    let left = ["Namespace", "ConfigMap", "ServiceAccount", "Deployment"];
+    let is_installed = Live::read(live).is_some();
+    let is_left = |object: &Value| match object["kind"].as_str() {
+        Some("Secret") => !is_installed || !holds_credentials(object),
+        Some(kind) => left.contains(&kind),
+        None => true,
+    };
     live.iter()
-        .filter(|live| !left.iter().any(|kind| live["kind"] == *kind))
+        .filter(|live| !is_left(live))
         .filter(|live| !wanted.iter().any(|object| is_same(live, object)))
         .cloned()
         .collect()
+}
+
+/// Whether it is one of the two Secrets with credentials for the target registry.
+pub fn holds_credentials(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    object["kind"] == "Secret"
+        && metadata["namespace"] == NAMESPACE
+        && [LOGIN, PULL_SECRET]
+            .iter()
+            .any(|name| metadata["name"] == *name)
 }
 
 fn is_same(one: &Value, other: &Value) -> bool {

@@ -12,12 +12,11 @@ mod settings;
 mod tests;
 mod webhook;
 
-pub use live::{KINDS, Live, differences, name_of, stale};
+pub use live::{KINDS, Live, differences, holds_credentials, name_of, stale};
 pub use rbac::{Place, Rule, rules};
 pub use settings::{Extra, Scope, Secrets, Settings};
 pub use webhook::{LEADER, WEBHOOK, WEBHOOK_PATH};
 
-use crate::workload::Kind;
 use serde_json::{Map, Value, json};
 
 /// The agent's namespace.
@@ -130,14 +129,4 @@ fn encoded<'a, K: AsRef<str>>(
     let entries = data.into_iter();
     let entries = entries.map(|(key, text)| (key.as_ref().to_owned(), json!(encode(text))));
     Value::Object(entries.collect::<Map<_, _>>())
-}
-
-/// The group and the resource that a word on the command line stands for, such as `sts` or
-/// `rollouts.argoproj.io`; none where that cannot be told without asking.
-fn resource(word: &str) -> Option<(String, String)> {
-    if let Some(kind) = Kind::from_word(word) {
-        return Some((kind.group, kind.plural));
-    }
-    let (plural, group) = word.split_once('.')?;
-    Some((group.to_lowercase(), plural.to_lowercase()))
 }

@@ -2,7 +2,7 @@
 //!
 //! Decides which of the settings are kept in the ConfigMap under which name. Never reads one anywhere.
 
-use super::resource;
+use crate::workload::Kind;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,8 +92,8 @@ impl Settings {
         } else {
             named
         };
-        for (group, plural) in words.iter().filter_map(|word| resource(word)) {
-            resources.entry(group).or_default().insert(plural);
+        for kind in words.iter().filter_map(|word| Kind::from_word(word)) {
+            resources.entry(kind.group).or_default().insert(kind.plural);
         }
         resources
     }

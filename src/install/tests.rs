@@ -132,20 +132,13 @@ fn an_agent_for_some_namespaces_has_rights_in_those_alone() {
 #[test]
 fn rights_are_for_the_kinds_that_it_works_on() {
     let mut settings = settings();
-    settings.config = owned(&[("IMAGE_CLONER_KINDS", "deploy,sts,cj,rollouts.argoproj.io")]);
+    settings.config = owned(&[("IMAGE_CLONER_KINDS", "deploy,sts,cj")]);
     let works: Vec<String> = rules(&settings)
         .iter()
         .filter(|rule| rule.verbs.starts_with(&["get", "list", "watch"]))
         .map(|rule| format!("{}: {}", rule.group, rule.resources.join(",")))
         .collect();
-    assert_eq!(
-        works,
-        [
-            "apps: deployments,statefulsets",
-            "argoproj.io: rollouts",
-            "batch: cronjobs"
-        ]
-    );
+    assert_eq!(works, ["apps: deployments,statefulsets", "batch: cronjobs"]);
 }
 
 #[test]
@@ -441,7 +434,7 @@ fn what_is_there_is_read_back_as_it_was_made() {
     };
     let live = Live::read(&objects(&settings)).unwrap();
     assert_eq!(live.config, settings.config);
-    assert_eq!(live.image, settings.image);
+    assert_eq!(live.image.as_ref(), Some(&settings.image));
     assert_eq!(live.replicas, 3);
     assert_eq!(live.architectures, settings.architectures);
     assert_eq!(live.secrets, settings.secrets);
@@ -455,6 +448,66 @@ fn what_is_there_is_read_back_as_it_was_made() {
         ..settings
     };
     assert_eq!(Live::read(&objects(&all)).unwrap().secrets, Secrets::All);
+}
+
+#[test]
+fn another_target_registry_gets_nothing_that_belongs_to_the_one_before() {
+    let before = Settings {
+        config: owned(&[
+            ("IMAGE_CLONER_REGISTRY", "old.corp/mirror"),
+            ("IMAGE_CLONER_REGISTRY_ENDPOINT", "https://10.0.0.1"),
+            ("IMAGE_CLONER_LAYOUT", "flat"),
+            ("IMAGE_CLONER_SHARE_CREDENTIALS", "true"),
+            ("IMAGE_CLONER_NAMESPACES", "shop"),
+            ("config.yaml", "registries:\n  docker.io: {endpoint: hub}\n"),
+        ]),
+        login: [("IMAGE_CLONER_PASS".to_owned(), "hunter2".to_owned().into())].into(),
+        pull_secret: Some("{}".to_owned().into()),
+        ..settings()
+    };
+    let before = objects(&before);
+    let mut live = Live::read(&before).unwrap();
+    assert_eq!(live.registry().unwrap().to_string(), "old.corp/mirror");
+    live.leave_registry();
+    assert!(live.login.is_empty());
+    assert_eq!(
+        live.config.keys().collect::<Vec<_>>(),
+        ["IMAGE_CLONER_NAMESPACES", "config.yaml"]
+    );
+    // and what is not written anew is taken away
+    let after = Settings {
+        config: live.config,
+        ..settings()
+    };
+    let told = differences(&before, &objects(&after));
+    let told: Vec<&String> = told
+        .iter()
+        .filter(|line| line.contains("secret/"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "secret/image-cloner-cr-login: removed",
+            "secret/image-cloner-pull: removed"
+        ]
+    );
+    // credentials that were put there for an install to come stay
+    let logins: Vec<Value> = before.into_iter().filter(holds_credentials).collect();
+    assert_eq!(logins.len(), 2);
+    assert_eq!(stale(&logins, &objects(&settings())), [Value::Null; 0]);
+}
+
+#[test]
+fn what_is_left_of_an_install_says_where_it_worked() {
+    let whole = Settings {
+        config: owned(&[("IMAGE_CLONER_NAMESPACES", "shop")]),
+        ..settings()
+    };
+    let mut left = objects(&whole);
+    left.retain(|object| object["kind"] != "Deployment");
+    let live = Live::read(&left).unwrap();
+    assert_eq!(live.image, None);
+    assert_eq!(Scope::of(&live.config), Scope::Namespaces(set(&["shop"])));
 }
 
 #[test]

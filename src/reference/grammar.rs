@@ -3,7 +3,7 @@
 //!
 //! Each check answers with the reason, without the offending whole: the caller knows what it parsed.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 /// Docker Hub's one canonical host.
 pub(crate) const DOCKER_HUB: &str = "docker.io";

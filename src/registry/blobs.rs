@@ -27,11 +27,17 @@ const SMALL_TRANSFERS: usize = 24;
 /// A blob on a host.
 type Key = (String, Digest);
 
+/// A blob in a repository of a host.
+type Place = (Key, String);
+
 /// What is known of blobs.
 #[derive(Debug)]
 pub(super) struct Blobs {
     /// The repositories of a host that have a blob.
     known: Mutex<HashMap<Key, BTreeSet<String>>>,
+    /// Whoever sees to a blob in a repository, by a mount or otherwise.
+    places: Flights<Place>,
+    /// Whoever carries a blob to a host.
     flights: Flights<Key>,
     limits: Limits,
     owners: Owners,
@@ -41,6 +47,7 @@ impl Blobs {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             known: Mutex::default(),
+            places: Flights::default(),
             flights: Flights::default(),
             limits,
             owners: Owners::new(),
@@ -50,12 +57,15 @@ impl Blobs {
     /// Makes sure that a blob is in the job's target; gives the bytes that had to be carried.
     pub(super) async fn ensure(&self, job: &Job<'_>, blob: &Content) -> Result<u64> {
         let key = (job.to.endpoint.host.clone(), blob.digest.clone());
+        // a mount is no flight: several images of a run may go to one repository
+        let place = (key.clone(), job.to.name.clone());
+        let _place = self.places.alone(place).await;
+        if self.has(&key, &job.to.name) {
+            return Ok(0);
+        }
         let mut session = None;
         let mut asked = false;
         let _flight = loop {
-            if self.has(&key, &job.to.name) {
-                return Ok(0);
-            }
             if let Some(other) = self.elsewhere(&key, job).filter(|_| !asked) {
                 asked = true;
                 match job.to.mount(&blob.digest, &other).await {
@@ -74,9 +84,6 @@ impl Blobs {
                 break flight;
             }
         };
-        if self.has(&key, &job.to.name) {
-            return Ok(0);
-        }
         let carried = self.bring(job, blob, session).await?;
         self.learn(key, &job.to.name);
         Ok(carried)

@@ -98,6 +98,7 @@ impl Agent {
         closing: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
+        self.health.works();
         let mut settings = self.settings.clone();
         let now_in_force = settings.borrow_and_update().clone();
         let begun = Working::begin(self, now_in_force, stop.child_token());

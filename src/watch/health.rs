@@ -1,6 +1,9 @@
 //! Whether the loop lives, and whether it can do its work.
 //!
 //! Decides what the probes answer. Never decides why: the loop says so.
+//!
+//! Ready is who leads and has listed everything, watches all of it, and has no trouble with its target, its
+//! settings and the nodes; or who follows, knows that another leads, and could take over.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,13 +29,21 @@ struct State {
 }
 
 impl Health {
-    /// Alive, and not ready until its first list is there.
+    /// Alive, and not ready until it works or follows.
     pub fn starting() -> Self {
-        let troubles = BTreeMap::from([("workloads", "not listed yet".to_owned())]);
-        let moved = Instant::now();
-        Self {
-            shared: Arc::new(Mutex::new(State { moved, troubles })),
-        }
+        let shared = Arc::new(Mutex::new(State {
+            moved: Instant::now(),
+            troubles: BTreeMap::new(),
+        }));
+        let health = Self { shared };
+        health.works();
+        health
+    }
+
+    /// It begins to work, and has seen nothing yet.
+    pub fn works(&self) {
+        self.moved();
+        self.trouble("workloads", "not listed yet");
     }
 
     /// The loop moved: to be said more often than once a minute.
@@ -40,7 +51,7 @@ impl Health {
         self.state().moved = Instant::now();
     }
 
-    /// Another replica works: nothing of the work can fail here.
+    /// Another replica works, or none: nothing of the work can fail here.
     pub fn waits(&self) {
         let mut state = self.state();
         state.moved = Instant::now();

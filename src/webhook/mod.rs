@@ -21,8 +21,14 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How often the certificate is looked at.
+/// How often the certificate and the way to this pod are looked at.
 const ROUND: Duration = Duration::from_secs(10 * 60);
+
+/// How soon after the first time they are looked at again. Labels of two pods are no one object that could be
+/// compared and set: what a former leader had sent at its end may take effect after the first look. The API
+/// server works on no request for longer than a minute (its `--request-timeout`), so that it does not after
+/// the second.
+const SETTLED: Duration = Duration::from_secs(70);
 
 /// How soon after the first failure it is looked at again; twice as long after each further one.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -63,30 +69,47 @@ impl Webhook {
     }
 }
 
-/// Keeps the certificate and the way to this pod until it is told to stop.
+/// Keeps the certificate and the way to this pod until it is told to stop: at once, since every write is
+/// compare-and-set and whoever comes next does the rest.
 async fn keep(
     keeper: &Keeper,
     cluster: &Cluster,
     pod: Option<&(String, String)>,
     stop: &CancellationToken,
 ) {
-    let mut again = AGAIN;
-    loop {
-        let pause = match round(keeper, cluster, pod).await {
-            Ok(()) => {
-                again = AGAIN;
-                ROUND
-            }
-            Err(error) => {
+    let keeping = async {
+        let mut pauses = Pauses::default();
+        loop {
+            let kept = round(keeper, cluster, pod).await;
+            if let Err(error) = &kept {
                 tracing::warn!(%error, "the webhook is not called yet");
-                let pause = again;
-                again = (again * 2).min(ROUND);
-                pause
             }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            tokio::time::sleep(pauses.after(kept.is_ok())).await;
+        }
+    };
+    let _: Option<()> = stop.run_until_cancelled(keeping).await;
+}
+
+/// When the next look is due.
+#[derive(Debug, Default)]
+struct Pauses {
+    is_settled: bool,
+    failures: u32,
+}
+
+impl Pauses {
+    fn after(&mut self, well: bool) -> Duration {
+        if !well {
+            self.failures += 1;
+            return AGAIN
+                .saturating_mul(1 << (self.failures - 1).min(16))
+                .min(ROUND);
+        }
+        self.failures = 0;
+        if std::mem::replace(&mut self.is_settled, true) {
+            ROUND
+        } else {
+            SETTLED
         }
     }
 }

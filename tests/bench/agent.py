@@ -3,9 +3,11 @@
 
 N Deployments without replicas, whose image is in the target already, are repointed by the agent with the
 rollout limit lifted; then they are put back, and curl sends the very same patches and events, 16 at a time.
-Prints both times, the agent's memory and the time to its first repoint; judges none.
+Prints both times, the agent's memory, the time to its first repoint, and what it asked for while there was
+nothing to do; judges none.
 
-usage: agent.py [--count N] [--agent FILE] [--runs N]   (with the bed's environment: . DIR/env)
+usage: agent.py [--count N] [--agent FILE] [--runs N] [--rest SECONDS] [--no-bare]
+(with the bed's environment: . DIR/env)
 
 Nothing stays behind but an image in the bed's target registry.
 """
@@ -182,7 +184,9 @@ def agent(arguments, folder):
                 text = open(log, encoding="utf-8").read()
                 patches = len(re.findall(r"method=PATCH .*status=\"ok\"", text))
                 events = len(re.findall(r"method=POST .*/events.*status=\"ok\"", text))
-            memory = re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{process.pid}/status", encoding="utf-8").read())
+            time.sleep(arguments.rest)
+            memory = memory_of(process.pid)
+            idle = open(log, encoding="utf-8").read()[len(text) :].count("method=")
         finally:
             process.kill()
     lines = text.splitlines()
@@ -191,7 +195,14 @@ def agent(arguments, folder):
     first = at(next(line for line in lines if "reference updated" in line))
     ended = at([line for line in lines if re.search(r"method=(PATCH|POST) ", line)][-1])
     others = len(re.findall(r"method=GET", text))
-    return seconds(began, first), seconds(began, ended), int(memory[1]) / 1024, others
+    return seconds(began, first), seconds(began, ended), memory, others, idle
+
+
+def memory_of(process):
+    """What it holds now, that part of it which is no file's, and the most it held: in MB."""
+    status = open(f"/proc/{process}/status", encoding="utf-8").read()
+    figures = [int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024 for name in ("VmRSS", "RssAnon", "VmHWM")]
+    return "{:.1f} MB resident ({:.1f} anonymous), {:.1f} at most".format(*figures)
 
 
 def seconds(start, end):
@@ -205,22 +216,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rest", type=float, default=20, help="seconds without work before memory is looked at")
+    parser.add_argument("--no-bare", action="store_true", help="without curl's part")
     parser.add_argument("--agent", default="target/release/image-cloner-agent")
     arguments = parser.parse_args()
     for number in range(arguments.runs):
         with tempfile.TemporaryDirectory() as folder:
             fill(arguments.count)
             before = listed("deployments")
-            first, whole, memory, others = agent(arguments, folder)
+            first, whole, memory, others, idle = agent(arguments, folder)
             after = listed("deployments")
+            print(
+                f"run {number + 1}: agent {whole:.2f} s, first repoint {first:.2f} s, {others} reads; {memory}; "
+                f"{idle} requests in {arguments.rest:.0f} s at rest",
+                flush=True,
+            )
+            if arguments.no_bare:
+                continue
             requests = requests_of(zip(before, after))
             fill(arguments.count)
             bare = Api(folder).send(requests)
-        print(
-            f"run {number + 1}: agent {whole:.2f} s (first repoint {first:.2f} s, {memory:.0f} MB at most, "
-            f"{others} reads), bare client {bare:.2f} s, {whole / bare:.2f} times",
-            flush=True,
-        )
+        print(f"       bare client {bare:.2f} s, {whole / bare:.2f} times", flush=True)
     kubectl("delete", "namespace", SPACE, "--wait=false")
 
 

@@ -1,8 +1,11 @@
 //! `cluster` against a server that answers what a test tells it: busy servers, lost pages, and how many
 //! requests an observation takes.
 
+use futures::StreamExt as _;
 use http::StatusCode;
-use image_cloner::cluster::{Cluster, ConnectFlags, Error, Rollout, Selection, WriteMode};
+use image_cloner::cluster::{
+    Cluster, ConnectFlags, Error, Fence, Pull, Pulled, Rollout, Selection, Watched, WriteMode,
+};
 use image_cloner::plan::{self, Upkeep};
 use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::workload::{Kind, WorkloadId};
@@ -11,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 /// What was asked: `GET /api/v1/namespaces?limit=500`, and the header that says who asks.
 type Asked = Arc<Mutex<Vec<(String, String)>>>;
@@ -43,7 +47,7 @@ impl Server {
         }
     }
 
-    async fn cluster(&self) -> Cluster {
+    pub(crate) async fn cluster(&self) -> Cluster {
         Cluster::connect(&self.flags("{}"), WriteMode::Apply)
             .await
             .unwrap()
@@ -61,7 +65,7 @@ impl Server {
         }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         asked.iter().map(|(line, _)| line.clone()).collect()
     }
@@ -198,6 +202,80 @@ async fn a_busy_server_is_asked_again_but_not_for_ever() {
     assert_eq!(server.asked().len(), 4);
 }
 
+/// What a watch tells next.
+async fn told(watch: &mut futures::stream::BoxStream<'static, Result<Watched, Error>>) -> String {
+    let told = tokio::time::timeout(Duration::from_secs(60), watch.next()).await;
+    match told.expect("something is told").expect("it never ends") {
+        Ok(told) => format!("{told:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_failed_tells_when_it_is_under_way_again_although_nothing_changes() {
+    let server = Server::start(|line, before| match (line, before) {
+        (line, _) if !line.contains("watch=true") => (
+            200,
+            json!({"metadata": {"resourceVersion": "7"}, "items": []}),
+        ),
+        (_, 1) => failure(500, "broken"),
+        (_, 2) => {
+            let bookmark = json!({"kind": "Deployment", "apiVersion": "apps/v1",
+                                  "metadata": {"resourceVersion": "8"}});
+            (200, json!({"type": "BOOKMARK", "object": bookmark}))
+        }
+        // without an answer
+        _ => (0, Value::Null),
+    });
+    let server = server.await;
+    let cluster = server.cluster().await;
+    let deployments = Kind::from_word("deploy").unwrap();
+    let mut watch = cluster.watch(&deployments, None).await.unwrap();
+    for expected in ["Listing", "Listed"] {
+        assert_eq!(told(&mut watch).await, expected);
+    }
+    let broken = told(&mut watch).await;
+    assert!(
+        broken.starts_with("watching deployments.apps: ") && broken.contains("broken"),
+        "{broken}"
+    );
+    assert_eq!(told(&mut watch).await, "Begun");
+    let lists = server.asked();
+    let lists = lists.iter().filter(|line| !line.contains("watch=true"));
+    assert_eq!(lists.count(), 1, "it is resumed, not begun anew");
+}
+
+#[tokio::test]
+async fn a_watch_asks_nothing_behind_a_closed_fence() {
+    let server = Server::start(|_, _| failure(500, "asked")).await;
+    let deployments = Kind::from_word("deploy").unwrap();
+    let cluster = server.cluster().await.behind(&Fence::closed());
+    let mut watch = cluster.watch(&deployments, None).await.unwrap();
+    assert_eq!(
+        told(&mut watch).await,
+        "watching deployments.apps: not begun: leadership is over"
+    );
+    assert_eq!(server.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_answered_in_time_is_given_up_when_the_fence_closes() {
+    let server = Server::start(|_, _| (0, Value::Null)).await;
+    let fence = Fence::open();
+    let cluster = server.cluster().await.behind(&fence);
+    let asking = tokio::spawn(async move { cluster.namespaces().await });
+    while server.asked().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    fence.close();
+    let error = asking.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Fenced(_)), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "listing namespaces: given up: leadership was over before it was answered"
+    );
+}
+
 #[tokio::test]
 async fn a_write_is_not_repeated_when_it_may_have_been_done() {
     let server = Server::start(|_, _| failure(503, "ServiceUnavailable")).await;
@@ -236,6 +314,56 @@ async fn a_wait_may_be_as_long_as_can_be_said() {
     let cluster = server.cluster().await;
     let rollout = cluster.wait(&id, None, Duration::MAX).await.unwrap();
     assert_eq!(rollout, Rollout::Ready("1/1 ready".to_owned()));
+}
+
+#[tokio::test]
+async fn a_canary_that_was_ended_still_says_that_its_pull_failed() {
+    let server = Server::start(|line, _| match line {
+        line if line.contains("/events") => (200, json!({"items": []})),
+        line if line.starts_with("GET ") && line.contains("/pods/") => {
+            let waiting = json!({"reason": "ErrImagePull", "message": "401 Unauthorized"});
+            let pod = json!({
+                "metadata": {"name": "it", "uid": "u1"},
+                "spec": {"nodeName": "n1",
+                         "containers": [{"name": "canary", "image": "reg.corp/web:1"}]},
+                "status": {"phase": "Failed", "reason": "DeadlineExceeded",
+                           "containerStatuses": [{"name": "canary", "state": {"waiting": waiting}}]},
+            });
+            (200, pod)
+        }
+        _ => (200, json!({"metadata": {}})),
+    })
+    .await;
+    let pull = Pull {
+        image: "reg.corp/web:1".to_owned(),
+        pull_secrets: Vec::new(),
+        service_account: "default".to_owned(),
+        platform: None,
+        like: Value::Null,
+    };
+    let (cluster, stop) = (server.cluster().await, CancellationToken::new());
+    let tried = cluster.try_pull("default", "it", &pull, Duration::from_secs(60), &stop);
+    let Pulled::No(why) = tried.await.unwrap() else {
+        panic!("its pull failed");
+    };
+    assert_eq!(why.why, "it on n1: ErrImagePull: 401 Unauthorized");
+}
+
+#[tokio::test]
+async fn what_the_cluster_publishes_as_its_registry_is_asked_for_once() {
+    let server = Server::start(|_, _| {
+        let data = json!({"localRegistryHosting.v1": "host: localhost:5000"});
+        (200, json!({"metadata": {}, "data": data}))
+    })
+    .await;
+    let cluster = server.cluster().await;
+    let first = cluster.local_registry().await.unwrap();
+    assert_eq!(
+        first.as_ref().and_then(|it| it.host.as_deref()),
+        Some("localhost:5000")
+    );
+    assert_eq!(cluster.clone().local_registry().await.unwrap(), first);
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]

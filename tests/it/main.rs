@@ -12,10 +12,12 @@
 mod admission;
 mod agent;
 mod agent_objects;
+mod agent_wire;
 mod architecture;
 mod bed;
 mod canary;
 mod clone;
+mod clone_wire;
 mod cluster_api;
 mod cluster_wire;
 mod completion;

@@ -67,6 +67,27 @@ fn a_copy_is_no_way_around_the_permissions_of_its_source() {
 }
 
 #[test]
+fn a_credential_helper_that_is_missing_keeps_no_workload_from_its_own_pull_secret() {
+    let Some(bed) = Bed::share("helper", false) else {
+        return;
+    };
+    bed.corp_secret("right", &var("CORP_PASS"));
+    bed.apply(&deployment("web", &[("app", CORP)], &[]));
+    pulls_with(&bed, "deploy/web", "right");
+    let helper = r#"{"credHelpers": {"registry.corp:5443": "gone"}}"#;
+    std::fs::write(bed.folder().join("config.json"), helper).expect("a file");
+    let run = |args: &[&str]| {
+        let mut command = bed.plugin_command(args);
+        command.env("DOCKER_CONFIG", bed.folder());
+        bed.ran(command.output().expect("the plugin starts"))
+    };
+    run(&["clone", "deploy/web"]).exits(0);
+    assert_ne!(image(&bed, "deploy/web"), CORP);
+    run(&["restore", "deploy/web"]).exits(0);
+    assert_eq!(image(&bed, "deploy/web"), CORP);
+}
+
+#[test]
 fn a_workload_that_joins_an_image_under_way_is_asked_for_itself() {
     let Some(bed) = Bed::share("joins", false) else {
         return;

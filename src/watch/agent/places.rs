@@ -1,7 +1,7 @@
 //! What is watched, and how much of it is seen.
 //!
-//! Decides when everything is known to be listed, and that a place that may not be watched keeps no other
-//! waiting.
+//! Decides when everything is known to be listed, when changes are not seen, and that a place that may not be
+//! watched keeps no other waiting.
 
 use super::{GULP, Working};
 use crate::cluster::{Error, Watched};
@@ -11,7 +11,11 @@ use crate::workload::{Kind, WorkloadId, opted_out};
 use futures::future::FutureExt as _;
 use futures::stream::{self, SelectAll, StreamExt as _};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Instant;
+
+/// Why nothing is seen of what was just begun.
+const NOT_LISTED: &str = "not listed yet";
 
 /// What is watched: a kind, in one namespace or in all.
 pub(super) struct Place {
@@ -20,8 +24,8 @@ pub(super) struct Place {
     /// Of its list that counts.
     pub(super) mark: u64,
     pub(super) sight: Sight,
-    /// The trouble that was told last.
-    pub(super) trouble: Option<String>,
+    /// Why what changes there is not seen now; none while it is.
+    pub(super) blind: Option<String>,
 }
 
 /// How much is seen of a place.
@@ -36,6 +40,17 @@ pub(super) enum Sight {
 }
 
 impl Place {
+    /// A kind of which nothing is seen yet.
+    pub(super) fn new(kind: Kind, namespace: Option<String>) -> Self {
+        Self {
+            kind,
+            namespace,
+            mark: 0,
+            sight: Sight::None,
+            blind: Some(NOT_LISTED.to_owned()),
+        }
+    }
+
     pub(super) fn has(&self, id: &WorkloadId) -> bool {
         let namespace = self.namespace.as_ref();
         self.kind == id.kind && namespace.is_none_or(|namespace| *namespace == id.namespace)
@@ -57,16 +72,9 @@ impl Working<'_> {
                 let stream = self.agent.cluster.watch(kind, namespace.as_deref());
                 let at = places.len();
                 watches.push(stream.await?.map(move |told| (at, told)).boxed());
-                places.push(Place {
-                    kind: kind.clone(),
-                    namespace: namespace.clone(),
-                    mark: 0,
-                    sight: Sight::None,
-                    trouble: None,
-                });
+                places.push(Place::new(kind.clone(), namespace.clone()));
             }
         }
-        self.ledger.listed = false;
         self.ledger
             .complete(|id, _| !places.iter().any(|place| place.has(id)));
         self.watches = watches;
@@ -79,6 +87,7 @@ impl Working<'_> {
         let now = Instant::now();
         self.resync = settings.resync.map(|after| now + after);
         self.refresh = settings.refresh.map(|after| now + after);
+        self.sighted();
         Ok(())
     }
 
@@ -112,25 +121,31 @@ impl Working<'_> {
             }
             Ok(Watched::Listed) => {
                 place.sight = Sight::Whole;
-                place.trouble = None;
                 let place = &self.places[at];
                 self.ledger
                     .complete(|id, mark| place.has(id) && mark != place.mark);
                 self.sighted();
             }
+            Ok(Watched::Begun) => {
+                let was = place.blind.take();
+                if was.is_some_and(|why| why != NOT_LISTED) {
+                    tracing::info!(
+                        namespace = place.namespace,
+                        "watching {} again",
+                        place.kind.plural
+                    );
+                }
+                self.sighted();
+            }
             Err(error) => {
                 let why = error.to_string();
-                if place.trouble.as_ref() != Some(&why) {
+                if place.blind.as_ref() != Some(&why) {
                     tracing::warn!("{why}");
-                    place.trouble = Some(why.clone());
                 }
-                if place.sight == Sight::Whole {
-                    return;
-                }
-                if matches!(error, Error::Forbidden(_)) {
+                place.blind = Some(why);
+                if place.sight == Sight::None && matches!(error, Error::Forbidden(_)) {
                     place.sight = Sight::Refused;
                 }
-                self.agent.health.trouble("workloads", why);
                 self.sighted();
             }
         }
@@ -154,7 +169,7 @@ impl Working<'_> {
                     known.forget_namespace(&name);
                 }
             }
-            Ok(Watched::Listing | Watched::Listed) => {}
+            Ok(Watched::Begun | Watched::Listing | Watched::Listed) => {}
             Err(Error::Forbidden(why)) => {
                 tracing::warn!("a changed opt-out of a namespace is not seen at once: {why}");
                 self.namespaces = stream::pending().boxed();
@@ -163,11 +178,19 @@ impl Working<'_> {
         }
     }
 
-    /// More is seen than before, or known not to be seen.
+    /// More is seen than before, or less, or known not to be seen.
     fn sighted(&mut self) {
         self.ledger.listed = self.places.iter().all(|place| place.sight != Sight::None);
-        if self.places.iter().all(|place| place.sight == Sight::Whole) {
+        let blind: BTreeSet<&str> = self
+            .places
+            .iter()
+            .filter_map(|place| place.blind.as_deref())
+            .collect();
+        if blind.is_empty() {
             self.agent.health.well("workloads");
+        } else {
+            let why = blind.into_iter().collect::<Vec<_>>().join("; ");
+            self.agent.health.trouble("workloads", why);
         }
     }
 }

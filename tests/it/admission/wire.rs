@@ -277,6 +277,32 @@ async fn a_review_is_answered_with_the_patch_of_a_repoint() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_told_to_stop_waits_for_no_api_server() {
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = Api {
+        address: mute.local_addr().unwrap(),
+        kept: Arc::default(),
+    };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let webhook = Webhook {
+        listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        known: something_known(),
+        metrics: Metrics::default(),
+        pod: None,
+    };
+    let (cluster, stop) = (api.cluster().await, CancellationToken::new());
+    let until = stop.clone();
+    let place = place("agent", WEBHOOK, &[NAME]);
+    let running = tokio::spawn(async move { webhook.run(cluster, place, &until).await });
+    // asked for the certificate, it says nothing
+    let (asking, _) = mute.accept().await.unwrap();
+    stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(60), running).await;
+    ended.expect("it ends").unwrap();
+    drop(asking);
+}
+
+#[tokio::test]
 async fn old_and_new_http_are_spoken_at_once() {
     let served = Served::start(something_known(), SystemTime::now()).await;
     let body = review(V1, "nginx:1").to_string();

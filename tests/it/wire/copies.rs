@@ -135,6 +135,93 @@ async fn a_blob_that_two_images_share_is_carried_once_and_mounted() {
 }
 
 #[tokio::test]
+async fn two_images_that_go_to_one_repository_mount_a_blob_there_once() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let shared = bytes(9, 900_000);
+    for (name, tag) in [("a", "1"), ("b", "1"), ("b", "2"), ("b", "3")] {
+        let own = format!("{name}:{tag}");
+        let manifest = image(&from, name, &[own.as_bytes(), &shared, &shared]);
+        from.put_manifest(name, tag, MANIFEST, &manifest);
+    }
+    let copier = copier();
+    copy(&copier, &request(&from, &to, "a:1")).await.unwrap();
+    to.log();
+
+    let requests = ["b:1", "b:2", "b:3"].map(|name| request(&from, &to, name));
+    let copied = futures::future::join_all(requests.iter().map(|r| copy(&copier, r))).await;
+
+    for copied in copied {
+        assert_eq!(copied.unwrap().bytes, 3);
+    }
+    let log = to.log();
+    let mounts = log.iter().filter(|r| r.parameter("mount").is_some());
+    assert_eq!(mounts.count(), 1);
+}
+
+/// What an image costs whose base is in the target's registry already: each request is one that something
+/// depends on, and none is made twice.
+#[tokio::test]
+async fn an_image_on_a_known_base_costs_no_request_that_could_be_left_out() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let base = [bytes(7, 30_000), bytes(8, 20_000), bytes(9, 10_000)];
+    for name in ["a", "b"] {
+        let (config, own) = (format!("config of {name}"), format!("layer of {name}"));
+        let blobs = [
+            config.as_bytes(),
+            &base[0],
+            &base[1],
+            &base[2],
+            own.as_bytes(),
+        ];
+        let manifest = image(&from, name, &blobs);
+        from.put_manifest(name, "1", MANIFEST, &manifest);
+    }
+    let copier = copier();
+    copy(&copier, &request(&from, &to, "a:1")).await.unwrap();
+    from.log();
+    to.log();
+
+    copy(&copier, &request(&from, &to, "b:1")).await.unwrap();
+
+    let counted = |registry: &Registry| {
+        let mut counts = BTreeMap::new();
+        for request in registry.log() {
+            let what = match request.path.split('/').nth(3).unwrap() {
+                "blobs" if request.parameter("mount").is_some() => "mount",
+                "blobs" => "blob",
+                other => other,
+            };
+            *counts
+                .entry(format!("{} {what}", request.method))
+                .or_default() += 1;
+        }
+        counts.into_iter().collect::<Vec<(String, usize)>>()
+    };
+    let expect = |counts: &[(&str, usize)]| {
+        let counts = counts
+            .iter()
+            .map(|(what, count)| ((*what).to_owned(), *count));
+        counts.collect::<Vec<_>>()
+    };
+    // which digest is meant; the manifest by it; config and layer
+    assert_eq!(
+        counted(&from),
+        expect(&[("GET blob", 2), ("GET manifests", 1), ("HEAD manifests", 1)])
+    );
+    // whether the tag is taken; three mounts; a session and an upload each of config and layer; the tag
+    assert_eq!(
+        counted(&to),
+        expect(&[
+            ("HEAD manifests", 1),
+            ("POST blob", 2),
+            ("POST mount", 3),
+            ("PUT blob", 2),
+            ("PUT manifests", 1),
+        ])
+    );
+}
+
+#[tokio::test]
 async fn a_refused_mount_becomes_an_upload() {
     for answer in [400, 401, 202] {
         let (from, to) = (Registry::start().await, Registry::start().await);

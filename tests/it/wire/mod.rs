@@ -67,7 +67,7 @@ impl Progress for Told {
     }
 }
 
-fn registries(hosts: &BTreeMap<String, HostConfig>) -> Arc<Registries> {
+pub(crate) fn registries(hosts: &BTreeMap<String, HostConfig>) -> Arc<Registries> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // another test of this crate may have been first

@@ -20,8 +20,8 @@ fn user(name: &str) -> WorkloadId {
 }
 
 /// Images of one run; team `a` has credentials for this registry.
-fn images(private: &Registry) -> Images {
-    let chain = Chain::local(&Environment::default(), &Config::default()).unwrap();
+fn images(private: &Registry, config: &Config) -> Images {
+    let chain = Chain::local(&Environment::default(), config).unwrap();
     let mut keyring = Keyring::default();
     let auths = format!(
         r#"{{"auths":{{"{}":{{"username":"u","password":"p"}}}}}}"#,
@@ -59,8 +59,16 @@ async fn bring(
     from: &Registry,
     copy: &plan::Copy,
 ) -> (ImageOutcome, BTreeMap<WorkloadId, Failure>) {
+    bring_with(&Config::default(), from, copy).await
+}
+
+async fn bring_with(
+    config: &Config,
+    from: &Registry,
+    copy: &plan::Copy,
+) -> (ImageOutcome, BTreeMap<WorkloadId, Failure>) {
     let copies = std::slice::from_ref(copy);
-    let images = images(from);
+    let images = images(from, config);
     let mut found = images.outlook(copies).await;
     let denied = match found.remove(&copy.target).unwrap() {
         Ok(found) => found.denied,
@@ -143,4 +151,41 @@ async fn pods_that_disagree_are_told_of_where_the_tag_is_none_of_theirs() {
     let users: [(&str, &[&[u8]]); 2] = [("b", &[&amd]), ("c", &[&whole])];
     let (done, _) = bring(&from, &wanted(&from, &to, &users)).await;
     assert_eq!(done.notes, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn credentials_of_this_machine_that_cannot_be_had_take_nothing_from_pull_secrets() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    simple(&from);
+    hides(&from);
+    let host = HostConfig {
+        username: Some("me".to_owned()),
+        password_command: Some("exit 3".to_owned()),
+        ..HostConfig::default()
+    };
+    let config = Config {
+        registries: BTreeMap::from([(from.host.clone(), host)]),
+        ..Config::default()
+    };
+
+    let copy = wanted(&from, &to, &[("a", &[]), ("b", &[])]);
+    let (done, denied) = bring_with(&config, &from, &copy).await;
+
+    assert!(matches!(done.state, ImageState::Copied { .. }), "{done:?}");
+    // whoever has none of their own is told, and gets no copy that others brought
+    assert_eq!(denied.keys().collect::<Vec<_>>(), [&user("b")]);
+    let why = &denied[&user("b")].message;
+    assert!(why.starts_with("reading credentials for "), "{why}");
+    let (done, _) = bring_with(&config, &from, &wanted(&from, &to, &[("b", &[])])).await;
+    let said = failure(&done);
+    assert!(said.contains("reading credentials for "), "{said}");
+
+    // where theirs are refused, what might have helped is said
+    from.hook(|_| Some(Reply::new(403)));
+    let (done, _) = bring_with(&config, &from, &wanted(&from, &to, &[("a", &[])])).await;
+    let ImageState::Failed(failed) = &done.state else {
+        panic!("{done:?}");
+    };
+    let hints = failed.hints.join("\n");
+    assert!(hints.contains("reading credentials for "), "{failed:?}");
 }

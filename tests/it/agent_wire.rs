@@ -1,0 +1,379 @@
+//! `install-agent` and `uninstall-agent` against an API server and registries that answer what a test tells
+//! them: what is sent where, in which order, and what of an install is kept.
+
+use crate::cluster_wire::Server;
+use crate::wire::server::{Registry, Reply};
+use image_cloner::install::{self, Scope, Secrets, Settings};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+/// The password of the registry that is left.
+const PASSWORD: &str = "hunter2";
+/// The same as it stands in a Secret.
+const ENCODED: &str = "aHVudGVyMg==";
+
+/// A cluster that holds these objects: it lists, gives and deletes them, and takes what is applied.
+pub(crate) struct Cluster {
+    pub(crate) server: Server,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a test has to say about a request, by method and path, before the cluster does.
+pub(crate) type Says = fn(&str, &str) -> Option<(u16, Value)>;
+
+impl Cluster {
+    pub(crate) async fn of(objects: Vec<Value>, says: Says) -> Self {
+        let objects = Mutex::new(objects);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let server = Server::start(move |line, _| {
+            let (method, path) = line.split_once(' ').unwrap();
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            log.lock().unwrap().push(format!("{method} {path}"));
+            let mut objects = objects.lock().unwrap();
+            says(method, path).unwrap_or_else(|| answer(&mut objects, method, path, query))
+        })
+        .await;
+        Self { server, asked }
+    }
+
+    /// What changed something, as `DELETE deployments/image-cloner`.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        let writes = asked.iter().filter(|line| !line.starts_with("GET "));
+        writes.map(|line| tail(line)).collect()
+    }
+
+    /// What was asked, whole.
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// The plugin with nothing from this machine but this cluster.
+    pub(crate) fn plugin(&self, home: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+        command
+            .args(args)
+            .args(["--server", &self.server.address])
+            .env_clear()
+            .env("HOME", home);
+        command
+    }
+}
+
+/// `PATCH /apis/apps/v1/namespaces/x/deployments/y` without what is between.
+fn tail(line: &str) -> String {
+    let (method, path) = line.split_once(' ').unwrap();
+    let mut parts = path.rsplit('/');
+    let name = parts.next().unwrap();
+    format!("{method} {}/{name}", parts.next().unwrap())
+}
+
+fn plural(object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap().to_lowercase();
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
+    }
+}
+
+fn answer(objects: &mut Vec<Value>, method: &str, path: &str, query: &str) -> (u16, Value) {
+    let not_found = || {
+        (
+            404,
+            json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "not found"}),
+        )
+    };
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let at = objects.iter().position(|object| {
+        object["metadata"]["name"] == parts[parts.len() - 1]
+            && parts.len() > 1
+            && parts[parts.len() - 2] == plural(object)
+    });
+    match (method, at) {
+        ("GET", Some(at)) => (200, objects[at].clone()),
+        ("DELETE", Some(at)) => (200, objects.remove(at)),
+        ("DELETE", None) => not_found(),
+        ("GET", None) => {
+            let collection = parts[parts.len() - 1];
+            let known = ["nodes", "namespaces", "pods", "serviceaccounts", "secrets"];
+            let is_list = query.contains("managed-by") || known.contains(&collection) || {
+                let workloads = ["deployments", "statefulsets", "daemonsets", "replicasets"];
+                workloads.contains(&collection) || ["cronjobs", "jobs"].contains(&collection)
+            };
+            if path == "/apis" {
+                return (200, json!({"kind": "APIGroupList", "groups": []}));
+            }
+            if !is_list {
+                return not_found();
+            }
+            let (ours, named) = (
+                query.contains("managed-by"),
+                query.contains("fieldSelector"),
+            );
+            let within = parts
+                .iter()
+                .position(|part| *part == "namespaces")
+                .and_then(|at| parts.get(at + 1));
+            let items = objects.iter().filter(|object| {
+                let metadata = &object["metadata"];
+                let is_ours = metadata["labels"]["app.kubernetes.io/managed-by"] == "image-cloner";
+                let is_here = within.is_none_or(|name| metadata["namespace"] == *name);
+                plural(object) == collection && is_here && (named || ours && is_ours)
+            });
+            let items: Vec<Value> = items.cloned().collect();
+            (200, json!({"kind": "List", "metadata": {}, "items": items}))
+        }
+        _ => (200, json!({"metadata": {}})),
+    }
+}
+
+/// An install for a registry that asks for credentials, in namespaces or everywhere.
+pub(crate) fn installed(registry: &str, more: &[(&str, &str)]) -> Vec<Value> {
+    let mut config: BTreeMap<String, String> = [
+        ("IMAGE_CLONER_REGISTRY", registry),
+        ("IMAGE_CLONER_REGISTRY_ENDPOINT", "http://10.0.0.1:5000"),
+        ("IMAGE_CLONER_LAYOUT", "flat"),
+        ("IMAGE_CLONER_NAMESPACES", "shop"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    for (key, value) in more {
+        config.insert((*key).to_owned(), (*value).to_owned());
+    }
+    let secret = |text: &str| text.to_owned().into();
+    let settings = Settings {
+        image: format!("{registry}/agent:1"),
+        architectures: BTreeSet::new(),
+        replicas: 1,
+        config,
+        login: [
+            ("IMAGE_CLONER_USER".to_owned(), secret("me")),
+            ("IMAGE_CLONER_PASS".to_owned(), secret(PASSWORD)),
+        ]
+        .into(),
+        pull_secret: Some(secret("{}")),
+        secrets: Secrets::None,
+        extras: BTreeSet::new(),
+    };
+    assert!(
+        settings.scope() != Scope::Everything || more.contains(&("IMAGE_CLONER_NAMESPACES", ""))
+    );
+    install::objects(&settings)
+}
+
+/// Runs a command to its end; gives its exit code and what it said.
+fn run(mut command: Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_registry_gets_no_credentials_of_the_one_before() {
+    let (old, new) = (Registry::start().await, Registry::start().await);
+    for registry in [&old, &new] {
+        registry.hook(|asked| {
+            let refused = Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"");
+            asked.header("authorization").is_none().then_some(refused)
+        });
+    }
+    let home = tempfile::tempdir().unwrap();
+    let to = new.host.replace("127.0.0.1", "localhost");
+    let cluster = Cluster::of(installed(&old.host, &[]), |_, _| None).await;
+    let image = "--agent-image=elsewhere.corp/agent:1";
+    let args = [
+        "install-agent",
+        "--to",
+        &to,
+        image,
+        "--registry-endpoint=http://10.0.0.2:5000",
+        "--yes",
+    ];
+
+    // with none of its own there is nothing to log in with
+    let (code, _, said) = run(cluster.plugin(home.path(), &args));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("to push: "), "{said}");
+    assert_eq!(cluster.writes(), [""; 0]);
+
+    // with some, these are what the agent gets
+    let with_own = |more: &[&str]| {
+        let mut command = cluster.plugin(home.path(), &[&args[..], more].concat());
+        command
+            .env("IMAGE_CLONER_REGISTRY", &to)
+            .env("IMAGE_CLONER_USER", "other")
+            .env("IMAGE_CLONER_PASS", "0ther");
+        run(command)
+    };
+    let (code, printed, said) = with_own(&["--dry-run=client", "-o", "yaml"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, _, _) = with_own(&["--dry-run=client"]);
+    assert_eq!(code, 0);
+    assert!(
+        printed.contains("IMAGE_CLONER_NAMESPACES: shop"),
+        "{printed}"
+    );
+    for gone in [ENCODED, "LAYOUT", "10.0.0.1", &old.host] {
+        assert!(!printed.contains(gone), "{gone} in {printed}");
+    }
+    let sent = new.log().into_iter().filter_map(|asked| {
+        let sent = asked.header("authorization")?;
+        Some(sent.to_owned())
+    });
+    let sent: BTreeSet<String> = sent.collect();
+    assert_eq!(sent, BTreeSet::from(["Basic b3RoZXI6MHRoZXI=".to_owned()]));
+
+    // the agent is stopped and its logins are gone before it is told of another registry
+    let (code, _, said) = with_own(&["--wait=false"]);
+    assert_eq!(code, 0, "{said}");
+    let begin = format!("note: nothing that belongs to {} is kept", old.host);
+    assert!(said.contains(&begin), "{said}");
+    for line in [
+        "configmap/image-cloner-config: IMAGE_CLONER_LAYOUT flat -> none",
+        "secret/image-cloner-cr-login: IMAGE_CLONER_PASS changed",
+        "secret/image-cloner-pull: removed",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    let writes = cluster.writes();
+    assert_eq!(
+        writes[..3],
+        [
+            "DELETE deployments/image-cloner",
+            "DELETE secrets/image-cloner-cr-login",
+            "DELETE secrets/image-cloner-pull"
+        ]
+    );
+    let told = |write: &str| writes.iter().position(|line| line == write).unwrap();
+    let config = told("PATCH configmaps/image-cloner-config");
+    assert_eq!(writes[config - 1], "DELETE configmaps/image-cloner-config");
+    assert!(told("PATCH deployments/image-cloner") > config);
+    assert!(old.log().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_registry_keeps_what_the_agent_logs_in_with() {
+    let registry = Registry::start().await;
+    registry.hook(|asked| {
+        let refused = Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"");
+        asked.header("authorization").is_none().then_some(refused)
+    });
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(installed(&registry.host, &[]), |_, _| None).await;
+    // another prefix is no other registry
+    let to = format!("{}/mirror", registry.host);
+    let args = [
+        "install-agent",
+        "--to",
+        &to,
+        "--agent-image=elsewhere.corp/agent:1",
+    ];
+    let dry = ["--dry-run=client", "-o", "yaml"];
+    let (code, printed, said) = run(cluster.plugin(home.path(), &[&args[..], &dry].concat()));
+    assert_eq!(code, 0, "{said}");
+    for kept in [ENCODED, "IMAGE_CLONER_LAYOUT: flat", "http://10.0.0.1:5000"] {
+        assert!(printed.contains(kept), "{kept} in {printed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_uninstall_restores_where_the_agent_worked_and_nowhere_else() {
+    let home = tempfile::tempdir().unwrap();
+    let mut left = installed("reg.corp", &[]);
+    left.retain(|object| object["kind"] != "Deployment");
+    left.push(json!({"kind": "Namespace", "metadata": {"name": "shop"}}));
+    let cluster = Cluster::of(left.clone(), |_, _| None).await;
+    let args = ["uninstall-agent", "--restore", "--yes"];
+    let (code, _, said) = run(cluster.plugin(home.path(), &args));
+    assert_eq!(code, 0, "{said}");
+    let asked = cluster.asked();
+    let lists = |path: &str| asked.iter().any(|line| line == &format!("GET {path}"));
+    assert!(
+        lists("/apis/apps/v1/namespaces/shop/deployments"),
+        "{asked:?}"
+    );
+    assert!(!lists("/apis/apps/v1/deployments"), "{asked:?}");
+
+    // a namespace that is gone is in nobody's way, and no other takes its place
+    let none = left
+        .iter()
+        .filter(|object| object["metadata"]["name"] != "shop");
+    let cluster = Cluster::of(none.cloned().collect(), |_, _| None).await;
+    let (code, _, said) = run(cluster.plugin(home.path(), &args));
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("note: namespace/shop is gone"), "{said}");
+    assert!(
+        !cluster
+            .asked()
+            .iter()
+            .any(|line| line.contains("statefulsets"))
+    );
+
+    // where that is not known any more, nothing is restored, and nothing removed
+    left.retain(|object| object["kind"] != "ConfigMap");
+    let cluster = Cluster::of(left, |_, _| None).await;
+    let (code, _, said) = run(cluster.plugin(home.path(), &args));
+    assert_eq!(code, 1, "{said}");
+    insta::assert_snapshot!(said, @r"
+    error: where the agent worked is not known any more: configmap/image-cloner-config is gone
+    nothing was changed
+    hint: kubectl image-cloner restore ns/NAME gives the images back, or -A everywhere
+    hint: kubectl image-cloner uninstall-agent removes what is left of it
+    ");
+    assert_eq!(cluster.writes(), [""; 0]);
+    assert!(
+        !cluster
+            .asked()
+            .iter()
+            .any(|line| line.contains("statefulsets"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_secret_that_may_be_in_use_outlives_the_agent() {
+    let home = tempfile::tempdir().unwrap();
+    let secret = json!({
+        "kind": "Secret",
+        "metadata": {
+            "name": "image-cloner-pull", "namespace": "shop", "uid": "1",
+            "labels": {"app.kubernetes.io/managed-by": "image-cloner"},
+        },
+    });
+    let mut objects = installed("reg.corp", &[]);
+    objects.retain(|object| object["metadata"]["name"] != "image-cloner-pull");
+    objects.push(secret);
+    let is_gone = |cluster: &Cluster| {
+        let writes = cluster.writes();
+        writes.contains(&"DELETE secrets/image-cloner-pull".to_owned())
+    };
+    let forbidden: Says = |_, path| {
+        let body = json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"});
+        path.ends_with("shop/statefulsets").then_some((403, body))
+    };
+    let cluster = Cluster::of(objects.clone(), forbidden).await;
+    let (code, printed, said) = run(cluster.plugin(home.path(), &["uninstall-agent", "--yes"]));
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("in shop is not removed: what names it cannot be told: "),
+        "{said}"
+    );
+    assert!(!is_gone(&cluster));
+    // the rest of the agent goes all the same
+    assert!(
+        printed.contains("namespace/image-cloner-system removed"),
+        "{printed}"
+    );
+
+    let cluster = Cluster::of(objects, |_, _| None).await;
+    let (code, _, said) = run(cluster.plugin(home.path(), &["uninstall-agent", "--yes"]));
+    assert_eq!(code, 0, "{said}");
+    assert!(is_gone(&cluster));
+}
