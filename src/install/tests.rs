@@ -321,7 +321,7 @@ fn the_agent_runs_as_nobody_with_nothing_to_write_to() {
                 fieldRef:
                   fieldPath: metadata.namespace
             - name: MALLOC_ARENA_MAX
-              value: '1'
+              value: "1"
             image: localhost:5000/image-cloner.internal/agent@sha256:0a
             imagePullPolicy: IfNotPresent
             livenessProbe:
