@@ -1,0 +1,216 @@
+//! What is put back, and when nothing more is repointed.
+
+use super::*;
+
+#[test]
+fn it_halts_though_a_workload_cannot_be_put_back_and_tries_that_until_it_is() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    play.begins();
+    play.told();
+    play.looked("a", cannot_pull());
+    assert!(play.ledger.trouble().is_some(), "before it is put back");
+    for pause in [10, 20, 40] {
+        assert_eq!(play.begins(), ["put back a"]);
+        play.ledger
+            .put_back_done(&id("a"), Err(Failure::new("no route")), play.now);
+        assert_eq!(play.begins(), [""; 0]);
+        play.passes(Duration::from_secs(pause));
+    }
+    assert_eq!(play.told(), [("a".to_owned(), "CloneFailed")]);
+    // the halt is over; it is not
+    play.passes(Duration::from_secs(301));
+    assert_eq!(play.begins(), ["put back a"]);
+    assert!(play.ledger.trouble().is_some());
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+    assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.round(), ["b"]);
+    assert_eq!(play.begins(), ["repoint b"]);
+}
+
+#[test]
+fn one_that_somebody_changed_before_it_could_be_put_back_is_theirs() {
+    let mut play = with_copies(Some(2), &["a"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
+    play.begins();
+    play.ledger
+        .put_back_done(&id("a"), Err(Failure::new("no route")), play.now);
+    play.sees("a", "reg.corp/own:1", true);
+    assert_eq!(play.round(), ["a"]);
+    play.passes(Duration::from_secs(3600));
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.ledger.census(play.now).rollouts, 0);
+}
+
+#[test]
+fn what_other_rollouts_came_to_does_not_end_a_halt() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.ledger.gate.prove();
+    assert_eq!(play.begins(), ["repoint a", "repoint b"]);
+    play.written("a");
+    play.written("b");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("a", cannot_pull());
+    play.sees("b", COPY, true);
+    play.looked("b", Pulling::Done);
+    assert!(play.ledger.trouble().is_some());
+    assert!(!play.ledger.repoints());
+}
+
+/// How often somebody has put back the images of the one that is due.
+fn put_back_so_far(play: &Play) -> u32 {
+    let entry = &play.ledger.workloads[&id("a")];
+    let workload = entry.work.as_ref().and_then(|work| work.workload.as_ref());
+    let cloned = entry.cloned.as_ref();
+    cloned.map_or(0, |cloned| cloned.put_back(workload.unwrap()))
+}
+
+#[test]
+fn images_that_are_put_back_are_counted_whatever_becomes_of_annotations() {
+    let mut play = with_copies(None, &["a"]);
+    for times in 0..3 {
+        assert_eq!(put_back_so_far(&play), times);
+        assert_eq!(play.begins(), ["repoint a"]);
+        play.written("a");
+        play.sees("a", IMAGE, true);
+        assert_eq!(play.round(), ["a"]);
+    }
+    play.sees("a", "other:1", true);
+    assert_eq!(put_back_so_far(&play), 0, "other images");
+}
+
+#[test]
+fn what_we_put_back_ourselves_does_not_count() {
+    let mut play = with_copies(None, &["a"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
+    play.begins();
+    play.sees("a", IMAGE, true);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+    assert_eq!(put_back_so_far(&play), 0);
+}
+
+#[test]
+fn one_that_cannot_pull_is_put_back_and_nothing_more_is_begun_for_a_while() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.written("a");
+    play.told();
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    for _ in 0..100 {
+        play.looked("a", Pulling::Retried);
+        assert_eq!(
+            play.begins(),
+            [""; 0],
+            "once is a hiccup, however long it stands there"
+        );
+        play.passes(LOOK);
+        assert_eq!(play.begins(), ["look a"]);
+    }
+    play.looked("a", cannot_pull());
+    assert_eq!(play.begins(), ["put back a"]);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+    assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
+    assert!(
+        play.ledger
+            .trouble()
+            .is_some_and(|why| why.contains("x509"))
+    );
+    assert_eq!(play.begins(), [""; 0]);
+    // a bounded time later another is tried, alone, and planned again before
+    play.passes(Duration::from_secs(301));
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.round(), ["b"]);
+    assert_eq!(play.begins(), ["repoint b"]);
+    play.written("b");
+    play.settles("b", Pulling::Done);
+    assert_eq!(play.ledger.trouble(), None);
+}
+
+#[test]
+fn other_settings_end_the_halt_at_once() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
+    assert_eq!(play.begins(), ["put back a"]);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+    play.sees("a", IMAGE, true);
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.anew(Some(2), play.now);
+    assert_eq!(play.ledger.trouble(), None);
+    assert_eq!(play.round(), ["a", "b"]);
+    assert_eq!(
+        play.tries(),
+        [format!("bring {COPY}")],
+        "the target is another"
+    );
+    play.brought(&["a", "b"], ImageState::Present);
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+/// A play that is halted: the copy of "a" could not be pulled, "b" waits.
+fn halted(max_rollouts: Option<usize>) -> Play {
+    let mut play = with_copies(max_rollouts, &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.written("b");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("a", cannot_pull());
+    assert_eq!(play.begins(), ["put back a"]);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+    play
+}
+
+#[test]
+fn looking_at_everything_again_ends_no_halt_and_forgets_no_reason() {
+    for max_rollouts in [Some(1), None] {
+        let mut play = halted(max_rollouts);
+        play.sees("c", IMAGE, true);
+        play.ledger.look_again(play.now);
+        assert!(!play.ledger.repoints());
+        assert!(
+            play.ledger
+                .trouble()
+                .is_some_and(|why| why.contains("x509"))
+        );
+        play.round();
+        assert_eq!(play.begins(), ["log in"], "{max_rollouts:?}");
+        play.ledger.logged_in(true, play.now);
+        play.passes(Duration::from_secs(301));
+        play.begins();
+        assert!(!play.ledger.repoints(), "one shows it first");
+    }
+}
+
+#[test]
+fn a_halt_shows_in_no_number_of_rollouts() {
+    let mut play = halted(None);
+    play.sees("c", IMAGE, true);
+    play.sees("d", IMAGE, true);
+    play.ledger.gone(&id("b"));
+    play.passes(Duration::from_secs(301));
+    play.begins();
+    play.round();
+    assert_eq!(play.begins(), ["repoint c"], "alone, as at first");
+}

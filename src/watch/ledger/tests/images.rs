@@ -1,0 +1,177 @@
+//! What is brought, how often and for whom.
+
+use super::*;
+
+#[test]
+fn an_image_is_brought_once_for_all_who_want_it() {
+    let mut play = with_copies(None, &["a", "b", "c"]);
+    play.ledger.gate.prove();
+    assert_eq!(play.begins(), ["repoint a", "repoint b", "repoint c"]);
+    // known by now
+    play.sees("d", IMAGE, true);
+    play.round();
+    assert_eq!(play.begins(), ["repoint d"]);
+    assert!(play.ledger.wakes().is_none());
+}
+
+#[test]
+fn a_failed_image_is_tried_again_later_each_time_and_tells_once() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, true);
+    play.round();
+    for longest in [10, 20, 40, 80, 160, 320, 600, 600] {
+        assert_eq!(play.tries(), [format!("bring {COPY}")]);
+        play.brought(&["a"], failed());
+        // the target answers, which says nothing of the image
+        play.passes(Duration::from_secs(longest / 5 * 4 - 1));
+        assert_eq!(play.tries(), [""; 0], "{longest}");
+        play.passes(Duration::from_secs(longest / 5 + 2));
+    }
+    assert_eq!(play.told(), [("a".to_owned(), "CloneFailed")]);
+    play.begins();
+    play.brought(&["a"], ImageState::Present);
+    assert_eq!(
+        play.round(),
+        ["a"],
+        "what was planned long ago is planned again"
+    );
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn a_copy_that_is_not_there_any_more_is_brought_again() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, true);
+    let due = play.ledger.take_due(1);
+    let verdict = Verdict::Rest {
+        kept: vec![copy("a")],
+        left: None,
+        with_our_secret: false,
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+    play.ledger.checked(&copy("a"), &Checked::Broken, play.now);
+    let due = play.ledger.take_due(1);
+    assert_eq!(due[0].purpose, Purpose::Repair);
+    let verdict = Verdict::Wants {
+        copies: vec![copy("a")],
+        keyring: Keyring::default(),
+        then: Then::Leave(None),
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+    play.brought(&["a"], ImageState::Copied { bytes: 1 });
+    assert_eq!(play.ledger.census(play.now).waiting, 0);
+}
+
+#[test]
+fn one_bad_image_keeps_its_own_pauses_while_others_flow() {
+    let mut play = Play::new(None);
+    play.ledger.gate.prove();
+    play.sees("bad", "bad:1", true);
+    play.round();
+    let (mut tried, mut repointed) = (0, 0);
+    for second in 0..3600 {
+        if second % 60 == 0 {
+            let name = format!("good{second}");
+            play.sees(&name, &format!("good:{second}"), true);
+            // wants it still
+            play.ledger.advance(&id("bad"), play.now);
+            play.round();
+        }
+        for begun in play.tries() {
+            if begun == "bring reg.corp/bad:1" {
+                tried += 1;
+                play.brought_of("bad:1", &["bad"], failed());
+            } else if let Some(tag) = begun.strip_prefix("bring reg.corp/good:") {
+                let name = format!("good{tag}");
+                let image = format!("good:{tag}");
+                play.brought_of(&image, &[&name], ImageState::Present);
+            } else if let Some(name) = begun.strip_prefix("repoint ") {
+                repointed += 1;
+                play.written(name);
+            }
+        }
+        play.passes(Duration::from_secs(1));
+    }
+    // 0, 10, 30, 70, 150, 310, 630 seconds, then every ten minutes, each a little sooner
+    assert!((11..=13).contains(&tried), "{tried}");
+    assert_eq!(repointed, 60);
+}
+
+#[test]
+fn what_failed_with_the_target_is_tried_at_once_when_that_answers_again() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, true);
+    play.round();
+    let bring = format!("bring {COPY}");
+    for _ in 0..6 {
+        assert!(play.begins().contains(&bring));
+        play.brought(&["a"], failed());
+        play.ledger.logged_in(false, play.now);
+        play.passes(Duration::from_secs(600));
+    }
+    play.begins();
+    play.brought(&["a"], failed());
+    play.ledger.logged_in(false, play.now);
+    play.passes(Duration::from_secs(10));
+    assert_eq!(play.begins(), ["log in"]);
+    assert_eq!(play.begins(), [""; 0], "one question at a time");
+    play.ledger.logged_in(true, play.now);
+    assert_eq!(play.begins(), [bring]);
+}
+
+#[test]
+fn one_that_is_planned_again_for_the_same_image_does_not_shorten_its_pause() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, true);
+    play.round();
+    play.begins();
+    play.brought(&["a"], failed());
+    // anything of it changed, but for the image
+    let mut seen = play.seen("a", IMAGE, true);
+    seen.print += 1;
+    play.ledger.seen(seen, 1, play.now);
+    assert_eq!(play.round(), ["a"]);
+    assert_eq!(play.begins(), [""; 0]);
+    play.sees("b", IMAGE, true);
+    play.round();
+    assert_eq!(play.begins(), [""; 0], "of the same namespace");
+    assert_eq!(play.ledger.census(play.now).failing, 1);
+    play.ledger.gone(&id("a"));
+    play.ledger.gone(&id("b"));
+    assert_eq!(play.ledger.census(play.now).failing, 0);
+    play.passes(Duration::from_secs(11));
+    assert_eq!(play.tries(), [""; 0], "nobody asks for it any more");
+}
+
+#[test]
+fn an_image_that_nobody_has_in_use_any_more_is_not_looked_at_again() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, true);
+    let due = play.ledger.take_due(1);
+    let verdict = Verdict::Rest {
+        kept: vec![copy("a")],
+        left: None,
+        with_our_secret: false,
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    for _ in 0..3 {
+        assert_eq!(play.tries(), [format!("check {COPY}")]);
+        let checked = Checked::Failed(Failure::new("no route"));
+        play.ledger.checked(&copy("a"), &checked, play.now);
+        play.passes(Duration::from_secs(600));
+    }
+    assert_eq!(
+        play.told(),
+        [("a".to_owned(), "CloneFailed")],
+        "once, though it is at rest"
+    );
+    play.begins();
+    play.ledger.gone(&id("a"));
+    let checked = Checked::Failed(Failure::new("no route"));
+    play.ledger.checked(&copy("a"), &checked, play.now);
+    play.passes(Duration::from_secs(601));
+    assert_eq!(play.tries(), [""; 0]);
+    assert!(play.ledger.wakes().is_none());
+}

@@ -1,0 +1,137 @@
+//! When a workload is repointed, and how many at once.
+
+use super::*;
+
+#[test]
+fn one_rollout_shows_whether_nodes_pull_before_there_are_more() {
+    let mut play = with_copies(Some(2), &["a", "b", "c", "d"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.written("a");
+    assert_eq!(play.begins(), [""; 0]);
+    play.settles("a", Pulling::Done);
+    assert_eq!(play.begins(), ["repoint b", "repoint c"]);
+    play.written("b");
+    play.written("c");
+    assert_eq!(play.begins(), [""; 0]);
+    play.sees("b", COPY, true);
+    assert_eq!(play.begins(), ["repoint d"]);
+}
+
+#[test]
+fn a_rollout_for_which_nobody_pulled_proves_nothing() {
+    let mut play = with_copies(None, &["a", "b", "c"]);
+    assert_eq!(
+        play.begins(),
+        ["repoint a"],
+        "one is tried first, however many may be unfinished"
+    );
+    play.written("a");
+    // no node has a pod of it
+    play.settles("a", Pulling::Well);
+    assert!(!play.ledger.repoints());
+    assert_eq!(play.begins(), ["repoint b"]);
+    play.written("b");
+    play.settles("b", Pulling::Done);
+    assert!(play.ledger.repoints());
+    assert_eq!(play.begins(), ["repoint c"]);
+}
+
+#[test]
+fn what_a_look_showed_that_began_before_the_pods_were_ready_is_not_the_last_word() {
+    let mut play = with_copies(Some(1), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.sees("a", COPY, true);
+    assert_eq!(play.begins(), [""; 0], "one look at a time");
+    play.looked("a", Pulling::Well);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", Pulling::Done);
+    assert!(play.ledger.repoints());
+}
+
+#[test]
+fn a_pod_that_has_a_copy_shows_that_nodes_pull_but_not_that_they_still_do() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, true);
+    let due = play.ledger.take_due(1);
+    let verdict = Verdict::Rest {
+        kept: vec![copy("a")],
+        left: None,
+        with_our_secret: false,
+    };
+    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+    assert!(!play.ledger.repoints());
+    let sound = Checked::Sound(digest(), true);
+    play.ledger.checked(&copy("a"), &sound, play.now);
+    assert!(play.ledger.repoints());
+    let target = Reference::parse(COPY).unwrap();
+    assert!(play.known.copy_for("shop", &target).is_some());
+
+    play.sees("b", IMAGE, true);
+    play.sees("c", IMAGE, true);
+    play.round();
+    assert_eq!(play.begins(), ["repoint b"], "one is tried all the same");
+    play.written("b");
+    play.passes(LOOK);
+    play.begins();
+    play.looked("b", cannot_pull());
+    assert!(!play.ledger.repoints());
+}
+
+#[test]
+fn one_that_is_not_settled_waits_unless_nobody_gets_at_its_source() {
+    let mut play = Play::new(None);
+    play.sees("a", IMAGE, false);
+    play.sees("b", IMAGE, false);
+    play.round();
+    play.begins();
+    play.brought(&["a", "b"], ImageState::Present);
+    assert_eq!(play.begins(), [""; 0]);
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("a", Pulling::Well);
+    play.looked("b", Pulling::Retried);
+    assert_eq!(play.begins(), [""; 0], "once is a hiccup");
+    play.passes(2 * LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("b", cannot_pull());
+    play.ledger.gate.prove();
+    assert_eq!(play.round(), ["b"]);
+    assert_eq!(play.begins(), ["repoint b"]);
+    play.sees("a", IMAGE, true);
+    assert_eq!(play.round(), ["a"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn a_rollout_that_another_process_began_counts_before_more_are_begun() {
+    let mut play = Play::new(Some(1));
+    play.ledger.listed = false;
+    play.sees("a", IMAGE, true);
+    play.sees("b", COPY, false);
+    assert_eq!(play.round(), ["a"]);
+    play.begins();
+    play.brought(&["a"], ImageState::Present);
+    assert_eq!(play.begins(), [""; 0], "not all are listed yet");
+    play.ledger.listed = true;
+    assert_eq!(play.begins(), [""; 0], "b is being rolled out");
+    play.settles("b", Pulling::Done);
+    assert_eq!(play.begins(), ["repoint a"]);
+}
+
+#[test]
+fn one_whose_turn_has_come_holds_no_slot_while_it_waits_for_an_image() {
+    let mut play = with_copies(Some(1), &["a", "b"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.written("a");
+    play.ledger.copies.lost(&copy("b").target);
+    play.passes(Duration::from_secs(60));
+    play.settles("a", Pulling::Done);
+    assert_eq!(play.begins(), [""; 0]);
+    assert_eq!(play.round(), ["b"], "what was planned long ago");
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+    assert_eq!(play.ledger.census(play.now).rollouts, 0);
+}
