@@ -324,6 +324,11 @@ impl Installing {
         for login in logins.filter(|object| install::holds_credentials(object)) {
             self.cluster.remove(login).await.map_err(failed)?;
         }
+        // an apply would leave what others wrote, such as the way to the registry that was
+        if let Some((config, keys)) = install::unwanted_settings(&self.live, &self.wanted) {
+            let taken = self.cluster.take_out(config, &keys).await;
+            taken.map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -335,10 +340,6 @@ impl Installing {
         };
         let failed = |error| Stopped::from(error).after_changes();
         for object in &self.wanted {
-            if self.composed.left.is_some() && object["kind"] == "ConfigMap" {
-                // an apply leaves what others wrote into it, such as the way to the registry that was
-                self.cluster.remove(object).await.map_err(failed)?;
-            }
             let done = match self.cluster.apply(object).await.map_err(failed)? {
                 Applied::Created => "created",
                 Applied::Changed => "configured",

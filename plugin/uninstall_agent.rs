@@ -81,9 +81,10 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
     remove(&cluster, &first, terminal).await?;
     let ended = terminal.unless_interrupted(async { wait_for_end(&cluster).await });
     ended.await.map_err(Stopped::after_changes)?;
+    let mut code = 0;
     if let Some(scope) = scope.as_ref().filter(|_| args.restore) {
-        let code = restore_all(scope, &args.connection, terminal).await;
-        let code = code.map_err(Stopped::after_changes)?;
+        let restored = restore_all(scope, &args.connection, terminal).await;
+        code = restored.map_err(Stopped::after_changes)?;
         if code == 1 || code == 130 {
             terminal.say("the agent works no more; the rest of it is still there");
             terminal.hint("kubectl image-cloner uninstall-agent --restore goes on");
@@ -107,7 +108,7 @@ pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, 
             terminal.unless_interrupted(async { wait_until_gone(&cluster, namespace).await });
         gone.await.map_err(Stopped::after_changes)?;
     }
-    Ok(u8::from(missed > 0))
+    Ok(if missed > 0 { 1 } else { code })
 }
 
 /// A restore of everything is not what was asked for where the agent worked in a part of it.

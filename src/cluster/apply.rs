@@ -43,6 +43,17 @@ impl Cluster {
         })
     }
 
+    /// Takes these keys out of the data of an object that was read, whoever wrote them: an apply leaves what
+    /// it never said.
+    pub async fn take_out(&self, live: &Value, keys: &[&str]) -> Result<(), Error> {
+        let (collection, name) = place(live);
+        let mut object = live.clone();
+        if let Some(data) = object["data"].as_object_mut() {
+            data.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+        self.replace(&collection, name, &object).await.map(drop)
+    }
+
     /// Deletes an object, the very one that was read; whether it was there.
     pub async fn remove(&self, object: &Value) -> Result<bool, Error> {
         let (collection, name) = place(object);

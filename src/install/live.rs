@@ -85,12 +85,19 @@ impl Live {
             let mut args = args.iter().filter_map(Value::as_str);
             args.any(|arg| arg.starts_with("--webhook-bind-address"))
         });
+        // who stopped it to change its registry, and got no further, left no Deployment
+        let webhook = webhook
+            || deployment.is_null()
+                && live
+                    .iter()
+                    .any(|object| object["kind"] == "MutatingWebhookConfiguration");
         let webhook = webhook.then_some(Extra::Webhook);
+        let least = if budget.is_some() { 2 } else { 1 };
         Some(Self {
             image: container["image"].as_str().map(str::to_owned),
             replicas: replicas
                 .and_then(|count| u32::try_from(count).ok())
-                .unwrap_or(1),
+                .unwrap_or(least),
             architectures: architectures(deployment),
             secrets: secrets(live, &Scope::of(&config)),
             login: find("Secret", LOGIN).map(decoded).unwrap_or_default(),
@@ -145,6 +152,23 @@ fn secrets(live: &[Value], scope: &Scope) -> Secrets {
         Scope::Namespaces(scope) if *scope == namespaces => Secrets::All,
         _ => Secrets::Namespaces(namespaces),
     }
+}
+
+/// The ConfigMap as it is, and the settings in it that are no longer wanted.
+pub fn unwanted_settings<'a>(
+    live: &'a [Value],
+    wanted: &[Value],
+) -> Option<(&'a Value, Vec<&'a str>)> {
+    let is_config =
+        |object: &&Value| object["kind"] == "ConfigMap" && object["metadata"]["name"] == CONFIG;
+    let live = live.iter().find(is_config)?;
+    let wanted = wanted.iter().find(is_config)?;
+    let keys = live["data"].as_object()?.keys().map(String::as_str);
+    Some((
+        live,
+        keys.filter(|key| wanted["data"].get(key).is_none())
+            .collect(),
+    ))
 }
 
 /// What becomes another with these objects, a line each.

@@ -12,7 +12,7 @@ mod settings;
 mod tests;
 mod webhook;
 
-pub use live::{KINDS, Live, differences, holds_credentials, name_of, stale};
+pub use live::{KINDS, Live, differences, holds_credentials, name_of, stale, unwanted_settings};
 pub use rbac::{Place, Rule, rules};
 pub use settings::{Extra, Scope, Secrets, Settings};
 pub use webhook::{LEADER, WEBHOOK, WEBHOOK_PATH};

@@ -481,6 +481,17 @@ fn another_target_registry_gets_nothing_that_belongs_to_the_one_before() {
         config: live.config,
         ..settings()
     };
+    let wanted = objects(&after);
+    let (_, unwanted) = unwanted_settings(&before, &wanted).unwrap();
+    assert_eq!(
+        unwanted,
+        [
+            "IMAGE_CLONER_LAYOUT",
+            "IMAGE_CLONER_REGISTRY",
+            "IMAGE_CLONER_REGISTRY_ENDPOINT",
+            "IMAGE_CLONER_SHARE_CREDENTIALS"
+        ]
+    );
     let told = differences(&before, &objects(&after));
     let told: Vec<&String> = told
         .iter()
@@ -503,12 +514,15 @@ fn another_target_registry_gets_nothing_that_belongs_to_the_one_before() {
 fn what_is_left_of_an_install_says_where_it_worked() {
     let whole = Settings {
         config: owned(&[("IMAGE_CLONER_NAMESPACES", "shop")]),
+        extras: [Extra::Budget, Extra::Webhook].into(),
+        replicas: 2,
         ..settings()
     };
     let mut left = objects(&whole);
     left.retain(|object| object["kind"] != "Deployment");
     let live = Live::read(&left).unwrap();
     assert_eq!(live.image, None);
+    assert_eq!((live.replicas, &live.extras), (2, &whole.extras));
     assert_eq!(Scope::of(&live.config), Scope::Namespaces(set(&["shop"])));
 }
 
