@@ -342,7 +342,7 @@ impl Job<'_> {
             target: self.target.registry.clone(),
             images: self.images.clone(),
             skip_namespaces: self.skip_namespaces.clone(),
-            protect: self.settings.config.protect.iter().cloned().collect(),
+            protect: self.settings.protected(&self.target.registry),
             // edits are for manifests: nothing is done live
             copy_only: self.args.copy_only || Form::of(self.args.running.output).is_some(),
             owned_live: self.args.owned == Owned::Live,

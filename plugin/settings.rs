@@ -10,7 +10,7 @@ use image_cloner::outcome::Failure;
 use image_cloner::platform::{PlatformChoice, Platforms};
 use image_cloner::registry::{self, Registries, means_this_machine};
 use image_cloner::target::{Layout, TargetRegistry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -221,6 +221,11 @@ impl Settings {
             credentials,
             concurrency,
         })
+    }
+
+    /// The workloads that serve this target registry, as far as that can be told.
+    pub(crate) fn protected(&self, target: &TargetRegistry) -> BTreeSet<String> {
+        self.config.protected(target, &self.config.registries)
     }
 
     /// A target registry by its name alone, in the layout that is kept for it.

@@ -236,7 +236,7 @@ fn policy(settings: &Settings, target: &Target) -> Result<Policy, Stopped> {
         target: target.registry.clone(),
         images: ImagePolicy::default(),
         skip_namespaces: skip_namespaces(&[], settings)?,
-        protect: settings.config.protect.iter().cloned().collect(),
+        protect: settings.protected(&target.registry),
         copy_only: false,
         owned_live: false,
         pull: PullAccess::Open,

@@ -25,10 +25,11 @@ pub use keys::{KeyError, Place};
 pub use private::overwrite;
 pub use view::{Override, Setting, in_force};
 
+use crate::plan;
 use crate::platform::PlatformChoice;
 use crate::reference::grammar;
 use crate::target::{Layout, TargetRegistry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,20 @@ pub struct ConfigError {
 }
 
 impl Config {
+    /// The workloads that serve this target registry, as far as they are named or called as a Service by which
+    /// it is reached.
+    pub fn protected(
+        &self,
+        target: &TargetRegistry,
+        registries: &BTreeMap<String, HostConfig>,
+    ) -> BTreeSet<String> {
+        let endpoints = registries.get(target.host());
+        let endpoints = endpoints.into_iter().flat_map(|own| &own.endpoint);
+        let addresses = endpoints.map(String::as_str).chain([target.host()]);
+        let behind = addresses.filter_map(plan::behind);
+        self.protect.iter().cloned().chain(behind).collect()
+    }
+
     /// Loads the file that the environment names (`IMAGE_CLONER_CONFIG`), else the one at its usual place;
     /// the default when there is none there.
     pub fn load(environment: &Environment) -> Result<Self, ConfigError> {

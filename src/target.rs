@@ -92,6 +92,12 @@ impl TargetRegistry {
         self.prefix.as_deref()
     }
 
+    /// The port of a node at which it is there, where its host means whoever reads it: the node that pulls.
+    pub fn node_port(&self) -> Option<u16> {
+        let (name, port) = self.host.split_once(':')?;
+        port.parse().ok().filter(|_| grammar::is_loopback(name))
+    }
+
     /// How copies are named.
     pub fn layout(&self) -> Layout {
         self.layout

@@ -7,14 +7,17 @@ use super::collection::Collection;
 use super::{Cluster, Error};
 use crate::workload::Kind;
 use futures::channel::mpsc;
-use futures::stream::{self, BoxStream, PollNext, Stream, StreamExt as _};
+use futures::stream::{self, BoxStream, PollNext, StreamExt as _};
 use http::Request;
-use kube::Api;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::client::Body;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
-use serde_json::{Map, Value};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::fmt::Debug;
 use std::time::Duration;
 use tower::BoxError;
 
@@ -59,7 +62,7 @@ impl Cluster {
             None => Api::all_with(client, &resource),
         };
         let begins = begins.map(|()| Ok(Watched::Begun));
-        let told = self.told(api, &collection);
+        let told = self.told(api, &collection, plain);
         // of a watch that was begun and broke at once, both is there: the break is to be told last
         Ok(stream::select_with_strategy(begins, told, |(): &mut ()| PollNext::Left).boxed())
     }
@@ -83,11 +86,26 @@ impl Cluster {
         kube::Client::new(service, self.namespace.clone())
     }
 
-    fn told(
+    /// Watches all namespaces, of which no more than `metadata` is asked for; as [`Self::watch`].
+    pub fn watch_namespaces(&self) -> BoxStream<'static, Result<Watched, Error>> {
+        let namespaces = Collection::core("namespaces", "namespace", None);
+        // nobody asks whether it was begun
+        let (begun, _) = mpsc::unbounded();
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.telling(begun));
+        let plain =
+            |namespace: PartialObjectMeta<Namespace>| json!({"metadata": namespace.metadata});
+        self.told(api, &namespaces, plain)
+    }
+
+    fn told<K>(
         &self,
-        api: Api<DynamicObject>,
+        api: Api<K>,
         collection: &Collection,
-    ) -> impl Stream<Item = Result<Watched, Error>> + Send + use<> {
+        plain: impl Fn(K) -> Value + Send + 'static,
+    ) -> BoxStream<'static, Result<Watched, Error>>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
         let doing = self.doing(&collection.all("watching"));
         let settings = watcher::Config::default().page_size(PAGE_SIZE);
         let pauses = backon::ExponentialBuilder::default()
@@ -128,6 +146,7 @@ impl Cluster {
                     }
                 }),
             })
+            .boxed()
     }
 }
 

@@ -64,6 +64,10 @@ pub fn rules(settings: &Settings) -> Vec<Rule> {
         })
         .collect();
     rules.extend(surroundings());
+    if settings.scope() == Scope::Everything {
+        let why = "see at once that a namespace opts out, or no longer does";
+        rules.push(Rule::new(Place::Work, "namespaces", &["watch"], why));
+    }
     if has("apps", "statefulsets") {
         let why = "end pods that a StatefulSet waits for after its images were put back";
         rules.push(Rule::new(Place::Work, "pods", &["delete"], why));

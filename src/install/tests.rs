@@ -135,7 +135,7 @@ fn rights_are_for_the_kinds_that_it_works_on() {
     settings.config = owned(&[("IMAGE_CLONER_KINDS", "deploy,sts,cj")]);
     let works: Vec<String> = rules(&settings)
         .iter()
-        .filter(|rule| rule.verbs.contains(&"watch"))
+        .filter(|rule| rule.verbs.starts_with(&["get", "list", "watch"]))
         .map(|rule| format!("{}: {}", rule.group, rule.resources.join(",")))
         .collect();
     assert_eq!(works, ["apps: deployments,statefulsets", "batch: cronjobs"]);
@@ -217,6 +217,12 @@ fn the_rights_are_these() {
       verbs:
       - get
       - list
+    - apiGroups:
+      - ""
+      resources:
+      - namespaces
+      verbs:
+      - watch
     ---
     apiVersion: rbac.authorization.k8s.io/v1
     kind: Role
@@ -315,7 +321,7 @@ fn the_agent_runs_as_nobody_with_nothing_to_write_to() {
                 fieldRef:
                   fieldPath: metadata.namespace
             - name: MALLOC_ARENA_MAX
-              value: '1'
+              value: "1"
             image: localhost:5000/image-cloner.internal/agent@sha256:0a
             imagePullPolicy: IfNotPresent
             livenessProbe:

@@ -1,6 +1,7 @@
 //! Planning a clone.
 
 use super::copies::{Copies, Wanted};
+use super::serving::serves_target;
 use super::slots::{self, Wish};
 use super::{
     Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullCredentials,
@@ -138,10 +139,7 @@ pub fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
     if SYSTEM_NAMESPACES.contains(&namespace) || policy.skip_namespaces.matches(namespace) {
         return Some(format!("namespace {namespace} is skipped"));
     }
-    if policy
-        .protect
-        .contains(&format!("{namespace}/{}", workload.id.name))
-    {
+    if serves_target(workload, policy) {
         return Some("serves the target registry".to_owned());
     }
     let priority = workload.priority_class.as_deref().unwrap_or_default();

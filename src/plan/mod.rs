@@ -10,6 +10,7 @@ mod files;
 mod pull_secrets;
 mod restore;
 mod scope;
+mod serving;
 mod slots;
 mod standing;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use edits::{InManifest, edits};
 pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
 pub use scope::{ImagePolicy, PatternError, Patterns, Resolve};
+pub use serving::behind;
 pub use slots::is_placeholder;
 pub use standing::{kept, reclaimed, reclaims};
 pub use undo::{Undo, undo};
@@ -108,7 +110,8 @@ pub struct Policy {
     pub images: ImagePolicy,
     /// Namespaces never touched by a broad selection, besides [`SYSTEM_NAMESPACES`].
     pub skip_namespaces: Patterns,
-    /// Workloads that serve the target registry itself, `NAMESPACE/NAME`: never touched by a broad selection.
+    /// Workloads that serve the target registry itself, `NAMESPACE/NAME`, besides those that listen at its port
+    /// of the nodes: never touched by a broad selection.
     pub protect: BTreeSet<String>,
     /// `--copy-only`: copy and repoint nothing.
     pub copy_only: bool,

@@ -3,6 +3,8 @@
 //!
 //! Each check answers with the reason, without the offending whole: the caller knows what it parsed.
 
+use core::net::IpAddr;
+
 /// Docker Hub's one canonical host.
 pub(crate) const DOCKER_HUB: &str = "docker.io";
 
@@ -17,6 +19,16 @@ const TAG_MAX: usize = 128;
 /// lower-case form that would still be read as a host, so [`path`] refuses it instead.
 pub(crate) fn is_host(component: &str) -> bool {
     component.contains(['.', ':', '[']) || component.eq_ignore_ascii_case("localhost")
+}
+
+/// Whether a host name means the machine that reads it.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The canonical form of `host[:port]`: lower case, and `docker.io` for all names of Docker Hub.

@@ -3,6 +3,7 @@
 //! Decides how an endpoint is read, and which places are this machine or the registry itself.
 
 use crate::reference::grammar::canonical_host;
+pub(super) use crate::reference::grammar::is_loopback;
 use reqwest::Url;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -69,16 +70,6 @@ pub fn means_this_machine(address: &str) -> bool {
         .split_once("://")
         .map_or(address, |(_, address)| address);
     is_loopback(host_of(address))
-}
-
-/// Whether a host name means this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a manifest may send us to this address, as far as it can be told without resolving its name.

@@ -14,7 +14,7 @@ use crate::cluster::{Cluster, Error, Watched};
 use crate::config::AgentSettings;
 use crate::outcome::Failure;
 use crate::registry::Prover;
-use futures::stream::{BoxStream, SelectAll, StreamExt as _};
+use futures::stream::{self, BoxStream, SelectAll, StreamExt as _};
 use places::Place;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,6 +72,8 @@ struct Working<'a> {
     ledger: Ledger,
     places: Vec<Place>,
     watches: SelectAll<BoxStream<'static, (usize, Result<Watched, Error>)>>,
+    /// All namespaces, where all are worked in.
+    namespaces: BoxStream<'static, Result<Watched, Error>>,
     marks: u64,
     tasks: JoinSet<Ended>,
     rounds: usize,
@@ -145,6 +147,7 @@ impl<'a> Working<'a> {
             hands,
             places: Vec::new(),
             watches: SelectAll::new(),
+            namespaces: stream::pending().boxed(),
             marks: 0,
             tasks: JoinSet::new(),
             rounds: 0,
@@ -161,34 +164,6 @@ impl<'a> Working<'a> {
         Ok(working)
     }
 
-    /// Looks at everything from the start: new watches, the target, the pull secrets.
-    async fn survey(&mut self) -> Result<(), Failure> {
-        let settings = &self.settings;
-        let namespaces: Vec<Option<String>> = match &settings.namespaces[..] {
-            [] => vec![None],
-            named => named.iter().cloned().map(Some).collect(),
-        };
-        let mut watches = SelectAll::new();
-        let mut places = Vec::new();
-        for kind in &settings.kinds {
-            for namespace in &namespaces {
-                let stream = self.agent.cluster.watch(kind, namespace.as_deref());
-                let at = places.len();
-                watches.push(stream.await?.map(move |told| (at, told)).boxed());
-                places.push(Place::new(kind.clone(), namespace.clone()));
-            }
-        }
-        self.ledger
-            .complete(|id, _| !places.iter().any(|place| place.has(id)));
-        self.watches = watches;
-        self.places = places;
-        let now = Instant::now();
-        self.resync = settings.resync.map(|after| now + after);
-        self.refresh = settings.refresh.map(|after| now + after);
-        self.sighted();
-        Ok(())
-    }
-
     async fn run(
         &mut self,
         mut settings: watch::Receiver<Arc<AgentSettings>>,
@@ -200,12 +175,13 @@ impl<'a> Working<'a> {
             if closing.is_cancelled() && self.tasks.is_empty() {
                 return Ok(());
             }
-            self.begin_what_is_due().await?;
+            self.begin_what_is_due().await;
             self.tell_of_itself();
             let wake = tokio::time::sleep_until(self.wakes().into());
             tokio::select! {
                 () = closing.cancelled(), if !self.ledger.held => {}
                 Some((at, told)) = self.watches.next() => self.take_in(at, told),
+                Some(told) = self.namespaces.next() => self.take_namespace(told),
                 Some(ended) = self.tasks.join_next() => {
                     // a task that was aborted or panicked has nothing to tell
                     if let Ok(ended) = ended {
@@ -272,7 +248,7 @@ impl<'a> Working<'a> {
     }
 
     /// Begins everything whose time has come.
-    async fn begin_what_is_due(&mut self) -> Result<(), Failure> {
+    async fn begin_what_is_due(&mut self) {
         let now = Instant::now();
         if self.resync.is_some_and(|at| at <= now) {
             self.look_again(now).await;
@@ -291,7 +267,6 @@ impl<'a> Working<'a> {
         if !*self.agent.paused.borrow() {
             self.tell();
         }
-        Ok(())
     }
 
     /// Tells of workloads what there is to tell.

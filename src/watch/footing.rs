@@ -192,7 +192,9 @@ fn policy(settings: &AgentSettings, run: &RunId) -> Policy {
         target: settings.target.clone(),
         images: ImagePolicy::default(),
         skip_namespaces: settings.skip_namespaces.clone(),
-        protect: settings.config.protect.iter().cloned().collect(),
+        protect: settings
+            .config
+            .protected(&settings.target, &settings.registries),
         copy_only: settings.mode == Mode::Copy,
         owned_live: settings.owned_live,
         pull: PullAccess::Open,

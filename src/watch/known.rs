@@ -176,6 +176,13 @@ impl Known {
         }
     }
 
+    /// A namespace was seen, with or without an opt-out. Whether it was seen otherwise before.
+    pub(super) fn namespace(&self, namespace: &str, opted_out: bool) -> bool {
+        let mut facts = self.write();
+        let before = facts.opted_out.insert(namespace.to_owned(), opted_out);
+        before.is_some_and(|before| before != opted_out)
+    }
+
     /// Nothing is in a namespace any more: it may be gone, and another may come by its name.
     pub(super) fn forget_namespace(&self, namespace: &str) {
         let mut facts = self.write();

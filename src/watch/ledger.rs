@@ -9,6 +9,7 @@
 //! others that are due. From there on it waits: for its images, for being settled, for a rollout's turn, for
 //! its rollout.
 
+mod again;
 mod book;
 mod endings;
 mod figures;
@@ -184,48 +185,6 @@ impl Ledger {
         }
     }
 
-    /// Everything is to be looked at again as it is listed, in the target too, and who waits is planned anew.
-    /// What failed keeps its time, and a halt lasts.
-    pub(super) fn look_again(&mut self, now: Instant) {
-        self.copies.age();
-        self.login.ask(now);
-        self.replan(Work::waits);
-        for entry in self.workloads.values_mut() {
-            if entry.work.is_none() {
-                entry.print = 0;
-            }
-        }
-    }
-
-    /// Other settings hold: nothing counts that was learnt under the old ones, nor what is under way.
-    pub(super) fn anew(&mut self, max_rollouts: Option<usize>, now: Instant) {
-        self.copies.forget();
-        self.book.anew();
-        self.secrets.anew();
-        self.gate.anew(max_rollouts);
-        for work in self
-            .workloads
-            .values_mut()
-            .filter_map(|it| it.work.as_mut())
-        {
-            work.is_former = true;
-            if let Stage::Reading { again } = &mut work.stage {
-                *again = true;
-            }
-        }
-        self.replan(|work| work.waits() || matches!(work.stage, Stage::Later));
-        self.look_again(now);
-    }
-
-    fn replan(&mut self, concerned: impl Fn(&Work) -> bool) {
-        let all = self.workloads.iter();
-        let concerned = all.filter(|(_, entry)| entry.work.as_deref().is_some_and(&concerned));
-        let concerned: Vec<WorkloadId> = concerned.map(|(id, _)| id.clone()).collect();
-        for id in concerned {
-            self.make_due(&id);
-        }
-    }
-
     /// Those that are due, at most so many; they are being read from now on.
     pub(super) fn take_due(&mut self, most: usize) -> Vec<Due> {
         let mut taken = Vec::new();
@@ -253,25 +212,6 @@ impl Ledger {
 
     pub(super) fn due(&self) -> usize {
         self.due.len()
-    }
-
-    /// Whether anything of this workload is to be looked at again for this, at rest as it is.
-    pub(super) fn ask_again(&mut self, id: &WorkloadId, purpose: Purpose, now: Instant) {
-        let entry = self.workloads.get(id);
-        if entry.is_some_and(|entry| entry.work.is_none()) {
-            self.begin(id, Work::unseen(purpose, now));
-            self.due.insert(id.clone());
-        }
-    }
-
-    /// Every workload that is at rest and has copies is looked at again for this.
-    pub(super) fn ask_all(&mut self, purpose: Purpose, now: Instant) {
-        let resting = self.workloads.iter();
-        let resting = resting.filter(|(_, entry)| entry.work.is_none() && entry.copied);
-        let resting: Vec<WorkloadId> = resting.map(|(id, _)| id.clone()).collect();
-        for id in resting {
-            self.ask_again(&id, purpose, now);
-        }
     }
 
     /// A workload that was due was planned, and read again where nothing was kept of it.

@@ -31,7 +31,7 @@ impl Seen {
         let mut hasher = DefaultHasher::new();
         uid.hash(&mut hasher);
         // everything that a snapshot has is what plans are made on
-        format!("{workload:?}").hash(&mut hasher);
+        workload.hash(&mut hasher);
         (object["spec"]["paused"] == true).hash(&mut hasher);
         Ok(Self {
             uid: uid.to_owned(),

@@ -18,6 +18,7 @@ pub use owner::{Controller, Owner};
 pub use read::opted_out;
 pub use record::{ORIGINALS, PullSecretRecord, RECLAIMED, RESTORED, Record, SKIP, SlotRecord};
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The name under which the API server keeps what we wrote.
@@ -83,7 +84,7 @@ impl fmt::Display for SlotKey {
 }
 
 /// One image field of a workload, as observed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// Its name.
     pub key: SlotKey,
@@ -96,7 +97,7 @@ pub struct Slot {
 }
 
 /// A workload as observed at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Workload {
     /// Which workload.
     pub id: WorkloadId,
@@ -129,6 +130,8 @@ pub struct Workload {
     /// Its selector as list requests take it (`app=web,tier in (a,b)`), which finds its pods; none for a
     /// bare Pod, which is its own, and for a CronJob, whose Jobs have one each.
     pub pod_selector: Option<String>,
+    /// Ports of their nodes that its pods listen at.
+    pub host_ports: BTreeSet<u16>,
     mutability: Mutability,
 }
 

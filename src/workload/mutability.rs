@@ -4,7 +4,7 @@ use super::Kind;
 use serde_json::Value;
 
 /// What a change of the pod template leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mutability {
     /// The controller replaces the pods; a bare Pod's containers restart.
     RollsOut,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fmt;
 
 /// The ownerReference with `controller: true`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Controller {
     /// `ReplicaSet`.
     pub kind: String,
@@ -21,7 +21,7 @@ impl fmt::Display for Controller {
 }
 
 /// A tool that claims the workload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// Argo CD, by its tracking annotation or label; the application's name where it is known.
     ArgoCd(Option<String>),

@@ -5,6 +5,7 @@ use super::{
     SlotList, Workload, WorkloadId,
 };
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 pub(super) fn workload(kind: &Kind, object: &Value) -> Result<Workload, String> {
     let metadata = &object["metadata"];
@@ -45,6 +46,7 @@ pub(super) fn workload(kind: &Kind, object: &Value) -> Result<Workload, String> 
         owner: Owner::of(kind, object),
         recreates: kind.kind == "Deployment" && object["spec"]["strategy"]["type"] == "Recreate",
         pod_selector: pod_selector(&object["spec"]["selector"]),
+        host_ports: host_ports(pod),
         mutability: Mutability::of(kind, object),
     })
 }
@@ -99,6 +101,18 @@ fn slot(list: SlotList, index: usize, item: &Value) -> Option<Slot> {
         image: text(image).unwrap_or_default(),
         never_pulled: policy == "Never",
     })
+}
+
+/// A server fills `hostPort` in where a pod has its node's network.
+fn host_ports(pod: &Value) -> BTreeSet<u16> {
+    let containers = pod["containers"].as_array().into_iter().flatten();
+    let ports =
+        containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    let ports = ports.filter_map(|port| port["hostPort"].as_u64());
+    ports
+        .filter_map(|port| port.try_into().ok())
+        .filter(|port| *port != 0)
+        .collect()
 }
 
 /// A label selector in the form that list requests take: `app=web,tier in (a,b)`.

@@ -14,7 +14,7 @@ pub const RECLAIMED: &str = "image-cloner.io/reclaimed";
 pub const SKIP: &str = "image-cloner.io/skip";
 
 /// What was there before a repoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     /// The run that wrote it last, and every slot that does not say otherwise.
@@ -30,7 +30,7 @@ pub struct Record {
 }
 
 /// One slot's images.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SlotRecord {
     /// The exact text before the repoint.
     pub original: String,
@@ -45,7 +45,7 @@ pub struct SlotRecord {
 }
 
 /// What was done to `imagePullSecrets`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PullSecretRecord {
     /// Names that were appended, in order: the ServiceAccount's where the list was empty, then ours.

@@ -1,6 +1,6 @@
 use super::*;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn kind(word: &str) -> Kind {
     Kind::from_word(word).unwrap()
@@ -56,7 +56,8 @@ fn talkative() -> Value {
                 "initContainers": [{"name": "web", "image": "busybox", "imagePullPolicy": "Never"}],
                 "containers": [
                     {"name": "web", "image": "localhost:5000/nginx:latest"},
-                    {"name": "log", "image": "quay.io/a/log:1", "imagePullPolicy": "Always"},
+                    {"name": "log", "image": "quay.io/a/log:1", "imagePullPolicy": "Always",
+                     "ports": [{"containerPort": 80}, {"containerPort": 5000, "hostPort": 5001}]},
                 ],
                 "volumes": [
                     {"name": "tmp", "emptyDir": {}},
@@ -128,6 +129,7 @@ fn a_workload_is_read_whole() {
         owner: None,
         recreates: true,
         pod_selector: Some("app=web,tier=front,track notin (a,b),!old".to_owned()),
+        host_ports: BTreeSet::from([5001]),
         mutability: Mutability::RollsOut,
     };
     let read = read("deploy", &talkative());

@@ -1,6 +1,6 @@
 //! The agent's loop against the bed: what it does by itself, and what it leaves.
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, Tally, deployment, var};
 use serde_json::Value;
 
 /// A registry that this machine reaches and no node does.
@@ -496,4 +496,113 @@ fn without_a_right_to_secrets_it_works_with_its_own_credentials_and_says_so_once
     bed.kubectl(&["set", "image", "deploy/c", "web=nginx:1.21.4-alpine"]);
     agent.says(&["writing its pull secret", "secrets"]);
     assert_eq!(image(&bed.get("deploy/c")), "nginx:1.21.4-alpine");
+}
+
+fn zero(name: &str, image: &str) -> String {
+    deployment(name, &[("web", image)], &[]).replace("  replicas: 1\n", "  replicas: 0\n")
+}
+
+#[test]
+fn a_missing_image_is_asked_for_after_growing_pauses_while_others_flow() {
+    let Some(bed) = Bed::share("pauses", true) else {
+        return;
+    };
+    let way = Tally::before(var("DOCKER_IO"));
+    let config = bed.config(&[("docker.io", way.address())]);
+    let agent = bed.agent(&[("CONFIG", config.to_str().expect("UTF-8"))]);
+    let failures = |tag: &str| agent.count(&["ERROR", &format!("from=\"busybox:{tag}\"")]);
+    let fails = |tag: &str, times: usize| {
+        let what = format!("failure {times} of {tag}:\n{}", agent.log());
+        bed.until(&what, || failures(tag) >= times);
+    };
+    let asked = |tag: &str| {
+        let asked = way.asked().into_iter();
+        asked.filter(|it| it.ends_with(&format!("/{tag}"))).count()
+    };
+    bed.apply(&zero("first", "busybox:none-1"));
+    fails("none-1", 1);
+    let once = asked("none-1");
+    assert!(once > 0, "{:?}", way.asked());
+    fails("none-1", 3);
+    // the next pause is of more than half a minute, the first one of ten seconds at most
+    bed.apply(&zero("second", "busybox:none-2"));
+    bed.apply(&zero("good", "busybox:1.36"));
+    agent.until("deploy/good", |good| image(good) == copy(&bed));
+    fails("none-2", 2);
+    assert_eq!(asked("none-1"), 3 * once, "{}", agent.log());
+    assert_eq!(asked("none-2"), 2 * once, "{}", agent.log());
+}
+
+#[test]
+fn settings_that_cannot_be_used_yet_hold_as_soon_as_they_can() {
+    let Some(bed) = Bed::share("yet", true) else {
+        return;
+    };
+    bed.apply(&zero("web", "busybox:1.36"));
+    let agent = bed.agent(&[("MODE", "observe")]);
+    agent.says(&["would clone", "busybox:1.36"]);
+    let folder = bed.folder().join(".docker");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("config.json"), "{").unwrap();
+    agent.set("MODE", "clone");
+    agent.says(&["the old settings hold", "config.json"]);
+    std::fs::write(folder.join("config.json"), "{}").unwrap();
+    agent.until("deploy/web", |web| image(web) == copy(&bed));
+}
+
+#[test]
+fn a_pull_secret_that_could_not_be_renewed_is_renewed_as_soon_as_it_can() {
+    let Some(bed) = Bed::share("renew", true) else {
+        return;
+    };
+    bed.apply(&zero("web", "busybox:1.36"));
+    let agent = bed.agent(&[]);
+    agent.until("deploy/web", |web| image(web) == copy(&bed));
+    drop(agent);
+    bed.kubectl(&["delete", "secret", "image-cloner-pull"]);
+    let kubeconfig = bed.account(
+        "agent",
+        &[
+            ("apps", "deployments", "get,list,watch,patch"),
+            ("", "pods", "get,list"),
+            ("", "serviceaccounts", "get"),
+            ("", "events", "list,create,patch"),
+        ],
+    );
+    let agent = bed.agent_as(&kubeconfig, &[]);
+    agent.says(&["keeping up the pull secret", "secrets"]);
+    let verbs = "--verb=get,list,create,update,patch";
+    bed.kubectl(&["create", "role", "secrets", verbs, "--resource=secrets"]);
+    let account = format!("--serviceaccount={}:agent", bed.namespace);
+    bed.kubectl(&[
+        "create",
+        "rolebinding",
+        "secrets",
+        "--role=secrets",
+        &account,
+    ]);
+    bed.until("the pull secret", || {
+        let secrets = bed.get("secrets");
+        let mut secrets = secrets["items"].as_array().expect("a list").iter();
+        secrets.any(|secret| secret["metadata"]["name"] == "image-cloner-pull")
+    });
+}
+
+#[test]
+fn a_namespace_that_no_longer_opts_out_is_worked_in_at_once() {
+    let Some(bed) = Bed::share("zz-lifted", true) else {
+        return;
+    };
+    let skip = |value: &str| {
+        let label = format!("image-cloner.io/skip{value}");
+        bed.kubectl(&["label", "namespace", &bed.namespace, &label]);
+    };
+    skip("=true");
+    bed.apply(&zero("web", "busybox:1.36"));
+    // all namespaces, but for those of other tests
+    let agent = bed.agent(&[("NAMESPACES", ","), ("SKIP_NAMESPACES", "[!z]*")]);
+    agent.says(&["inspecting deployment", &bed.namespace]);
+    assert_eq!(image(&bed.get("deploy/web")), "busybox:1.36");
+    skip("-");
+    agent.until("deploy/web", |web| image(web) == copy(&bed));
 }

@@ -127,6 +127,17 @@ fn broad_selections_leave_what_only_a_name_opens() {
             "repoint",
         );
     }
+    let listening = |port: u16| {
+        let web = json!({"name": "web", "image": "nginx", "ports": [{"hostPort": port}]});
+        observed("ds", &json!({}), &json!({"containers": [web]}))
+    };
+    check(
+        listening(5000),
+        "skip: serves the target registry",
+        "repoint",
+    );
+    let other = sketch_clone(listening(5001), &policy());
+    assert!(other.starts_with("repoint"), "{other}");
     check(
         deployment(&json!({"namespace": "infra", "name": "registry"}), "nginx"),
         "skip: serves the target registry",

@@ -5,10 +5,12 @@
 
 use super::{GULP, Working};
 use crate::cluster::{Error, Watched};
+use crate::outcome::Failure;
 use crate::watch::seen::Seen;
-use crate::workload::{Kind, WorkloadId};
+use crate::workload::{Kind, WorkloadId, opted_out};
 use futures::future::FutureExt as _;
-use futures::stream::StreamExt as _;
+use futures::stream::{self, SelectAll, StreamExt as _};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -56,6 +58,39 @@ impl Place {
 }
 
 impl Working<'_> {
+    /// Looks at everything from the start: new watches, the target, the pull secrets.
+    pub(super) async fn survey(&mut self) -> Result<(), Failure> {
+        let settings = &self.settings;
+        let namespaces: Vec<Option<String>> = match &settings.namespaces[..] {
+            [] => vec![None],
+            named => named.iter().cloned().map(Some).collect(),
+        };
+        let mut watches = SelectAll::new();
+        let mut places = Vec::new();
+        for kind in &settings.kinds {
+            for namespace in &namespaces {
+                let stream = self.agent.cluster.watch(kind, namespace.as_deref());
+                let at = places.len();
+                watches.push(stream.await?.map(move |told| (at, told)).boxed());
+                places.push(Place::new(kind.clone(), namespace.clone()));
+            }
+        }
+        self.ledger
+            .complete(|id, _| !places.iter().any(|place| place.has(id)));
+        self.watches = watches;
+        self.namespaces = if settings.namespaces.is_empty() {
+            self.agent.cluster.watch_namespaces()
+        } else {
+            stream::pending().boxed()
+        };
+        self.places = places;
+        let now = Instant::now();
+        self.resync = settings.resync.map(|after| now + after);
+        self.refresh = settings.refresh.map(|after| now + after);
+        self.sighted();
+        Ok(())
+    }
+
     /// What a watch told, and what is there of more without waiting.
     pub(super) fn take_in(&mut self, at: usize, told: Result<Watched, Error>) {
         self.take_one(at, told);
@@ -116,8 +151,35 @@ impl Working<'_> {
         }
     }
 
+    /// What the watch of namespaces told: whether they opt out.
+    pub(super) fn take_namespace(&mut self, told: Result<Watched, Error>) {
+        let name = |namespace: &Value| namespace["metadata"]["name"].as_str().map(str::to_owned);
+        let known = &self.agent.known;
+        match told {
+            Ok(Watched::Object(namespace)) => {
+                let Some(name) = name(&namespace) else {
+                    return;
+                };
+                if known.namespace(&name, opted_out(&namespace["metadata"])) {
+                    self.ledger.look_again_in(&name, Instant::now());
+                }
+            }
+            Ok(Watched::Gone(namespace)) => {
+                if let Some(name) = name(&namespace) {
+                    known.forget_namespace(&name);
+                }
+            }
+            Ok(Watched::Begun | Watched::Listing | Watched::Listed) => {}
+            Err(Error::Forbidden(why)) => {
+                tracing::warn!("a changed opt-out of a namespace is not seen at once: {why}");
+                self.namespaces = stream::pending().boxed();
+            }
+            Err(error) => tracing::debug!("{error}"),
+        }
+    }
+
     /// More is seen than before, or less, or known not to be seen.
-    pub(super) fn sighted(&mut self) {
+    fn sighted(&mut self) {
         self.ledger.listed = self.places.iter().all(|place| place.sight != Sight::None);
         let blind: BTreeSet<&str> = self
             .places

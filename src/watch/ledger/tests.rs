@@ -86,17 +86,17 @@ impl Play {
         for due in due {
             let workload = due.workload.unwrap();
             let image = &workload.slots[0].image;
-            let verdict = if !image.starts_with("reg.corp/") {
-                Verdict::Wants {
-                    copies: vec![copy_of(image, &due.id.name)],
-                    keyring: Keyring::default(),
-                    then: Then::Repoint(Box::new(planned(workload))),
-                }
-            } else {
+            let verdict = if image.starts_with("reg.corp/") {
                 Verdict::Rest {
                     kept: Vec::new(),
                     left: None,
                     with_our_secret: false,
+                }
+            } else {
+                Verdict::Wants {
+                    copies: vec![copy_of(image, &due.id.name)],
+                    keyring: Keyring::default(),
+                    then: Then::Repoint(Box::new(planned(workload))),
                 }
             };
             self.ledger.planned(&due.id, None, verdict, self.now);

@@ -25,7 +25,8 @@ impl Patience {
         let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10));
         let longest = doubled.min(LONGEST_PAUSE);
         let spread = self.0.hash_one((of, failures)) % 1000;
-        longest - longest / 5000 * u32::try_from(spread).unwrap_or(0)
+        let share = u32::try_from(5000 - spread).unwrap_or(5000);
+        longest / 5000 * share
     }
 }
 

@@ -1,0 +1,78 @@
+//! What is looked at again though nothing of it was seen to change.
+//!
+//! Decides what of all that was learnt no longer counts then.
+
+use super::Ledger;
+use super::work::{Purpose, Stage, Work};
+use crate::workload::WorkloadId;
+use std::time::Instant;
+
+impl Ledger {
+    /// Everything is to be looked at again as it is listed, in the target too, and who waits is planned anew.
+    /// What failed keeps its time, and a halt lasts.
+    pub(in crate::watch) fn look_again(&mut self, now: Instant) {
+        self.copies.age();
+        self.login.ask(now);
+        self.replan(Work::waits);
+        for entry in self.workloads.values_mut() {
+            if entry.work.is_none() {
+                entry.print = 0;
+            }
+        }
+    }
+
+    /// Other settings hold: nothing counts that was learnt under the old ones, nor what is under way.
+    pub(in crate::watch) fn anew(&mut self, max_rollouts: Option<usize>, now: Instant) {
+        self.copies.forget();
+        self.book.anew();
+        self.secrets.anew();
+        self.gate.anew(max_rollouts);
+        let works = self.workloads.values_mut();
+        for work in works.filter_map(|entry| entry.work.as_mut()) {
+            work.is_former = true;
+            if let Stage::Reading { again } = &mut work.stage {
+                *again = true;
+            }
+        }
+        self.replan(|work| work.waits() || matches!(work.stage, Stage::Later));
+        self.look_again(now);
+    }
+
+    /// Whether a namespace is worked in has changed: everything in it is planned anew.
+    pub(in crate::watch) fn look_again_in(&mut self, namespace: &str, now: Instant) {
+        let all = self.workloads.keys();
+        let there = all.filter(|id| id.namespace == namespace);
+        for id in there.cloned().collect::<Vec<_>>() {
+            self.ask_again(&id, Purpose::Clone, now);
+            self.changed(&id, now);
+        }
+    }
+
+    fn replan(&mut self, concerned: impl Fn(&Work) -> bool) {
+        let all = self.workloads.iter();
+        let concerned = all.filter(|(_, entry)| entry.work.as_deref().is_some_and(&concerned));
+        let concerned: Vec<WorkloadId> = concerned.map(|(id, _)| id.clone()).collect();
+        for id in concerned {
+            self.make_due(&id);
+        }
+    }
+
+    /// Whether anything of this workload is to be looked at again for this, at rest as it is.
+    pub(super) fn ask_again(&mut self, id: &WorkloadId, purpose: Purpose, now: Instant) {
+        let entry = self.workloads.get(id);
+        if entry.is_some_and(|entry| entry.work.is_none()) {
+            self.begin(id, Work::unseen(purpose, now));
+            self.due.insert(id.clone());
+        }
+    }
+
+    /// Every workload that is at rest and has copies is looked at again for this.
+    pub(in crate::watch) fn ask_all(&mut self, purpose: Purpose, now: Instant) {
+        let resting = self.workloads.iter();
+        let resting = resting.filter(|(_, entry)| entry.work.is_none() && entry.copied);
+        let resting: Vec<WorkloadId> = resting.map(|(id, _)| id.clone()).collect();
+        for id in resting {
+            self.ask_again(&id, purpose, now);
+        }
+    }
+}
