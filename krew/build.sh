@@ -23,10 +23,19 @@ case $target in
 	;;
 esac
 
+# The agent carries the list of what it is made of, which its image's bill of materials is made of.
+list=''
+if cargo auditable --version >/dev/null 2>&1; then
+	list=auditable
+else
+	echo 'build.sh: no cargo-auditable here: the agent tells nobody what it is made of (cargo install cargo-auditable)' >&2
+fi
+
 # Builds a program into a target folder; says where it is.
 build() {
-	local name=$1 folder=$2
-	(cd "$root" && cargo build --release --locked --target "$target" --target-dir "$folder" --bin "$name") >&2
+	local name=$1 folder=$2 how=''
+	[ "$name" != image-cloner-agent ] || how=$list
+	(cd "$root" && cargo ${how:+"$how"} build --release --locked --target "$target" --target-dir "$folder" --bin "$name") >&2
 	printf '%s\n' "$folder/$target/release/$name$suffix"
 }
 

@@ -300,7 +300,11 @@ impl Installing {
         let target = &self.composed.target;
         let pushed = agent_image::push(made, to, &target.registries, &target.credentials);
         let pushed = terminal.unless_interrupted(async { pushed.await.map_err(Stopped::failed) });
-        pushed.await.map(drop)
+        let referrers = pushed.await?.referrers.unwrap_or_default();
+        for failure in referrers.failures {
+            terminal.note(&format!("the image goes without its SBOM: {failure}"));
+        }
+        Ok(())
     }
 
     /// Stops the agent before it gets another target registry, and removes what logs in to the one that was:

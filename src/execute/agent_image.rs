@@ -4,13 +4,14 @@
 //! by whom it was made. Never runs the binary.
 
 mod binary;
+mod sbom;
 
 pub use binary::{Binary, own_architecture};
 
 use crate::credentials::Credentials;
 use crate::outcome::Failure;
-use crate::reference::{Digest, Reference};
-use crate::registry::{Copier, Made, Progress, Registries, digest_of};
+use crate::reference::Reference;
+use crate::registry::{Copied, Copier, Extras, Made, Progress, Registries, digest_of};
 use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
 use oci_client::manifest::{
@@ -18,6 +19,7 @@ use oci_client::manifest::{
 };
 use pem::{EncodeConfig, LineEnding, Pem};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -44,10 +46,12 @@ pub fn make(binaries: &[Binary], authorities: &[u8], version: &str) -> Result<Ma
         root: Bytes::new(),
         children: Vec::new(),
         blobs: Vec::new(),
+        referrers: BTreeMap::new(),
     };
     let mut entries = Vec::new();
     for binary in binaries {
-        let (manifest, blobs) = one(binary, authorities, version)
+        let sbom = sbom::of(binary);
+        let (manifest, blobs) = one(binary, authorities, sbom.as_ref(), version)
             .map_err(|error| Failure::new(format!("making the agent's image: {error}")))?;
         entries.push(json!({
             "mediaType": OCI_IMAGE_MEDIA_TYPE,
@@ -55,6 +59,11 @@ pub fn make(binaries: &[Binary], authorities: &[u8], version: &str) -> Result<Ma
             "size": manifest.len(),
             "platform": {"os": "linux", "architecture": binary.architecture()},
         }));
+        if let Some(sbom) = sbom {
+            let (referrer, blobs) = sbom::referrer(sbom, &manifest);
+            made.referrers.insert(digest_of(&manifest), referrer);
+            made.blobs.extend(blobs);
+        }
         made.children.push(manifest);
         made.blobs.extend(blobs);
     }
@@ -71,7 +80,7 @@ pub fn make(binaries: &[Binary], authorities: &[u8], version: &str) -> Result<Ma
     Ok(made)
 }
 
-/// Pushes an image to where it is to be; says its digest there.
+/// Pushes an image to where it is to be, and what refers to it behind it: that never fails the image.
 ///
 /// # Errors
 /// When the target does not take it.
@@ -80,16 +89,25 @@ pub async fn push(
     to: &Reference,
     registries: &Registries,
     credentials: &Credentials,
-) -> Result<Digest, Failure> {
+) -> Result<Copied, Failure> {
     let failed = |error| Failure::from(error).context(format!("pushing the agent's image to {to}"));
     let source = image.source().map_err(failed)?;
     let target = registries.target(to, credentials).await.map_err(failed)?;
-    let copied = Copier::new(1).copy(&source, &target, true, &Quiet).await;
-    Ok(copied.map_err(failed)?.digest)
+    let engine = Copier::new(1).with(Extras {
+        referrers: true,
+        ..Extras::default()
+    });
+    let copied = engine.copy(&source, &target, true, &Quiet).await;
+    copied.map_err(failed)
 }
 
 /// An image of one platform: its manifest, its config and its layer.
-fn one(binary: &Binary, authorities: &[u8], version: &str) -> io::Result<(Bytes, [Bytes; 2])> {
+fn one(
+    binary: &Binary,
+    authorities: &[u8],
+    sbom: Option<&Bytes>,
+    version: &str,
+) -> io::Result<(Bytes, [Bytes; 2])> {
     let tar = archive(binary.bytes(), authorities)?;
     let layer = compressed(&tar)?;
     let config = document(&json!({
@@ -103,15 +121,23 @@ fn one(binary: &Binary, authorities: &[u8], version: &str) -> io::Result<(Bytes,
         },
         "rootfs": {"type": "layers", "diff_ids": [digest_of(&tar).to_string()]},
     }));
-    let descriptor = |media_type: &str, blob: &Bytes| json!({"mediaType": media_type, "digest": digest_of(blob).to_string(), "size": blob.len()});
+    let mut annotations = about(version);
+    if let Some(sbom) = sbom {
+        // its own manifest names this one: only its content can be named here
+        annotations[sbom::ANNOTATION] = digest_of(sbom).to_string().into();
+    }
     let manifest = document(&json!({
         "schemaVersion": 2,
         "mediaType": OCI_IMAGE_MEDIA_TYPE,
         "config": descriptor(CONFIG_MEDIA_TYPE, &config),
         "layers": [descriptor(IMAGE_LAYER_GZIP_MEDIA_TYPE, &layer)],
-        "annotations": about(version),
+        "annotations": annotations,
     }));
     Ok((manifest, [config, layer]))
+}
+
+fn descriptor(media_type: &str, content: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": digest_of(content).to_string(), "size": content.len()})
 }
 
 fn about(version: &str) -> Value {

@@ -24,6 +24,16 @@ pub struct Made {
     pub children: Vec<Bytes>,
     /// Configs and layers.
     pub blobs: Vec<Bytes>,
+    /// Manifests of what refers to its manifests, each by the digest of what it refers to.
+    pub referrers: BTreeMap<Digest, Bytes>,
+}
+
+/// What a repository has that is nowhere, besides its manifests.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) blobs: BTreeMap<Digest, Bytes>,
+    /// What refers to a manifest, by the digest of that one.
+    pub(super) referrers: BTreeMap<Digest, Digest>,
 }
 
 /// The digest of bytes, as registries give it.
@@ -46,9 +56,15 @@ impl Made {
         let endpoint = Arc::new(endpoint);
         let blobs = self.blobs.iter();
         let blobs = blobs.map(|blob| (digest_of(blob), blob.clone()));
-        let repository = Repository::of_made(&endpoint, blobs.collect::<BTreeMap<_, _>>());
-        for child in &self.children {
-            repository.remember(&self.read(child)?);
+        let referrers = self.referrers.iter();
+        let referrers = referrers.map(|(subject, own)| (subject.clone(), digest_of(own)));
+        let contents = Contents {
+            blobs: blobs.collect(),
+            referrers: referrers.collect(),
+        };
+        let repository = Repository::of_made(&endpoint, contents);
+        for manifest in self.children.iter().chain(self.referrers.values()) {
+            repository.remember(&self.read(manifest)?);
         }
         let root = self.read(&self.root)?;
         Ok(Source::known(repository, &self.name, root))

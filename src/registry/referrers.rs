@@ -191,6 +191,10 @@ impl Walk<'_> {
     /// Copies one of cosign's tags; gives what the source has there.
     async fn tagged(&self, tag: &str) -> Result<Option<Digest>> {
         let (from, to) = (&self.job.from, &self.job.to);
+        if from.made.is_some() {
+            // it has no tags, and there is nobody to ask
+            return Ok(None);
+        }
         let Some(Descriptor { digest, .. }) = from.head_manifest(tag).await? else {
             return Ok(None);
         };

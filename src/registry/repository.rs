@@ -5,15 +5,14 @@
 
 use super::call::Call;
 use super::host::Endpoint;
+use super::made::Contents;
 use super::quota::Quota;
 use super::refusal::{Kind, Refusal, Result};
 use super::token;
 use crate::credentials::Credentials;
 use crate::reference::Digest;
-use bytes::Bytes;
 use reqwest::header::RANGE;
 use reqwest::{Method, Response, Url};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -46,8 +45,8 @@ pub(super) struct Repository {
     pub(super) told: Option<UnboundedSender<Event>>,
     /// The one blob that is to be had there, where it is no repository but an address in a manifest.
     pub(super) address: Option<Url>,
-    /// The blobs themselves, where they were made here and nobody is asked for them.
-    made: Option<Arc<BTreeMap<Digest, Bytes>>>,
+    /// What is in it, where that was made here and nobody is asked for it.
+    pub(super) made: Option<Arc<Contents>>,
     /// Whether it was ever answered as one who may ask; its clones share that.
     pub(super) let_in: Arc<AtomicBool>,
 }
@@ -100,9 +99,9 @@ impl Repository {
     }
 
     /// What was made here, under a name that nobody answers to.
-    pub(super) fn of_made(endpoint: &Arc<Endpoint>, blobs: BTreeMap<Digest, Bytes>) -> Self {
+    pub(super) fn of_made(endpoint: &Arc<Endpoint>, contents: Contents) -> Self {
         Self {
-            made: Some(Arc::new(blobs)),
+            made: Some(Arc::new(contents)),
             ..Self::root(endpoint, &Credentials::Anonymous, Access::Pull)
         }
     }
@@ -110,7 +109,7 @@ impl Repository {
     /// Asks for a blob, from this place in it on.
     pub(super) async fn blob(&self, digest: &Digest, at: u64) -> Result<Response> {
         if let Some(made) = &self.made {
-            let bytes = made.get(digest).cloned().unwrap_or_default();
+            let bytes = made.blobs.get(digest).cloned().unwrap_or_default();
             return Ok(http::Response::new(bytes).into());
         }
         let mut call = Call::new(Method::GET, self.blob_url(digest).await?).bulk();

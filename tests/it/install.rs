@@ -3,10 +3,14 @@
 //! There is one agent in a cluster: these tests take turns.
 
 use crate::bed::{Bed, deployment, var};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 const SYSTEM: &str = "image-cloner-system";
 
@@ -212,6 +216,51 @@ fn the_objects_are_printed_for_whoever_applies_them() {
         .exits(0);
     let list: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(list["kind"], "List");
+}
+
+#[test]
+fn what_the_agent_is_made_of_is_found_by_its_image() {
+    let Some(mut turn) = Turn::take("sbom") else {
+        return;
+    };
+    // as `cargo auditable` does it
+    let list = r#"{"packages":[{"name":"a","version":"1.0.0","source":"crates.io","root":true}]}"#;
+    let section = turn.bed.folder().join("list");
+    let mut zlib = ZlibEncoder::new(File::create(&section).unwrap(), Compression::default());
+    zlib.write_all(list.as_bytes()).unwrap();
+    zlib.finish().unwrap();
+    let binary = turn.bed.folder().join("agent");
+    let objcopy = Command::new("objcopy")
+        .arg("--add-section")
+        .arg(format!(".dep-v0={}", section.display()))
+        .args([&turn.binary, &binary])
+        .status();
+    assert!(objcopy.unwrap().success());
+    turn.binary = binary;
+    let bed = &turn.bed;
+
+    let repository = format!("{}/image-cloner.internal/agent", bed.namespace);
+    let tag = concat!("v", env!("CARGO_PKG_VERSION"));
+    turn.install(&["--wait=false"]).exits(0);
+    let digest = bed.digest("TARGET", &repository, tag).unwrap();
+    let image = bed.manifest("TARGET", &repository, tag);
+    // this registry leaves the list of referrers to its clients
+    let list = bed.manifest("TARGET", &repository, &digest.replace(':', "-"));
+    let entry = &list["manifests"][0];
+    assert_eq!(entry["artifactType"], "application/vnd.cyclonedx+json");
+    let sbom = bed.manifest("TARGET", &repository, entry["digest"].as_str().unwrap());
+    assert_eq!(sbom["subject"]["digest"], digest);
+    assert_eq!(
+        sbom["layers"][0]["digest"],
+        image["annotations"]["io.image-cloner.sbom"]
+    );
+
+    // made again it is the same, and nothing is sent
+    let writes = bed.writes("TARGET").len();
+    turn.install(&["--wait=false"])
+        .exits(0)
+        .says("nothing changes");
+    assert_eq!(bed.writes("TARGET").len(), writes);
 }
 
 #[test]

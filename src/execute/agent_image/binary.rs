@@ -215,6 +215,9 @@ impl Elf {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use std::io::Write as _;
 
     /// The least that is a program: a header and one entry of its table.
     pub(crate) fn elf(machine: u16, needs_loader: bool) -> Vec<u8> {
@@ -225,6 +228,34 @@ pub(crate) mod tests {
         bytes[54] = 56;
         bytes[56] = 1;
         bytes[64] = if needs_loader { 3 } else { 1 };
+        bytes
+    }
+
+    /// The same with what `cargo auditable` adds: a section `.dep-v0`, compressed.
+    pub(crate) fn listing(mut bytes: Vec<u8>, list: &str) -> Vec<u8> {
+        const NAMES: &[u8] = b"\0.dep-v0\0.shstrtab\0";
+        let mut section = ZlibEncoder::new(Vec::new(), Compression::default());
+        section.write_all(list.as_bytes()).unwrap();
+        let section = section.finish().unwrap();
+        // name, type, offset and size of each; the first is nothing by definition
+        let at = bytes.len();
+        let table = [
+            (0, 0, 0, 0),
+            (1, 1, at, section.len()),
+            (9, 3, at + section.len(), NAMES.len()),
+        ];
+        bytes.extend(section.iter().chain(NAMES));
+        let start = bytes.len() as u64;
+        for (name, kind, offset, size) in table {
+            let mut header = [0; 64];
+            header[0] = name;
+            header[4] = kind;
+            header[24..32].copy_from_slice(&(offset as u64).to_le_bytes());
+            header[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+            bytes.extend(header);
+        }
+        bytes[40..48].copy_from_slice(&start.to_le_bytes());
+        (bytes[58], bytes[60], bytes[62]) = (64, 3, 2);
         bytes
     }
 

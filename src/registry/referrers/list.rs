@@ -45,6 +45,12 @@ enum Kept {
 impl Repository {
     /// What refers to a manifest: by the registry's word, else by the list that its clients keep.
     pub(super) async fn referrers(&self, subject: &Digest) -> Result<Listed> {
+        if let Some(made) = &self.made {
+            return Ok(Listed {
+                digests: made.referrers.get(subject).cloned().into_iter().collect(),
+                by_registry: true,
+            });
+        }
         if let Some(digests) = self.referrers_by_registry(subject).await? {
             return Ok(Listed {
                 digests,

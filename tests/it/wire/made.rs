@@ -1,6 +1,6 @@
 //! Images that were made here, on their way into a registry.
 
-use super::server::Break;
+use super::server::{Break, Reply};
 use super::*;
 use image_cloner::execute::agent_image;
 use image_cloner::registry::Made;
@@ -14,6 +14,7 @@ fn made() -> (Made, Vec<u8>) {
         root: Default::default(),
         children: Vec::new(),
         blobs: Vec::new(),
+        referrers: BTreeMap::new(),
     };
     let layer = bytes(7, 3 * MIB);
     let mut entries = Vec::new();
@@ -47,7 +48,7 @@ fn made() -> (Made, Vec<u8>) {
     (made, layer)
 }
 
-async fn push(made: &Made, to: &Registry) -> Digest {
+async fn push(made: &Made, to: &Registry) -> Copied {
     let target = reference(&format!("{}/agent:v1", to.host));
     let registries = registries(&BTreeMap::new());
     agent_image::push(made, &target, &registries, &Credentials::Anonymous)
@@ -72,7 +73,7 @@ async fn it_arrives_byte_for_byte_although_an_upload_breaks() {
 
     let pushed = push(&made, &to).await;
 
-    assert_eq!(pushed, made.digest());
+    assert_eq!(pushed.digest, made.digest());
     assert_eq!(
         to.manifest("agent", "v1"),
         Some((INDEX.to_owned(), made.root.to_vec()))
@@ -104,4 +105,54 @@ async fn pushed_again_it_is_looked_at_and_sends_nothing() {
     to.drop_blob("agent", &digest(&made.blobs[0]));
     push(&made, &to).await;
     assert!(to.blob("agent", &digest(&made.blobs[0])).is_some());
+}
+
+#[tokio::test]
+async fn what_refers_to_it_arrives_behind_it_or_leaves_it_alone() {
+    let (mut made, _) = made();
+    let subject = made.children[1].clone();
+    let sbom = bytes(9, 2000);
+    let describe = |kind: &str, blob: &[u8]| serde_json::json!({"mediaType": kind, "digest": digest(blob), "size": blob.len()});
+    let kind = "application/vnd.cyclonedx+json";
+    let referrer = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": kind,
+        "config": describe("application/vnd.oci.empty.v1+json", b"{}"),
+        "layers": [describe(kind, &sbom)],
+        "subject": describe(MANIFEST, &subject),
+    })
+    .to_string();
+    made.blobs
+        .extend([sbom.clone().into(), b"{}".as_slice().into()]);
+    let named = digest(&subject).parse().unwrap();
+    made.referrers.insert(named, referrer.clone().into());
+    let tag = digest(&subject).replace(':', "-");
+
+    // this registry has no list of its own
+    let to = Registry::start().await;
+    let pushed = push(&made, &to).await;
+    assert_eq!(pushed.referrers.unwrap().failures, [""; 0]);
+    let there = to.manifest("agent", &digest(referrer.as_bytes())).unwrap();
+    assert_eq!(there.1, referrer.as_bytes());
+    assert_eq!(to.blob("agent", &digest(&sbom)), Some(sbom));
+    let (_, list) = to.manifest("agent", &tag).unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
+    assert_eq!(list["manifests"][0]["digest"], digest(referrer.as_bytes()));
+    assert_eq!(list["manifests"][0]["artifactType"], kind);
+    // pushed again it is there already
+    to.log();
+    assert_eq!(push(&made, &to).await.referrers.unwrap().copied, 0);
+    assert!(to.lines().iter().all(|line| !line.starts_with("PUT ")));
+
+    // and one that takes no such thing has the image all the same
+    let to = Registry::start().await;
+    let own = digest(referrer.as_bytes());
+    to.hook(move |r| {
+        (r.is("PUT", "/manifests/") && r.path.ends_with(&own)).then(|| Reply::new(400))
+    });
+    let pushed = push(&made, &to).await;
+    assert_eq!(pushed.digest, made.digest());
+    assert_eq!(pushed.referrers.unwrap().failures.len(), 1);
+    assert!(to.manifest("agent", "v1").is_some());
 }
