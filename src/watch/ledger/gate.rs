@@ -141,8 +141,8 @@ impl Gate {
         self.relent();
     }
 
-    /// Outside of a halt, what could not be pulled says nothing any more when nobody is to pull it. Nor was
-    /// anything shown: the next rollout goes alone.
+    /// Outside of a halt, what could not be pulled says nothing any more when nobody is to pull it. That proves
+    /// nothing: the next rollout goes alone.
     fn relent(&mut self) {
         if self.halted.is_none() && self.refused.is_empty() {
             self.why = None;
