@@ -169,6 +169,10 @@ impl Ledger {
         let namespace = &id.namespace;
         if !self.workloads.keys().any(|it| it.namespace == *namespace) {
             self.copies.forget_namespace(namespace);
+            // one that is being written is asked about when it is to be written again
+            if self.secrets.is_next(namespace) || self.secrets.has_failed(namespace) {
+                self.secrets.forget(namespace);
+            }
         }
     }
 
@@ -247,6 +251,7 @@ impl Ledger {
                 }
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.copied = !kept.is_empty();
+                    entry.with_our_secret = with_our_secret;
                 }
                 self.rest(id);
                 for copy in kept {
@@ -300,7 +305,13 @@ impl Ledger {
             actions.push(Action::Image(Box::new(job)));
         }
         while let Some(namespace) = self.secrets.start(SECRETS, |_| false) {
-            actions.push(Action::PullSecret(namespace));
+            if self.uses_our_secret(&namespace) {
+                actions.push(Action::PullSecret(namespace));
+            } else {
+                // another namespace may have come by its name
+                self.secrets.ended(&namespace);
+                self.secrets.forget(&namespace);
+            }
         }
         while let Some(id) = self.to_put_back.pop_front() {
             actions.extend(self.put_back(&id));
@@ -309,6 +320,12 @@ impl Ledger {
             actions.extend(self.write(&id, now));
         }
         actions
+    }
+
+    /// Whether anything in a namespace pulls with the pull secret that we keep up.
+    fn uses_our_secret(&self, namespace: &str) -> bool {
+        let mut all = self.workloads.iter();
+        all.any(|(id, entry)| entry.with_our_secret && id.namespace == namespace)
     }
 
     /// When there may be something to do that nobody tells of.

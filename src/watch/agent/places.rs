@@ -40,14 +40,16 @@ pub(super) enum Sight {
 }
 
 impl Place {
-    /// A kind of which nothing is seen yet.
-    pub(super) fn new(kind: Kind, namespace: Option<String>) -> Self {
+    /// A kind of which nothing is seen yet, or as much as before while it is listed anew.
+    pub(super) fn new(kind: Kind, namespace: Option<String>, before: &[Self]) -> Self {
+        let mut before = before.iter();
+        let before = before.find(|it| it.kind == kind && it.namespace == namespace);
         Self {
+            blind: before.map_or_else(|| Some(NOT_LISTED.to_owned()), |it| it.blind.clone()),
             kind,
             namespace,
             mark: 0,
             sight: Sight::None,
-            blind: Some(NOT_LISTED.to_owned()),
         }
     }
 
@@ -72,13 +74,15 @@ impl Working<'_> {
                 let stream = self.agent.cluster.watch(kind, namespace.as_deref());
                 let at = places.len();
                 watches.push(stream.await?.map(move |told| (at, told)).boxed());
-                places.push(Place::new(kind.clone(), namespace.clone()));
+                places.push(Place::new(kind.clone(), namespace.clone(), &self.places));
             }
         }
+        let are_watched = settings.namespaces.is_empty();
+        self.agent.known.watch_namespaces(are_watched);
         self.ledger
             .complete(|id, _| !places.iter().any(|place| place.has(id)));
         self.watches = watches;
-        self.namespaces = if settings.namespaces.is_empty() {
+        self.namespaces = if are_watched {
             self.agent.cluster.watch_namespaces()
         } else {
             stream::pending().boxed()
@@ -166,12 +170,13 @@ impl Working<'_> {
             }
             Ok(Watched::Gone(namespace)) => {
                 if let Some(name) = name(&namespace) {
-                    known.forget_namespace(&name);
+                    known.namespace_gone(&name);
                 }
             }
             Ok(Watched::Begun | Watched::Listing | Watched::Listed) => {}
             Err(Error::Forbidden(why)) => {
                 tracing::warn!("a changed opt-out of a namespace is not seen at once: {why}");
+                known.watch_namespaces(false);
                 self.namespaces = stream::pending().boxed();
             }
             Err(error) => tracing::debug!("{error}"),
@@ -192,5 +197,27 @@ impl Working<'_> {
             let why = blind.into_iter().collect::<Vec<_>>().join("; ");
             self.agent.health.trouble("workloads", why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_stays_seen_while_it_is_listed_anew() {
+        let place = |word: &str, namespace: &str, before: &[Place]| {
+            let kind = Kind::from_word(word).unwrap();
+            Place::new(kind, Some(namespace.to_owned()), before)
+        };
+        let not_listed = Some(NOT_LISTED.to_owned());
+        let mut before = [place("deploy", "shop", &[]), place("sts", "shop", &[])];
+        assert_eq!(before[0].blind, not_listed);
+        before[0].blind = None;
+        before[1].blind = Some("refused".to_owned());
+        assert_eq!(place("deploy", "shop", &before).blind, None);
+        let refused = place("sts", "shop", &before);
+        assert_eq!(refused.blind.as_deref(), Some("refused"));
+        assert_eq!(place("deploy", "lab", &before).blind, not_listed);
     }
 }

@@ -180,6 +180,19 @@ impl Play {
 }
 
 impl Play {
+    /// One that is new comes to rest, with our pull secret or without.
+    fn comes_to_rest(&mut self, name: &str, with_our_secret: bool) {
+        self.sees(name, "reg.corp/own:1", true);
+        for due in self.ledger.take_due(1) {
+            let verdict = Verdict::Rest {
+                kept: Vec::new(),
+                left: None,
+                with_our_secret,
+            };
+            self.ledger.planned(&due.id, None, verdict, self.now);
+        }
+    }
+
     /// One that was repointed is ready, and its pods have this to show.
     fn settles(&mut self, name: &str, pulling: Pulling) {
         self.sees(name, COPY, true);
@@ -395,4 +408,38 @@ fn a_pull_secret_that_could_not_be_written_is_written_later_and_never_while_work
     assert_eq!(play.begins(), [write]);
     play.ledger.secret_written("shop", true, play.now);
     assert!(play.ledger.wakes().is_none());
+}
+
+#[test]
+fn no_pull_secret_is_written_into_a_later_namespace_of_the_same_name() {
+    let mut play = Play::new(None);
+    let write = "write the pull secret in shop";
+    // gone before the try ends, and after it
+    for is_gone_first in [true, false].repeat(SECRETS) {
+        play.comes_to_rest("a", true);
+        assert_eq!(play.begins(), [write], "none is lost count of");
+        if is_gone_first {
+            play.ledger.gone(&id("a"));
+        }
+        play.ledger.secret_written("shop", false, play.now);
+        if !is_gone_first {
+            play.ledger.gone(&id("a"));
+        }
+        play.comes_to_rest("b", false);
+        play.passes(Duration::from_secs(600));
+        assert_eq!(play.begins(), [""; 0]);
+        assert!(play.ledger.wakes().is_none());
+        play.ledger.gone(&id("b"));
+    }
+}
+
+#[test]
+fn a_namespace_that_is_made_again_does_not_wait_for_what_failed_in_the_former_one() {
+    let mut play = Play::new(None);
+    play.comes_to_rest("a", true);
+    play.begins();
+    play.ledger.secret_written("shop", false, play.now);
+    play.ledger.gone(&id("a"));
+    play.comes_to_rest("a", true);
+    assert_eq!(play.begins(), ["write the pull secret in shop"]);
 }

@@ -103,6 +103,8 @@ pub(super) struct Entry {
     pub(super) mark: u64,
     /// Whether it has copies in use.
     pub(super) copied: bool,
+    /// Whether it pulled them with the pull secret that we keep up, when it came to rest last.
+    pub(super) with_our_secret: bool,
     pub(super) cloned: Option<Cloned>,
     /// None while it is at rest.
     pub(super) work: Option<Box<Work>>,

@@ -1,7 +1,7 @@
 //! What an agent knows for its webhook when it begins where everything is cloned already.
 
 use crate::bed::{Bed, deployment, var};
-use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
+use image_cloner::cluster::{Cluster, ConnectFlags, PULL_SECRET, WriteMode};
 use image_cloner::config::{AgentSettings, Config, Environment};
 use image_cloner::reference::Reference;
 use image_cloner::watch::{Agent, Health, Known, Metrics, RunId};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-fn settings(bed: &Bed) -> AgentSettings {
+fn settings(bed: &Bed, scope: &[(&str, &str)]) -> AgentSettings {
     let variables = [
         ("CONFIG", var("CONFIG")),
         ("REGISTRY", bed.target()),
@@ -18,9 +18,11 @@ fn settings(bed: &Bed) -> AgentSettings {
         ("PASS", var("TARGET_PASS")),
         ("PULL_USER", var("PULL_USER")),
         ("PULL_PASS", var("PULL_PASS")),
-        ("NAMESPACES", bed.namespace.clone()),
     ];
-    let variables = variables.into_iter();
+    let scope = scope
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()));
+    let variables = variables.into_iter().chain(scope);
     let environment: Environment = variables
         .map(|(name, value)| (format!("IMAGE_CLONER_{name}"), value))
         .collect();
@@ -33,6 +35,20 @@ async fn what_stands_from_copies_is_known_to_the_webhook_though_nothing_rolls_ou
     let Some(bed) = Bed::share("restart", true) else {
         return;
     };
+    begins(&bed, &[("NAMESPACES", &bed.namespace)]).await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_all_namespaces_are_worked_in_and_watched() {
+    let Some(bed) = Bed::share("yy-restart", true) else {
+        return;
+    };
+    // all, but for those of other tests
+    begins(&bed, &[("SKIP_NAMESPACES", "[!y]*")]).await;
+}
+
+/// An agent with this scope begins where everything is cloned already.
+async fn begins(bed: &Bed, scope: &[(&str, &str)]) {
     bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
     bed.plugin(&["clone", "deploy/web", "--wait"]).exits(0);
     let before = bed.get("deploy/web")["metadata"]["generation"].clone();
@@ -40,7 +56,7 @@ async fn what_stands_from_copies_is_known_to_the_webhook_though_nothing_rolls_ou
     let _ = rustls::crypto::ring::default_provider().install_default();
     let flags = ConnectFlags::default();
     let cluster = Cluster::connect(&flags, WriteMode::Apply);
-    let (_changes, in_force) = watch::channel(Arc::new(settings(&bed)));
+    let (_changes, in_force) = watch::channel(Arc::new(settings(bed, scope)));
     let (_pause, paused) = watch::channel(false);
     let known = Known::asked();
     let agent = Agent {
@@ -57,6 +73,7 @@ async fn what_stands_from_copies_is_known_to_the_webhook_though_nothing_rolls_ou
     };
     let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
     let copy = Reference::parse(&format!("{}/busybox:1.36", bed.target())).unwrap();
+    let ours = [PULL_SECRET.to_owned()];
     let all_is_known = async {
         let namespace = &bed.namespace;
         for _ in 0..600 {
@@ -64,6 +81,8 @@ async fn what_stands_from_copies_is_known_to_the_webhook_though_nothing_rolls_ou
                 && known.copy_for(namespace, &copy).is_some()
                 && known.opted_out(namespace) == Some(false)
                 && known.has_pull_secret(namespace)
+                && known.account_pull_secrets(namespace, "default").is_some()
+                && known.pull_credentials(namespace, &ours).is_some()
             {
                 return true;
             }
