@@ -148,10 +148,8 @@ impl Ledger {
                 self.changed(&id, now);
             }
             None if is_new && is_rolling_out => {
-                let stage = Stage::rolling(Some(&seen.workload), None, now);
-                self.begin(&id, Work::of(seen, stage, now));
-                self.gate.found(&id);
-                self.wake_at(&id, now + LOOK);
+                self.begin(&id, Work::of(seen, Stage::Due, now));
+                self.follow(&id, now);
             }
             None => {
                 // what it had in use it may have no more
@@ -237,6 +235,8 @@ impl Ledger {
         match verdict {
             Verdict::Gone => self.gone(id),
             Verdict::Failed(failure) => self.fails(id, &failure, now),
+            // the answer to our write was lost, or another than this loop wrote it
+            Verdict::Rest { .. } if work.is_unfollowed() => self.follow(id, now),
             Verdict::Rest {
                 kept,
                 left,

@@ -172,6 +172,7 @@ impl Ledger {
                 entry.cloned = Some(Cloned::again(entry.cloned.as_ref(), &planned.workload));
                 let still_is = work.workload.as_ref().is_some_and(stands);
                 let message = changes(&planned);
+                work.was_followed = true;
                 work.stage = Stage::rolling(work.workload.as_ref(), Some(planned), now);
                 self.tell(id, "Repointed", message, false);
                 if !still_is {

@@ -36,6 +36,7 @@ impl Ledger {
         };
         work.failures = 0;
         work.unpullable = false;
+        work.was_followed = false;
         work.purpose = Purpose::Clone;
         match &mut work.stage {
             Stage::Reading { again } => *again = true,
@@ -77,6 +78,17 @@ impl Ledger {
             (Stage::Rolling { .. }, Standing::Ailing) => self.wake_at(id, now),
             _ => {}
         }
+    }
+
+    /// Copies are being rolled out in it, by whomever: it is seen to how they are pulled.
+    pub(super) fn follow(&mut self, id: &WorkloadId, now: Instant) {
+        let Some(work) = self.work(id) else {
+            return;
+        };
+        work.was_followed = true;
+        work.stage = Stage::rolling(work.workload.as_ref(), None, now);
+        self.gate.found(id);
+        self.wake_at(id, now + LOOK);
     }
 
     /// A rollout is over: it is looked at once more, with others.
