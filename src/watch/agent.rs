@@ -43,7 +43,7 @@ pub struct Agent {
     pub cluster: Cluster,
     /// What it works by; a change is taken over at once.
     pub settings: watch::Receiver<Arc<AgentSettings>>,
-    /// Whether somebody paused it: nothing is begun while that is so.
+    /// Whether somebody paused it: nothing new is begun while that is so.
     pub paused: watch::Receiver<bool>,
     /// What its probes answer.
     pub health: Health,
@@ -171,15 +171,16 @@ impl<'a> Working<'a> {
     ) -> Result<(), Failure> {
         let mut paused = self.agent.paused.clone();
         loop {
-            self.ledger.held = closing.is_cancelled() || *paused.borrow_and_update();
-            if closing.is_cancelled() && self.tasks.is_empty() {
+            self.ledger.held = *paused.borrow_and_update();
+            self.ledger.ends = closing.is_cancelled();
+            if self.ledger.ends && self.tasks.is_empty() {
                 return Ok(());
             }
             self.begin_what_is_due().await;
             self.tell_of_itself();
             let wake = tokio::time::sleep_until(self.wakes().into());
             tokio::select! {
-                () = closing.cancelled(), if !self.ledger.held => {}
+                () = closing.cancelled(), if !self.ledger.ends => {}
                 Some((at, told)) = self.watches.next() => self.take_in(at, told),
                 Some(told) = self.namespaces.next() => self.take_namespace(told),
                 Some(ended) = self.tasks.join_next() => {
@@ -354,7 +355,7 @@ impl<'a> Working<'a> {
 
     fn tell_of_itself(&mut self) {
         let terms = || self.hands.footing.terms();
-        let offered = self.ledger.repoints() && !self.ledger.held;
+        let offered = self.ledger.repoints() && !self.ledger.held && !self.ledger.ends;
         if offered != self.offering {
             let terms = offered.then(terms).flatten();
             self.offering = terms.is_some();

@@ -92,8 +92,10 @@ pub(super) struct Ledger {
     login: Login,
     gate: Gate,
     patience: Patience,
-    /// Nothing is begun: somebody paused it, or the process ends.
+    /// Nothing new is begun: somebody paused it, or the process ends.
     pub(super) held: bool,
+    /// Nothing at all is begun: the process ends.
+    pub(super) ends: bool,
     /// Whether everything was listed once: before, unfinished rollouts may be unknown.
     pub(super) listed: bool,
     tellings: Vec<(WorkloadId, String, Telling)>,
@@ -118,6 +120,7 @@ impl Ledger {
             gate: Gate::new(max_rollouts),
             patience: Patience::default(),
             held: false,
+            ends: false,
             listed: false,
             tellings: Vec::new(),
         }
@@ -293,7 +296,13 @@ impl Ledger {
                 actions.push(action);
             }
         }
-        if self.held {
+        // what was broken is mended in a pause too
+        while !self.ends
+            && let Some(id) = self.to_put_back.pop_front()
+        {
+            actions.extend(self.put_back(&id));
+        }
+        if self.held || self.ends {
             return actions;
         }
         while let Some(job) = self.book.start(IMAGES) {
@@ -301,9 +310,6 @@ impl Ledger {
         }
         while let Some(namespace) = self.secrets.start(SECRETS, |_| false) {
             actions.push(Action::PullSecret(namespace));
-        }
-        while let Some(id) = self.to_put_back.pop_front() {
-            actions.extend(self.put_back(&id));
         }
         while let Some(id) = self.next_to_write() {
             actions.extend(self.write(&id, now));

@@ -214,3 +214,18 @@ fn a_halt_shows_in_no_number_of_rollouts() {
     play.round();
     assert_eq!(play.begins(), ["repoint c"], "alone, as at first");
 }
+
+#[test]
+fn what_cannot_pull_is_put_back_in_a_pause_but_not_when_the_process_ends() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.ledger.held = true;
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", cannot_pull());
+    play.ledger.ends = true;
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.ends = false;
+    assert_eq!(play.begins(), ["put back a"]);
+}
