@@ -14,6 +14,7 @@ mod book;
 mod endings;
 mod figures;
 mod gate;
+mod line;
 mod login;
 mod steps;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::workload::{Workload, WorkloadId};
 use book::Book;
 use figures::{Census, Waiting};
 use gate::Gate;
+use line::Line;
 use login::Login;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -52,6 +54,9 @@ const LOOK: Duration = Duration::from_secs(4);
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
 /// A rollout that no controller gives up on is given up after so long, as Deployments are by default.
 const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Why a workload is told of that was put back.
+pub(super) const PUT_BACK: &str = "PutBack";
 
 /// Something to be done, by whoever can.
 #[derive(Debug)]
@@ -79,9 +84,9 @@ pub(super) struct Ledger {
     /// When something is to be done about a workload that waits.
     wakes: BTreeSet<(Instant, WorkloadId)>,
     /// Those that may be repointed, in the order in which they came to it.
-    queue: VecDeque<WorkloadId>,
+    queue: Line<WorkloadId>,
     /// The same of those from which no rollout follows.
-    idle: VecDeque<WorkloadId>,
+    idle: Line<WorkloadId>,
     to_look_at: BTreeSet<WorkloadId>,
     to_put_back: VecDeque<WorkloadId>,
     looking: usize,
@@ -94,7 +99,7 @@ pub(super) struct Ledger {
     patience: Patience,
     /// Nothing new is begun: somebody paused it, or the process ends.
     pub(super) held: bool,
-    /// Nothing at all is begun: the process ends.
+    /// Nor is anything put back: the process ends.
     pub(super) ends: bool,
     /// Whether everything was listed once: before, unfinished rollouts may be unknown.
     pub(super) listed: bool,
@@ -108,8 +113,8 @@ impl Ledger {
             workloads: HashMap::new(),
             due: BTreeSet::new(),
             wakes: BTreeSet::new(),
-            queue: VecDeque::new(),
-            idle: VecDeque::new(),
+            queue: Line::new(),
+            idle: Line::new(),
             to_look_at: BTreeSet::new(),
             to_put_back: VecDeque::new(),
             looking: 0,

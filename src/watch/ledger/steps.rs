@@ -97,9 +97,16 @@ impl Ledger {
         self.later(id, now + Duration::from_secs(1));
     }
 
+    /// What was planned of it holds no more: it waits for no image, and for no turn.
+    fn drop_plan(&mut self, id: &WorkloadId) {
+        self.book.unwant(id);
+        self.queue.remove(id);
+        self.idle.remove(id);
+    }
+
     /// It is to be read and planned again.
     pub(super) fn make_due(&mut self, id: &WorkloadId) {
-        self.book.unwant(id);
+        self.drop_plan(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Due;
             self.due.insert(id.clone());
@@ -108,7 +115,7 @@ impl Ledger {
 
     /// Nothing is to be done about it any more, whatever was.
     pub(super) fn rest(&mut self, id: &WorkloadId) {
-        self.book.unwant(id);
+        self.drop_plan(id);
         self.due.remove(id);
         self.gate.over(id);
         let entry = self.workloads.get_mut(id);
@@ -118,7 +125,7 @@ impl Ledger {
     }
 
     pub(super) fn later(&mut self, id: &WorkloadId, at: Instant) {
-        self.book.unwant(id);
+        self.drop_plan(id);
         self.gate.over(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Later;

@@ -174,8 +174,17 @@ impl Play {
     }
 
     fn looked(&mut self, name: &str, pulling: Pulling) {
+        let image = match &self.ledger.work(&id(name)).unwrap().stage {
+            Stage::Unsettled { .. } => IMAGE,
+            _ => COPY,
+        };
+        self.looked_for(image, name, pulling);
+    }
+
+    /// A look that was begun for this image has ended.
+    fn looked_for(&mut self, image: &str, name: &str, pulling: Pulling) {
         self.ledger
-            .looked(&id(name), pulling, Pulls::default(), self.now);
+            .looked(&id(name), pulling, Pulls::of([image]), self.now);
     }
 }
 
@@ -395,4 +404,20 @@ fn a_pull_secret_that_could_not_be_written_is_written_later_and_never_while_work
     assert_eq!(play.begins(), [write]);
     play.ledger.secret_written("shop", true, play.now);
     assert!(play.ledger.wakes().is_none());
+}
+
+#[test]
+fn one_that_is_planned_again_and_again_while_work_is_held_stands_in_line_once() {
+    let mut play = with_copies(None, &["a"]);
+    play.ledger.held = true;
+    for _ in 0..9 {
+        play.sees("a", "other:1", true);
+        play.round();
+        play.sees("a", IMAGE, true);
+        play.round();
+        assert_eq!(play.begins(), [""; 0]);
+    }
+    assert_eq!(play.ledger.queue.iter().count(), 1);
+    play.ledger.gone(&id("a"));
+    assert!(play.ledger.queue.is_empty());
 }

@@ -206,6 +206,16 @@ impl Stage {
         }
     }
 
+    /// Whether a look at these pulls is one that it waits for.
+    pub(super) fn asks_of(&self, seen: &Pulls) -> bool {
+        match self {
+            Self::Unsettled { pulls, .. } | Self::Rolling { pulls, .. } => {
+                pulls.are_of_the_same(seen)
+            }
+            _ => false,
+        }
+    }
+
     /// One that was repointed and is like this now; the pulls that count are of its copies.
     pub(super) fn rolling(
         workload: Option<&Workload>,

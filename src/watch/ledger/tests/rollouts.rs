@@ -172,3 +172,21 @@ fn a_rollout_that_never_ends_is_followed_once() {
     assert_eq!(play.ledger.census(play.now).waiting, 0);
     assert!(play.ledger.wakes().is_none());
 }
+
+#[test]
+fn what_a_look_showed_of_former_images_is_no_answer() {
+    let mut play = with_copies(None, &["a"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    // it is changed back while its pods are looked at
+    play.sees("a", IMAGE, false);
+    assert_eq!(play.round(), ["a"]);
+    play.looked_for(COPY, "a", cannot_pull());
+    assert_eq!(play.ledger.due(), 0, "its source was not seen to fail");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", cannot_pull());
+    assert_eq!(play.round(), ["a"]);
+}
