@@ -352,6 +352,37 @@ impl Cluster {
     }
 }
 
+#[cfg(test)]
+impl Cluster {
+    /// One whose server answers a method and a path and query like this.
+    pub(crate) fn answering(
+        answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static,
+    ) -> Self {
+        let answer = Arc::new(answer);
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let (code, body) = answer(request.method().as_str(), &request.uri().to_string());
+                let body = kube::client::Body::from(body.to_string().into_bytes());
+                http::Response::builder().status(code).body(body)
+            }
+        });
+        Self {
+            shared: Arc::new(Shared {
+                client: kube::Client::new(service, "default"),
+                context: "test".to_owned(),
+                server: "https://test".to_owned(),
+                mode: WriteMode::Apply,
+                request_timeout: None,
+                cron_job_version: OnceCell::new(),
+                local_registry: OnceCell::new(),
+            }),
+            namespace: "default".to_owned(),
+            fence: Fence::open(),
+        }
+    }
+}
+
 fn workload_of(id: &WorkloadId, object: &Value) -> Result<Workload, Error> {
     Workload::from_object(&id.kind, object)
         .map_err(|reason| Error::Failed(format!("reading {id} in {}: {reason}", id.namespace)))

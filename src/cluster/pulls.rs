@@ -53,6 +53,11 @@ impl Pulls {
         }
     }
 
+    /// Whether they are the pulls of the same images.
+    pub fn are_of_the_same(&self, others: &Self) -> bool {
+        self.images == others.images
+    }
+
     /// Whether the pull of this image counts.
     pub(super) fn count(&self, image: &str) -> bool {
         self.images.contains(image)

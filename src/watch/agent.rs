@@ -7,13 +7,14 @@ mod places;
 
 use super::deeds::{Brought, Done, Hands};
 use super::footing::{Footing, RunId};
-use super::ledger::{Ledger, Purpose};
+use super::ledger::{Ledger, PUT_BACK, Purpose};
 use super::round::{Found, Said, round};
 use super::{Health, Known, Metrics};
-use crate::cluster::{Cluster, Error, Watched};
+use crate::cluster::{Cluster, Error, Telling, Watched};
 use crate::config::AgentSettings;
 use crate::outcome::Failure;
 use crate::registry::Prover;
+use crate::workload::WorkloadId;
 use futures::stream::{self, BoxStream, SelectAll, StreamExt as _};
 use places::Place;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub struct Agent {
     pub cluster: Cluster,
     /// What it works by; a change is taken over at once.
     pub settings: watch::Receiver<Arc<AgentSettings>>,
-    /// Whether somebody paused it: nothing is begun while that is so.
+    /// Whether somebody paused it: nothing new is begun while that is so.
     pub paused: watch::Receiver<bool>,
     /// What its probes answer.
     pub health: Health,
@@ -171,15 +172,16 @@ impl<'a> Working<'a> {
     ) -> Result<(), Failure> {
         let mut paused = self.agent.paused.clone();
         loop {
-            self.ledger.held = closing.is_cancelled() || *paused.borrow_and_update();
-            if closing.is_cancelled() && self.tasks.is_empty() {
+            self.ledger.held = *paused.borrow_and_update();
+            self.ledger.ends = closing.is_cancelled();
+            if self.ledger.ends && self.tasks.is_empty() {
                 return Ok(());
             }
             self.begin_what_is_due().await;
             self.tell_of_itself();
             let wake = tokio::time::sleep_until(self.wakes().into());
             tokio::select! {
-                () = closing.cancelled(), if !self.ledger.held => {}
+                () = closing.cancelled(), if !self.ledger.ends => {}
                 Some((at, told)) = self.watches.next() => self.take_in(at, told),
                 Some(told) = self.namespaces.next() => self.take_namespace(told),
                 Some(ended) = self.tasks.join_next() => {
@@ -264,21 +266,13 @@ impl<'a> Working<'a> {
                 .spawn(async move { Ended::Deed(Box::new(deed.await)) });
         }
         self.begin_rounds(now);
-        if !*self.agent.paused.borrow() {
-            self.tell();
-        }
+        self.tell();
     }
 
     /// Tells of workloads what there is to tell.
     fn tell(&mut self) {
-        for (id, uid, telling) in self.ledger.tellings() {
-            if telling.warning {
-                tracing::warn!(
-                    workload = %id, namespace = id.namespace, reason = telling.reason, "{}", telling.message
-                );
-            } else {
-                tracing::debug!(workload = %id, reason = telling.reason, "{}", telling.message);
-            }
+        let tellings = self.ledger.tellings();
+        for (id, uid, telling) in said(tellings, *self.agent.paused.borrow()) {
             let (cluster, tellers) = (self.agent.cluster.clone(), Arc::clone(&self.tellers));
             self.tasks.spawn(async move {
                 let _teller = tellers.acquire().await;
@@ -354,7 +348,7 @@ impl<'a> Working<'a> {
 
     fn tell_of_itself(&mut self) {
         let terms = || self.hands.footing.terms();
-        let offered = self.ledger.repoints() && !self.ledger.held;
+        let offered = self.ledger.repoints() && !self.ledger.held && !self.ledger.ends;
         if offered != self.offering {
             let terms = offered.then(terms).flatten();
             self.offering = terms.is_some();
@@ -379,6 +373,55 @@ impl<'a> Working<'a> {
     }
 }
 
+/// Logs these, and gives those that become Events too: in a pause only what was put back, which alone is
+/// written then. The others would come out in one burst after it.
+fn said(
+    mut tellings: Vec<(WorkloadId, String, Telling)>,
+    is_paused: bool,
+) -> Vec<(WorkloadId, String, Telling)> {
+    for (id, _, telling) in &tellings {
+        if telling.warning {
+            tracing::warn!(
+                workload = %id, namespace = id.namespace, reason = telling.reason, "{}", telling.message
+            );
+        } else {
+            tracing::debug!(workload = %id, reason = telling.reason, "{}", telling.message);
+        }
+    }
+    tellings.retain(|(_, _, telling)| !is_paused || telling.reason == PUT_BACK);
+    tellings
+}
+
 fn prover(settings: &AgentSettings) -> Arc<Prover> {
     Arc::new(Prover::new(false, settings.concurrency))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Kind;
+
+    #[test]
+    fn in_a_pause_only_what_was_put_back_becomes_an_event() {
+        let id = WorkloadId {
+            kind: Kind::from_word("deploy").unwrap(),
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+        };
+        let telling = |reason| {
+            let telling = Telling {
+                reason,
+                message: String::new(),
+                warning: true,
+            };
+            (id.clone(), String::new(), telling)
+        };
+        let reasons = |is_paused| {
+            let said = said(vec![telling("CloneFailed"), telling(PUT_BACK)], is_paused);
+            let said = said.into_iter().map(|(_, _, telling)| telling.reason);
+            said.collect::<Vec<_>>()
+        };
+        assert_eq!(reasons(false), ["CloneFailed", PUT_BACK]);
+        assert_eq!(reasons(true), [PUT_BACK]);
+    }
 }

@@ -1,6 +1,6 @@
 //! What the loop has done: images brought, workloads written and put back, events told.
 //!
-//! Decides nothing of when; each deed ends and says how.
+//! Decides nothing of when; each deed ends and says how. Of a write that got no answer, the workload itself tells.
 
 use super::Metrics;
 use super::footing::Footing;
@@ -14,7 +14,7 @@ use crate::credentials::Keyring;
 use crate::execute::{Event, Observer, PutBack, put_back};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::patch;
-use crate::plan::{Copy, Decision, Planned};
+use crate::plan::{self, Copy, Decision, Planned, Repoint, Undo};
 use crate::registry::Prover;
 use crate::workload::{Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -204,26 +204,15 @@ impl Hands {
                 "updating {kind} image"
             );
         }
-        let body = patch::body(workload, repoint);
-        match self.cluster.patch(id, &body).await {
-            Ok(object) => match Seen::of(&id.kind, &object) {
-                Ok(seen) => {
-                    tracing::info!(
-                        namespace = id.namespace,
-                        name = id.name,
-                        "{kind} image reference updated"
-                    );
-                    Written::Done(Box::new(seen))
-                }
-                Err(error) => failed(id, Failure::new(error)),
-            },
-            Err(Error::Conflict(_)) => {
-                tracing::debug!(workload = %id, "changed by somebody else: planned again");
-                Written::Conflict
-            }
-            Err(Error::NotFound(_)) => Written::Gone,
-            Err(error) => failed(id, error.into()),
+        let written = write(&self.cluster, workload, repoint).await;
+        if matches!(written, Written::Done(_)) {
+            tracing::info!(
+                namespace = id.namespace,
+                name = id.name,
+                "{kind} image reference updated"
+            );
         }
+        written
     }
 
     async fn put_back(&self, id: &WorkloadId, done: Option<&Planned>) -> Result<PutBack, Failure> {
@@ -255,6 +244,42 @@ impl Hands {
     }
 }
 
+/// Writes a workload as planned.
+async fn write(cluster: &Cluster, workload: &Workload, repoint: &Repoint) -> Written {
+    let id = &workload.id;
+    let answer = cluster.patch(id, &patch::body(workload, repoint)).await;
+    let seen = match answer {
+        Ok(object) => Seen::of(&id.kind, &object).map_err(Failure::new),
+        Err(Error::Conflict(_)) => {
+            tracing::debug!(workload = %id, "changed by somebody else: planned again");
+            return Written::Conflict;
+        }
+        Err(Error::NotFound(_)) => return Written::Gone,
+        Err(error @ (Error::Forbidden(_) | Error::Invalid { .. })) => Err(error.into()),
+        Err(error) => match written_unanswered(cluster, workload, repoint).await {
+            Some(seen) => Ok(seen),
+            None => Err(error.into()),
+        },
+    };
+    match seen {
+        Ok(seen) => Written::Done(Box::new(seen)),
+        Err(failure) => failed(id, failure),
+    }
+}
+
+/// A workload as it is now, where it is as it was to be written: the write took effect and its answer was lost.
+async fn written_unanswered(
+    cluster: &Cluster,
+    before: &Workload,
+    repoint: &Repoint,
+) -> Option<Seen> {
+    let id = &before.id;
+    let object = cluster.get(id).await.ok()?;
+    let seen = Seen::of(&id.kind, &object).ok()?;
+    let undo = plan::undo(before, repoint, &seen.workload);
+    matches!(undo, Undo::Due(_)).then_some(seen)
+}
+
 fn failed(id: &WorkloadId, failure: Failure) -> Written {
     tracing::error!(namespace = id.namespace, name = id.name, "{failure}");
     Written::Failed(failure)
@@ -280,5 +305,60 @@ impl Observer for Counting {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{PullSecretChange, SlotChange};
+    use crate::workload::{Kind, ORIGINALS};
+    use serde_json::{Value, json};
+
+    fn object(image: &str, annotations: &Value) -> Value {
+        json!({
+            "metadata": {"name": "web", "namespace": "shop", "annotations": annotations},
+            "spec": {"template": {"spec": {"containers": [{"name": "a", "image": image}]}}},
+        })
+    }
+
+    /// What a write comes to that the server answers with this code, where the workload is like that after it.
+    async fn written(code: u16, after: Value) -> Written {
+        let kind = Kind::from_word("deploy").unwrap();
+        let before = Workload::from_object(&kind, &object("nginx", &Value::Null)).unwrap();
+        let repoint = Repoint {
+            slots: vec![SlotChange {
+                slot: before.slots[0].key.clone(),
+                from: "nginx".to_owned(),
+                to: "reg.corp/nginx".to_owned(),
+            }],
+            pull_secrets: PullSecretChange::Keep,
+            needs_pull_secret: None,
+            annotations: BTreeMap::from([(ORIGINALS, Some("{}".to_owned()))]),
+        };
+        let lost = json!({"kind": "Status", "status": "Failure", "code": code, "message": "lost", "reason": ""});
+        let cluster = Cluster::answering(move |method, _| match method {
+            "PATCH" => (code, lost.clone()),
+            _ => (200, after.clone()),
+        });
+        write(&cluster, &before, &repoint).await
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_done_where_it_took_effect() {
+        let taken = object("reg.corp/nginx", &json!({ORIGINALS: "{}"}));
+        assert!(matches!(
+            written(504, taken.clone()).await,
+            Written::Done(_)
+        ));
+        assert!(matches!(
+            written(500, taken.clone()).await,
+            Written::Done(_)
+        ));
+        let not_taken = object("nginx", &Value::Null);
+        assert!(matches!(written(504, not_taken).await, Written::Failed(_)));
+        let others = object("reg.corp/nginx", &json!({ORIGINALS: "{\"run\":1}"}));
+        assert!(matches!(written(504, others).await, Written::Failed(_)));
+        assert!(matches!(written(403, taken).await, Written::Failed(_)));
     }
 }

@@ -14,6 +14,7 @@ mod book;
 mod endings;
 mod figures;
 mod gate;
+mod line;
 mod login;
 mod steps;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::workload::{Workload, WorkloadId};
 use book::Book;
 use figures::{Census, Waiting};
 use gate::Gate;
+use line::Line;
 use login::Login;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -52,6 +54,9 @@ const LOOK: Duration = Duration::from_secs(4);
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
 /// A rollout that no controller gives up on is given up after so long, as Deployments are by default.
 const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Why a workload is told of that was put back.
+pub(super) const PUT_BACK: &str = "PutBack";
 
 /// Something to be done, by whoever can.
 #[derive(Debug)]
@@ -79,9 +84,9 @@ pub(super) struct Ledger {
     /// When something is to be done about a workload that waits.
     wakes: BTreeSet<(Instant, WorkloadId)>,
     /// Those that may be repointed, in the order in which they came to it.
-    queue: VecDeque<WorkloadId>,
+    queue: Line<WorkloadId>,
     /// The same of those from which no rollout follows.
-    idle: VecDeque<WorkloadId>,
+    idle: Line<WorkloadId>,
     to_look_at: BTreeSet<WorkloadId>,
     to_put_back: VecDeque<WorkloadId>,
     looking: usize,
@@ -92,8 +97,10 @@ pub(super) struct Ledger {
     login: Login,
     gate: Gate,
     patience: Patience,
-    /// Nothing is begun: somebody paused it, or the process ends.
+    /// Nothing new is begun: somebody paused it, or the process ends.
     pub(super) held: bool,
+    /// Nor is anything put back: the process ends.
+    pub(super) ends: bool,
     /// Whether everything was listed once: before, unfinished rollouts may be unknown.
     pub(super) listed: bool,
     tellings: Vec<(WorkloadId, String, Telling)>,
@@ -106,8 +113,8 @@ impl Ledger {
             workloads: HashMap::new(),
             due: BTreeSet::new(),
             wakes: BTreeSet::new(),
-            queue: VecDeque::new(),
-            idle: VecDeque::new(),
+            queue: Line::new(),
+            idle: Line::new(),
             to_look_at: BTreeSet::new(),
             to_put_back: VecDeque::new(),
             looking: 0,
@@ -118,6 +125,7 @@ impl Ledger {
             gate: Gate::new(max_rollouts),
             patience: Patience::default(),
             held: false,
+            ends: false,
             listed: false,
             tellings: Vec::new(),
         }
@@ -148,10 +156,8 @@ impl Ledger {
                 self.changed(&id, now);
             }
             None if is_new && is_rolling_out => {
-                let stage = Stage::rolling(Some(&seen.workload), None, now);
-                self.begin(&id, Work::of(seen, stage, now));
-                self.gate.found(&id);
-                self.wake_at(&id, now + LOOK);
+                self.begin(&id, Work::of(seen, Stage::Due, now));
+                self.follow(&id, now);
             }
             None => {
                 // what it had in use it may have no more
@@ -241,6 +247,8 @@ impl Ledger {
         match verdict {
             Verdict::Gone => self.gone(id),
             Verdict::Failed(failure) => self.fails(id, &failure, now),
+            // the answer to our write was lost, or another than this loop wrote it
+            Verdict::Rest { .. } if work.is_unfollowed() => self.follow(id, now),
             Verdict::Rest {
                 kept,
                 left,
@@ -298,7 +306,13 @@ impl Ledger {
                 actions.push(action);
             }
         }
-        if self.held {
+        // what was broken is mended in a pause too
+        while !self.ends
+            && let Some(id) = self.to_put_back.pop_front()
+        {
+            actions.extend(self.put_back(&id));
+        }
+        if self.held || self.ends {
             return actions;
         }
         while let Some(job) = self.book.start(IMAGES) {
@@ -312,9 +326,6 @@ impl Ledger {
                 self.secrets.ended(&namespace);
                 self.secrets.forget(&namespace);
             }
-        }
-        while let Some(id) = self.to_put_back.pop_front() {
-            actions.extend(self.put_back(&id));
         }
         while let Some(id) = self.next_to_write() {
             actions.extend(self.write(&id, now));

@@ -3,7 +3,7 @@
 //! Decides what follows for the workloads that it concerns.
 
 use super::work::{Cloned, Stage};
-use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, Purpose};
+use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, PUT_BACK, Purpose};
 use crate::cluster::{NotReady, Pulling, Pulls, Standing};
 use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
@@ -172,6 +172,7 @@ impl Ledger {
                 entry.cloned = Some(Cloned::again(entry.cloned.as_ref(), &planned.workload));
                 let still_is = work.workload.as_ref().is_some_and(stands);
                 let message = changes(&planned);
+                work.was_followed = true;
                 work.stage = Stage::rolling(work.workload.as_ref(), Some(planned), now);
                 self.tell(id, "Repointed", message, false);
                 if !still_is {
@@ -211,6 +212,10 @@ impl Ledger {
             return;
         };
         let standing = work.standing;
+        // a look that was begun for other images answers nothing that is asked now
+        if !work.stage.asks_of(&after) {
+            return;
+        }
         match &mut work.stage {
             Stage::Unsettled { looks, pulls } => {
                 *pulls = after;
@@ -292,7 +297,7 @@ impl Ledger {
         match done {
             Ok(PutBack::Done(_)) => {
                 let message = format!("it could not pull its copy: {}", why.why);
-                self.tell(id, "PutBack", message, true);
+                self.tell(id, PUT_BACK, message, true);
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.discount();
                 }

@@ -36,6 +36,7 @@ impl Ledger {
         };
         work.failures = 0;
         work.unpullable = false;
+        work.was_followed = false;
         work.purpose = Purpose::Clone;
         match &mut work.stage {
             Stage::Reading { again } => *again = true,
@@ -79,15 +80,33 @@ impl Ledger {
         }
     }
 
+    /// Copies are being rolled out in it, by whomever: it is seen to how they are pulled.
+    pub(super) fn follow(&mut self, id: &WorkloadId, now: Instant) {
+        let Some(work) = self.work(id) else {
+            return;
+        };
+        work.was_followed = true;
+        work.stage = Stage::rolling(work.workload.as_ref(), None, now);
+        self.gate.found(id);
+        self.wake_at(id, now + LOOK);
+    }
+
     /// A rollout is over: it is looked at once more, with others.
     pub(super) fn finished(&mut self, id: &WorkloadId, now: Instant) {
         self.gate.over(id);
         self.later(id, now + Duration::from_secs(1));
     }
 
+    /// What was planned of it holds no more: it waits for no image, and for no turn.
+    fn drop_plan(&mut self, id: &WorkloadId) {
+        self.book.unwant(id);
+        self.queue.remove(id);
+        self.idle.remove(id);
+    }
+
     /// It is to be read and planned again.
     pub(super) fn make_due(&mut self, id: &WorkloadId) {
-        self.book.unwant(id);
+        self.drop_plan(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Due;
             self.due.insert(id.clone());
@@ -96,7 +115,7 @@ impl Ledger {
 
     /// Nothing is to be done about it any more, whatever was.
     pub(super) fn rest(&mut self, id: &WorkloadId) {
-        self.book.unwant(id);
+        self.drop_plan(id);
         self.due.remove(id);
         self.gate.rests(id);
         let entry = self.workloads.get_mut(id);
@@ -106,7 +125,7 @@ impl Ledger {
     }
 
     pub(super) fn later(&mut self, id: &WorkloadId, at: Instant) {
-        self.book.unwant(id);
+        self.drop_plan(id);
         self.gate.over(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Later;

@@ -174,8 +174,17 @@ impl Play {
     }
 
     fn looked(&mut self, name: &str, pulling: Pulling) {
+        let image = match &self.ledger.work(&id(name)).unwrap().stage {
+            Stage::Unsettled { .. } => IMAGE,
+            _ => COPY,
+        };
+        self.looked_for(image, name, pulling);
+    }
+
+    /// A look that was begun for this image has ended.
+    fn looked_for(&mut self, image: &str, name: &str, pulling: Pulling) {
         self.ledger
-            .looked(&id(name), pulling, Pulls::default(), self.now);
+            .looked(&id(name), pulling, Pulls::of([image]), self.now);
     }
 }
 
@@ -442,4 +451,20 @@ fn a_namespace_that_is_made_again_does_not_wait_for_what_failed_in_the_former_on
     play.ledger.gone(&id("a"));
     play.comes_to_rest("a", true);
     assert_eq!(play.begins(), ["write the pull secret in shop"]);
+}
+
+#[test]
+fn one_that_is_planned_again_and_again_while_work_is_held_stands_in_line_once() {
+    let mut play = with_copies(None, &["a"]);
+    play.ledger.held = true;
+    for _ in 0..9 {
+        play.sees("a", "other:1", true);
+        play.round();
+        play.sees("a", IMAGE, true);
+        play.round();
+        assert_eq!(play.begins(), [""; 0]);
+    }
+    assert_eq!(play.ledger.queue.iter().count(), 1);
+    play.ledger.gone(&id("a"));
+    assert!(play.ledger.queue.is_empty());
 }

@@ -4,7 +4,8 @@
 //! minutes, and is a little shorter for some than for others, so that what failed together is not tried again
 //! together. Knows nothing of what is tried.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use super::line::Line;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,8 @@ impl Patience {
 #[derive(Debug)]
 pub(super) struct Tries<K> {
     all: BTreeMap<K, Try>,
-    /// Those that are tried next, and some that no longer are.
-    next: VecDeque<K>,
+    /// Those that are tried next.
+    next: Line<K>,
     /// Those that failed, by when they are tried again.
     failed: BTreeSet<(Instant, K)>,
     under_way: usize,
@@ -63,7 +64,7 @@ impl<K: Ord + Hash + Clone> Tries<K> {
     pub(super) fn new() -> Self {
         Self {
             all: BTreeMap::new(),
-            next: VecDeque::new(),
+            next: Line::new(),
             failed: BTreeSet::new(),
             under_way: 0,
             patience: Patience::default(),
@@ -90,13 +91,8 @@ impl<K: Ord + Hash + Clone> Tries<K> {
         if self.under_way >= most {
             return None;
         }
-        let is_next = |key: &K| self.all.get(key).is_some_and(|it| it.state == State::Next);
-        while self.next.front().is_some_and(|key| !is_next(key)) {
-            self.next.pop_front();
-        }
-        let mut near = self.next.iter().take(FAR);
-        let at = near.position(|key| is_next(key) && goes_first(key));
-        let key = self.next.remove(at.unwrap_or(0))?;
+        let first = self.next.iter().take(FAR).find(|key| goes_first(key));
+        let key = first.or_else(|| self.next.iter().next())?.clone();
         self.under_way += 1;
         self.set(&key, State::UnderWay);
         Some(key)
@@ -131,8 +127,12 @@ impl<K: Ord + Hash + Clone> Tries<K> {
 
     /// Nothing is to be tried any more.
     pub(super) fn forget(&mut self, key: &K) {
-        if let Some(State::Failed(until)) = self.all.remove(key).map(|it| it.state) {
-            self.failed.remove(&(until, key.clone()));
+        match self.all.remove(key).map(|it| it.state) {
+            Some(State::Failed(until)) => {
+                self.failed.remove(&(until, key.clone()));
+            }
+            Some(State::Next) => self.next.remove(key),
+            _ => {}
         }
     }
 
@@ -200,8 +200,12 @@ impl<K: Ord + Hash + Clone> Tries<K> {
         let Some(it) = self.all.get_mut(key) else {
             return;
         };
-        if let State::Failed(until) = std::mem::replace(&mut it.state, state) {
-            self.failed.remove(&(until, key.clone()));
+        match std::mem::replace(&mut it.state, state) {
+            State::Failed(until) => {
+                self.failed.remove(&(until, key.clone()));
+            }
+            State::Next => self.next.remove(key),
+            _ => {}
         }
         match state {
             State::Next => self.next.push_back(key.clone()),
@@ -247,6 +251,19 @@ mod tests {
         assert!(tries.ended(&1));
         tries.failed(&1, now);
         assert_eq!(begin(&mut tries), Some(1));
+    }
+
+    #[test]
+    fn what_is_forgotten_before_its_turn_waits_for_none() {
+        let mut tries = Tries::new();
+        for key in [1, 1, 1, 2] {
+            tries.ask(&key, true);
+            tries.forget(&key);
+        }
+        assert!(tries.next.is_empty());
+        tries.ask(&1, true);
+        assert_eq!(tries.start(1, |_| false), Some(1));
+        assert!(tries.next.is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::cluster::{NotReady, Pulls, Standing};
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
 use crate::plan::{Copy, Decision, Planned};
-use crate::watch::seen::Seen;
+use crate::watch::seen::{Seen, stands};
 use crate::workload::{Workload, WorkloadId};
 use std::time::Instant;
 
@@ -133,6 +133,8 @@ pub(super) struct Work {
     pub(super) told: Option<String>,
     /// Whether it was seen to be unable to pull its source.
     pub(super) unpullable: bool,
+    /// Whether its rollout is followed, or was to its end: one that never ends is not followed for ever.
+    pub(super) was_followed: bool,
     /// When something is to be done about it that nobody tells of.
     pub(super) wake: Option<Instant>,
     /// Which state of it was seen last.
@@ -206,6 +208,16 @@ impl Stage {
         }
     }
 
+    /// Whether a look at these pulls is one that it waits for.
+    pub(super) fn asks_of(&self, seen: &Pulls) -> bool {
+        match self {
+            Self::Unsettled { pulls, .. } | Self::Rolling { pulls, .. } => {
+                pulls.are_of_the_same(seen)
+            }
+            _ => false,
+        }
+    }
+
     /// One that was repointed and is like this now; the pulls that count are of its copies.
     pub(super) fn rolling(
         workload: Option<&Workload>,
@@ -245,6 +257,7 @@ impl Work {
             failures: 0,
             told: None,
             unpullable: false,
+            was_followed: false,
             wake: None,
             version: 0,
             called: false,
@@ -255,6 +268,12 @@ impl Work {
     /// Whether a later state than this was seen.
     pub(super) fn is_after(&self, seen: &Seen) -> bool {
         seen.version != 0 && seen.version < self.version
+    }
+
+    /// Whether copies are being rolled out in it and nobody has looked how they are pulled.
+    pub(super) fn is_unfollowed(&self) -> bool {
+        let is_repointed = self.workload.as_ref().is_some_and(stands);
+        self.standing == Standing::Rolling && is_repointed && !self.was_followed
     }
 
     /// What is seen of it now.

@@ -245,3 +245,18 @@ fn a_reason_goes_with_the_last_that_gave_it_once_the_halt_is_over() {
         assert_eq!(play.begins(), ["repoint c"], "alone");
     }
 }
+
+#[test]
+fn what_cannot_pull_is_put_back_in_a_pause_but_not_when_the_process_ends() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.begins();
+    play.written("a");
+    play.ledger.held = true;
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", cannot_pull());
+    play.ledger.ends = true;
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.ends = false;
+    assert_eq!(play.begins(), ["put back a"]);
+}

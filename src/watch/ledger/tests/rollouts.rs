@@ -135,3 +135,58 @@ fn one_whose_turn_has_come_holds_no_slot_while_it_waits_for_an_image() {
     assert_eq!(play.begins(), [format!("bring {COPY}")]);
     assert_eq!(play.ledger.census(play.now).rollouts, 0);
 }
+
+#[test]
+fn a_rollout_that_nobody_here_is_known_to_have_begun_is_followed_and_put_back() {
+    // its write took effect, though the answer was lost
+    let mut lost = with_copies(None, &["a", "b"]);
+    assert_eq!(lost.begins(), ["repoint a"]);
+    let failed = Written::Failed(Failure::new("no answer"));
+    lost.ledger.written(&id("a"), failed, lost.now);
+    // at rest, and repointed by the webhook when it was changed
+    let mut changed = with_copies(None, &["b"]);
+    changed.sees("a", "reg.corp/own:1", true);
+    assert_eq!(changed.round(), ["a"]);
+    for mut play in [lost, changed] {
+        play.sees("a", COPY, false);
+        assert_eq!(play.round(), ["a"]);
+        assert_eq!(play.begins(), [""; 0], "nothing is proven yet");
+        play.passes(LOOK);
+        assert_eq!(play.begins(), ["look a"]);
+        play.looked("a", cannot_pull());
+        assert_eq!(play.begins(), ["put back a"]);
+        assert!(play.ledger.trouble().is_some());
+    }
+}
+
+#[test]
+fn a_rollout_that_never_ends_is_followed_once() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, false);
+    play.passes(DEADLINE);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", Pulling::Well);
+    play.passes(LOOK);
+    play.begins();
+    assert_eq!(play.round(), ["a"]);
+    assert_eq!(play.ledger.census(play.now).waiting, 0);
+    assert!(play.ledger.wakes().is_none());
+}
+
+#[test]
+fn what_a_look_showed_of_former_images_is_no_answer() {
+    let mut play = with_copies(None, &["a"]);
+    play.begins();
+    play.written("a");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    // it is changed back while its pods are looked at
+    play.sees("a", IMAGE, false);
+    assert_eq!(play.round(), ["a"]);
+    play.looked_for(COPY, "a", cannot_pull());
+    assert_eq!(play.ledger.due(), 0, "its source was not seen to fail");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", cannot_pull());
+    assert_eq!(play.round(), ["a"]);
+}
