@@ -2,7 +2,7 @@
 //!
 //! Decides what follows for the workloads that it concerns.
 
-use super::work::{Cloned, Stage};
+use super::work::{Cloned, Followed, Stage};
 use super::{DEADLINE, LONGEST_LOOK, LOOK, Ledger, PUT_BACK, Purpose};
 use crate::cluster::{NotReady, Pulling, Pulls, Standing};
 use crate::execute::PutBack;
@@ -172,7 +172,7 @@ impl Ledger {
                 entry.cloned = Some(Cloned::again(entry.cloned.as_ref(), &planned.workload));
                 let still_is = work.workload.as_ref().is_some_and(stands);
                 let message = changes(&planned);
-                work.was_followed = true;
+                work.followed = Followed::Once;
                 work.stage = Stage::rolling(work.workload.as_ref(), Some(planned), now);
                 self.tell(id, "Repointed", message, false);
                 if !still_is {

@@ -2,7 +2,7 @@
 //!
 //! Decides what follows when something of it changes, and when its turn has come.
 
-use super::work::{Purpose, Stage, Then, Work};
+use super::work::{Followed, Purpose, Stage, Then, Work};
 use super::{Action, DEADLINE, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
 use crate::outcome::Failure;
@@ -36,7 +36,7 @@ impl Ledger {
         };
         work.failures = 0;
         work.unpullable = false;
-        work.was_followed = false;
+        work.followed = Followed::Not;
         work.purpose = Purpose::Clone;
         match &mut work.stage {
             Stage::Reading { again } => *again = true,
@@ -85,7 +85,7 @@ impl Ledger {
         let Some(work) = self.work(id) else {
             return;
         };
-        work.was_followed = true;
+        work.followed = Followed::Once;
         work.stage = Stage::rolling(work.workload.as_ref(), None, now);
         self.gate.found(id);
         self.wake_at(id, now + LOOK);

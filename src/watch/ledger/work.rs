@@ -133,8 +133,7 @@ pub(super) struct Work {
     pub(super) told: Option<String>,
     /// Whether it was seen to be unable to pull its source.
     pub(super) unpullable: bool,
-    /// Whether its rollout is followed, or was to its end: one that never ends is not followed for ever.
-    pub(super) was_followed: bool,
+    pub(super) followed: Followed,
     /// When something is to be done about it that nobody tells of.
     pub(super) wake: Option<Instant>,
     /// Which state of it was seen last.
@@ -143,6 +142,13 @@ pub(super) struct Work {
     pub(super) called: bool,
     /// Whether what is under way was begun under settings that no longer hold.
     pub(super) is_former: bool,
+}
+
+/// Whether its rollout is followed, or was to its end: one that never ends is not followed for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Followed {
+    Not,
+    Once,
 }
 
 /// Where a workload is on its way.
@@ -257,7 +263,7 @@ impl Work {
             failures: 0,
             told: None,
             unpullable: false,
-            was_followed: false,
+            followed: Followed::Not,
             wake: None,
             version: 0,
             called: false,
@@ -273,7 +279,7 @@ impl Work {
     /// Whether copies are being rolled out in it and nobody has looked how they are pulled.
     pub(super) fn is_unfollowed(&self) -> bool {
         let is_repointed = self.workload.as_ref().is_some_and(stands);
-        self.standing == Standing::Rolling && is_repointed && !self.was_followed
+        self.standing == Standing::Rolling && is_repointed && self.followed == Followed::Not
     }
 
     /// What is seen of it now.
