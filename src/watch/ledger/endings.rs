@@ -270,7 +270,7 @@ impl Ledger {
         }
         // what was set by other settings shows nothing of these
         if !is_former {
-            self.gate.halt(refusal(id, why), now);
+            self.gate.halt(id, refusal(id, why), now);
         }
     }
 

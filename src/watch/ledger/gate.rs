@@ -28,8 +28,10 @@ pub(super) struct Gate {
     shown: bool,
     halted: Option<Instant>,
     halts: u32,
-    /// Why nothing was repointed last, until nodes are seen to pull.
+    /// Why nothing was repointed last, until nodes are seen to pull, or nobody is left who could not.
     why: Option<String>,
+    /// Those whose copies could not be pulled, until nothing more is to be done about them.
+    refused: BTreeSet<WorkloadId>,
 }
 
 impl Gate {
@@ -43,6 +45,7 @@ impl Gate {
             halted: None,
             halts: 0,
             why: None,
+            refused: BTreeSet::new(),
         }
     }
 
@@ -114,10 +117,11 @@ impl Gate {
         self.proven = true;
         self.halts = 0;
         self.why = None;
+        self.refused.clear();
     }
 
-    /// Nodes could not, why: nothing is repointed for a while.
-    pub(super) fn halt(&mut self, why: String, now: Instant) {
+    /// Nodes could not pull the copy of this one, why: nothing is repointed for a while.
+    pub(super) fn halt(&mut self, id: &WorkloadId, why: String, now: Instant) {
         self.proven = false;
         self.shown = false;
         let length = FIRST_HALT.saturating_mul(1 << self.halts.min(8));
@@ -127,6 +131,22 @@ impl Gate {
         }
         self.halted = Some(until);
         self.why = Some(why);
+        self.refused.insert(id.clone());
+    }
+
+    /// Nothing more is to be done about this one.
+    pub(super) fn rests(&mut self, id: &WorkloadId) {
+        self.over(id);
+        self.refused.remove(id);
+        self.relent();
+    }
+
+    /// Outside of a halt, what could not be pulled says nothing any more when nobody is to pull it. That proves
+    /// nothing: the next rollout goes alone.
+    fn relent(&mut self) {
+        if self.halted.is_none() && self.refused.is_empty() {
+            self.why = None;
+        }
     }
 
     /// Until when nothing is repointed.
@@ -138,6 +158,7 @@ impl Gate {
     pub(super) fn resume(&mut self, now: Instant) {
         if self.halted.is_some_and(|until| until <= now) {
             self.halted = None;
+            self.relent();
         }
     }
 
@@ -149,6 +170,7 @@ impl Gate {
         self.proven = false;
         self.shown = false;
         self.why = None;
+        self.refused.clear();
     }
 
     pub(super) fn unfinished(&self) -> usize {

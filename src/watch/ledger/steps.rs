@@ -98,7 +98,7 @@ impl Ledger {
     pub(super) fn rest(&mut self, id: &WorkloadId) {
         self.book.unwant(id);
         self.due.remove(id);
-        self.gate.over(id);
+        self.gate.rests(id);
         let entry = self.workloads.get_mut(id);
         if let Some(work) = entry.and_then(|entry| entry.work.take()) {
             self.waiting.ends(work.since);

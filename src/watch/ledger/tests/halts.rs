@@ -214,3 +214,34 @@ fn a_halt_shows_in_no_number_of_rollouts() {
     play.round();
     assert_eq!(play.begins(), ["repoint c"], "alone, as at first");
 }
+
+#[test]
+fn a_reason_goes_with_the_last_that_gave_it_once_the_halt_is_over() {
+    let all = [(true, true), (true, false), (false, true), (false, false)];
+    for (is_gone, during_the_halt) in all {
+        let mut play = halted(None);
+        play.ledger.gone(&id("b"));
+        if !during_the_halt {
+            play.passes(Duration::from_secs(301));
+            play.begins();
+            assert!(play.ledger.trouble().is_some(), "it may be tried again");
+        }
+        if is_gone {
+            play.ledger.gone(&id("a"));
+        } else {
+            play.sees("a", "reg.corp/own:1", true);
+            assert_eq!(play.round(), ["a"]);
+        }
+        if during_the_halt {
+            assert!(play.ledger.trouble().is_some(), "a halt lasts");
+            play.passes(Duration::from_secs(301));
+            play.begins();
+        }
+        assert_eq!(play.ledger.trouble(), None);
+        assert!(!play.ledger.repoints(), "nothing was shown");
+        play.sees("c", IMAGE, true);
+        play.sees("d", IMAGE, true);
+        play.round();
+        assert_eq!(play.begins(), ["repoint c"], "alone");
+    }
+}
