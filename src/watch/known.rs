@@ -1,6 +1,9 @@
 //! What was seen of copies and of what surrounds workloads, for whoever may not ask.
 //!
-//! Decides nothing, and never asks anybody: what is not in here is not known.
+//! Decides whose word counts where two tell the same. Never asks anybody: what is not in here is not known.
+
+#[cfg(test)]
+mod tests;
 
 use crate::cluster::PULL_SECRET;
 use crate::plan::{Observed, Policy, PullCredentials};
@@ -64,6 +67,10 @@ struct Facts {
     copies: HashMap<Reference, Complete>,
     /// Whether each namespace opted out.
     opted_out: HashMap<String, bool>,
+    /// Whether namespaces are watched: then the watch has the last word on who opted out.
+    are_watched: bool,
+    /// The namespaces that workloads were observed in.
+    observed: BTreeSet<String>,
     /// The pull secrets that each ServiceAccount gives, by namespace and name.
     accounts: HashMap<(String, String), Vec<String>>,
     /// What pods with these pull secrets can pull from the target with, by namespace.
@@ -162,9 +169,17 @@ impl Known {
         if facts.target.as_ref() != Some(target) {
             return;
         }
-        facts
-            .opted_out
-            .insert(namespace.clone(), observed.namespace_opted_out);
+        facts.observed.insert(namespace.clone());
+        let opted_out = observed.namespace_opted_out;
+        if facts.are_watched {
+            // what was read may be older than what the watch told
+            facts
+                .opted_out
+                .entry(namespace.clone())
+                .or_insert(opted_out);
+        } else {
+            facts.opted_out.insert(namespace.clone(), opted_out);
+        }
         if let Some(names) = account {
             let key = (namespace.clone(), workload.service_account.clone());
             facts.accounts.insert(key, names.to_vec());
@@ -176,6 +191,16 @@ impl Known {
         }
     }
 
+    /// Whether a workload's surroundings were observed in a namespace.
+    pub(super) fn is_observed(&self, namespace: &str) -> bool {
+        self.read().observed.contains(namespace)
+    }
+
+    /// Whether namespaces are watched from now on.
+    pub(super) fn watch_namespaces(&self, are_watched: bool) {
+        self.write().are_watched = are_watched;
+    }
+
     /// A namespace was seen, with or without an opt-out. Whether it was seen otherwise before.
     pub(super) fn namespace(&self, namespace: &str, opted_out: bool) -> bool {
         let mut facts = self.write();
@@ -183,10 +208,20 @@ impl Known {
         before.is_some_and(|before| before != opted_out)
     }
 
-    /// Nothing is in a namespace any more: it may be gone, and another may come by its name.
+    /// A namespace that is watched is gone.
+    pub(super) fn namespace_gone(&self, namespace: &str) {
+        self.forget_namespace(namespace);
+        self.write().opted_out.remove(namespace);
+    }
+
+    /// Nothing is in a namespace any more: it may be gone, and another may come by its name. Whether it opted
+    /// out is kept where the watch tells when it is gone, and nothing as long as it stays as it is.
     pub(super) fn forget_namespace(&self, namespace: &str) {
         let mut facts = self.write();
-        facts.opted_out.remove(namespace);
+        if !facts.are_watched {
+            facts.opted_out.remove(namespace);
+        }
+        facts.observed.remove(namespace);
         facts.pull_secrets.remove(namespace);
         facts.accounts.retain(|(of, _), _| of != namespace);
         facts.pulls.retain(|(of, _), _| of != namespace);

@@ -95,7 +95,7 @@ pub(super) async fn round(
     if !asked.is_empty() {
         found.extend(surrounded(cluster, footing, said, asked, &reasons).await);
     }
-    unseen.retain(|namespace, _| footing.known.opted_out(namespace).is_none());
+    unseen.retain(|namespace, _| !footing.known.is_observed(namespace));
     see(cluster, footing, unseen.into_values().collect()).await;
     let with_read = |(id, verdict)| Found {
         read: read.remove(&id),

@@ -77,10 +77,12 @@ impl Working<'_> {
                 places.push(Place::new(kind.clone(), namespace.clone(), &self.places));
             }
         }
+        let are_watched = settings.namespaces.is_empty();
+        self.agent.known.watch_namespaces(are_watched);
         self.ledger
             .complete(|id, _| !places.iter().any(|place| place.has(id)));
         self.watches = watches;
-        self.namespaces = if settings.namespaces.is_empty() {
+        self.namespaces = if are_watched {
             self.agent.cluster.watch_namespaces()
         } else {
             stream::pending().boxed()
@@ -168,12 +170,13 @@ impl Working<'_> {
             }
             Ok(Watched::Gone(namespace)) => {
                 if let Some(name) = name(&namespace) {
-                    known.forget_namespace(&name);
+                    known.namespace_gone(&name);
                 }
             }
             Ok(Watched::Begun | Watched::Listing | Watched::Listed) => {}
             Err(Error::Forbidden(why)) => {
                 tracing::warn!("a changed opt-out of a namespace is not seen at once: {why}");
+                known.watch_namespaces(false);
                 self.namespaces = stream::pending().boxed();
             }
             Err(error) => tracing::debug!("{error}"),
