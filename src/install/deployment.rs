@@ -91,8 +91,9 @@ fn container(settings: &Settings) -> Value {
         "env": [
             field("POD_NAME", "metadata.name"),
             field("POD_NAMESPACE", "metadata.namespace"),
-            // glibc gives each thread memory of its own, and little of it back
+            // glibc gives each thread memory of its own, and little of it back (mallopt(3))
             {"name": "MALLOC_ARENA_MAX", "value": "1"},
+            {"name": "MALLOC_TRIM_THRESHOLD_", "value": "65536"},
         ],
         "ports": ports,
         "livenessProbe": probe("/healthz", 20),

@@ -322,6 +322,8 @@ fn the_agent_runs_as_nobody_with_nothing_to_write_to() {
                   fieldPath: metadata.namespace
             - name: MALLOC_ARENA_MAX
               value: "1"
+            - name: MALLOC_TRIM_THRESHOLD_
+              value: "65536"
             image: localhost:5000/image-cloner.internal/agent@sha256:0a
             imagePullPolicy: IfNotPresent
             livenessProbe:

@@ -171,6 +171,7 @@ def agent(arguments, folder):
         "RUST_BACKTRACE": "1",
         # as install-agent sets it
         "MALLOC_ARENA_MAX": "1",
+        "MALLOC_TRIM_THRESHOLD_": "65536",
     }
     log = os.path.join(folder, "log")
     words = [arguments.agent, "--metrics-bind-address=0", "--health-probe-bind-address=0"]
