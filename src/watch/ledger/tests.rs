@@ -192,14 +192,24 @@ impl Play {
     /// One that is new comes to rest, with our pull secret or without.
     fn comes_to_rest(&mut self, name: &str, with_our_secret: bool) {
         self.sees(name, "reg.corp/own:1", true);
-        for due in self.ledger.take_due(1) {
-            let verdict = Verdict::Rest {
-                kept: Vec::new(),
-                left: None,
-                with_our_secret,
-            };
-            self.ledger.planned(&due.id, None, verdict, self.now);
-        }
+        self.rests(Vec::new(), with_our_secret);
+    }
+
+    /// One that is new has its copy already.
+    fn rests_on_its_copy(&mut self, name: &str) {
+        self.sees(name, COPY, true);
+        self.rests(vec![copy(name)], false);
+    }
+
+    /// Nothing is to be done about the next one that is due.
+    fn rests(&mut self, kept: Vec<Copy>, with_our_secret: bool) {
+        let due = self.ledger.take_due(1).remove(0);
+        let verdict = Verdict::Rest {
+            kept,
+            left: None,
+            with_our_secret,
+        };
+        self.ledger.planned(&due.id, None, verdict, self.now);
     }
 
     /// One that was repointed is ready, and its pods have this to show.

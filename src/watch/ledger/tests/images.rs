@@ -41,14 +41,7 @@ fn a_failed_image_is_tried_again_later_each_time_and_tells_once() {
 #[test]
 fn a_copy_that_is_not_there_any_more_is_brought_again() {
     let mut play = Play::new(None);
-    play.sees("a", COPY, true);
-    let due = play.ledger.take_due(1);
-    let verdict = Verdict::Rest {
-        kept: vec![copy("a")],
-        left: None,
-        with_our_secret: false,
-    };
-    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    play.rests_on_its_copy("a");
     assert_eq!(play.begins(), [format!("check {COPY}")]);
     play.ledger.checked(&copy("a"), &Checked::Broken, play.now);
     let due = play.ledger.take_due(1);
@@ -148,14 +141,7 @@ fn one_that_is_planned_again_for_the_same_image_does_not_shorten_its_pause() {
 #[test]
 fn an_image_that_nobody_has_in_use_any_more_is_not_looked_at_again() {
     let mut play = Play::new(None);
-    play.sees("a", COPY, true);
-    let due = play.ledger.take_due(1);
-    let verdict = Verdict::Rest {
-        kept: vec![copy("a")],
-        left: None,
-        with_our_secret: false,
-    };
-    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    play.rests_on_its_copy("a");
     for _ in 0..3 {
         assert_eq!(play.tries(), [format!("check {COPY}")]);
         let checked = Checked::Failed(Failure::new("no route"));

@@ -54,14 +54,7 @@ fn what_a_look_showed_that_began_before_the_pods_were_ready_is_not_the_last_word
 #[test]
 fn a_pod_that_has_a_copy_shows_that_nodes_pull_but_not_that_they_still_do() {
     let mut play = Play::new(None);
-    play.sees("a", COPY, true);
-    let due = play.ledger.take_due(1);
-    let verdict = Verdict::Rest {
-        kept: vec![copy("a")],
-        left: None,
-        with_our_secret: false,
-    };
-    play.ledger.planned(&due[0].id, None, verdict, play.now);
+    play.rests_on_its_copy("a");
     assert_eq!(play.begins(), [format!("check {COPY}")]);
     assert!(!play.ledger.repoints());
     let sound = Checked::Sound(digest(), true);
