@@ -20,7 +20,7 @@ use std::time::Duration;
 const REDIRECTS: usize = 8;
 
 /// How often a 401 is doubted that comes after the same asker was let in.
-const DOUBTS: usize = 2;
+const DOUBTS: usize = 4;
 
 impl Repository {
     /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
