@@ -6,6 +6,7 @@
 use super::challenge::Challenge;
 use super::clients::{Clients, Lane};
 use super::connection;
+use super::doubt::LetIn;
 use super::place::{Place, api_host, host_of, is_loopback, same_registry};
 use super::quota::Quotas;
 use super::recall::Memory;
@@ -59,6 +60,8 @@ pub(super) struct Endpoint {
     pub(super) piece: AtomicU64,
     /// Whether it ever answered.
     pub(super) answered: AtomicBool,
+    /// Who was let in, by the fingerprints of their credentials.
+    pub(super) let_in: LetIn<[u8; 32]>,
     /// Until when it asked to be left alone.
     not_before: Mutex<Option<Instant>>,
     /// Manifests of sources that were read here.
@@ -164,6 +167,7 @@ impl Endpoint {
             wanted: Mutex::default(),
             piece: AtomicU64::new(0),
             answered: AtomicBool::new(false),
+            let_in: LetIn::default(),
             not_before: Mutex::default(),
             memory: Memory::default(),
             quotas: Quotas::default(),

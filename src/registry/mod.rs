@@ -19,6 +19,7 @@ mod connection;
 mod copier;
 mod copy;
 mod digest;
+mod doubt;
 mod ends;
 mod error;
 mod find;

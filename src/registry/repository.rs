@@ -4,6 +4,7 @@
 //! it is asked for (that is [`super::transport`]).
 
 use super::call::Call;
+use super::doubt::LetIn;
 use super::host::Endpoint;
 use super::made::Contents;
 use super::quota::Quota;
@@ -14,7 +15,6 @@ use crate::reference::Digest;
 use reqwest::header::RANGE;
 use reqwest::{Method, Response, Url};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -47,8 +47,8 @@ pub(super) struct Repository {
     pub(super) address: Option<Url>,
     /// What is in it, where that was made here and nobody is asked for it.
     pub(super) made: Option<Arc<Contents>>,
-    /// Whether it was ever answered as one who may ask; its clones share that.
-    pub(super) let_in: Arc<AtomicBool>,
+    /// What its asker was let in for; its clones share that.
+    pub(super) let_in: Arc<LetIn<Method>>,
 }
 
 impl Repository {

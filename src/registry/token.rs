@@ -193,7 +193,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Tells credentials apart without keeping them.
-fn fingerprint(credentials: &Credentials) -> [u8; 32] {
+pub(super) fn fingerprint(credentials: &Credentials) -> [u8; 32] {
     let mut hash = Sha256::new();
     match credentials {
         Credentials::Anonymous => hash.update(b"anonymous"),

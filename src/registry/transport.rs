@@ -19,9 +19,6 @@ use std::time::Duration;
 /// Redirects that are followed for one request.
 const REDIRECTS: usize = 8;
 
-/// How often a 401 is doubted that comes after the same asker was let in.
-const DOUBTS: usize = 4;
-
 impl Repository {
     /// Sends a request until its answer is neither 401-with-a-way-out nor a reason to try again.
     pub(super) async fn send(&self, call: &Call) -> Result<Response> {
@@ -32,7 +29,7 @@ impl Repository {
                 Ok(response) if refusal::transient(response.status()) => {
                     self.refuse(&call.method, response).await
                 }
-                Ok(response) if shut_out < DOUBTS && self.is_doubtful(call, &response) => {
+                Ok(response) if self.doubts(call, &response, shut_out) => {
                     shut_out += 1;
                     self.refuse(&call.method, response).await
                 }
@@ -43,18 +40,6 @@ impl Repository {
             let pause = pauses.after(refusal)?;
             self.pause(pause).await;
         }
-    }
-
-    /// Whether a 401 is for one who was let in before: what checks tokens and passwords behind a registry
-    /// fails now and then. A question about another repository has its own rights.
-    fn is_doubtful(&self, call: &Call, response: &Response) -> bool {
-        let status = response.status();
-        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            self.let_in.store(true, Ordering::Relaxed);
-        }
-        status == StatusCode::UNAUTHORIZED
-            && call.more_scopes.is_empty()
-            && self.let_in.load(Ordering::Relaxed)
     }
 
     /// Waits, and says so where it is long enough to be noticed.

@@ -169,7 +169,7 @@ async fn what_never_helps_is_not_said_again_and_again() {
         );
         assert!(error.to_string().contains("as u"), "{error}");
         let asked = to.log().into_iter().filter(|r| r.method == challenged);
-        assert!(asked.count() <= 10, "{challenged}");
+        assert!(asked.count() <= 6, "{challenged}");
     }
 }
 
