@@ -16,9 +16,9 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use crate::waits::Waits;
-use image_cloner::cluster::{Cluster, PULL_SECRET};
+use image_cloner::cluster::{Cluster, PULL_SECRET, PullSecret};
 use image_cloner::credentials::Keyring;
-use image_cloner::execute::{CloneTerms, Images, Options, PullSecret, Run};
+use image_cloner::execute::{CloneTerms, Images, Options, Run};
 use image_cloner::outcome::{Failure, Survey};
 use image_cloner::plan::{
     self, Decision, ImagePolicy, InManifest, Observed, Patterns, Plan, Planned, Policy, PullAccess,

@@ -3,8 +3,10 @@
 mod compose;
 mod image;
 mod login;
+mod registry;
 
 use crate::args::{Connection, Sharing};
+use crate::document::{DocumentArg, Form};
 use crate::dry_run::{DryRun, DryRunArg};
 use crate::ending::{json_text, yaml_text};
 use crate::interactive;
@@ -25,7 +27,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, mut_arg("namespace", |namespace| namespace.hide(true)))]
+#[command(
+    after_help = EXAMPLES,
+    mut_arg("namespace", |namespace| namespace.hide(true)),
+    mut_arg("output", |output| output.help("Print the objects, with their credentials")),
+)]
 pub(crate) struct InstallArgs {
     /// Let it work in all namespaces but those of the system
     #[arg(short = 'A', long, conflicts_with = "namespaces")]
@@ -86,15 +92,8 @@ pub(crate) struct InstallArgs {
     agent_binary: Vec<PathBuf>,
     #[command(flatten)]
     dry_run: DryRunArg,
-    /// Print the objects, with their credentials
-    #[arg(
-        short,
-        long,
-        value_name = "json|yaml",
-        value_enum,
-        hide_possible_values = true
-    )]
-    output: Option<Format>,
+    #[command(flatten)]
+    document: DocumentArg,
     /// Ask nothing
     #[arg(short, long)]
     yes: bool,
@@ -116,14 +115,6 @@ enum Mode {
     Copy,
     // Repoint workloads too
     Clone,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    // A List
-    Json,
-    // Documents, one after another
-    Yaml,
 }
 
 const EXAMPLES: &str = "\
@@ -198,7 +189,7 @@ async fn prepare(args: &InstallArgs, terminal: &Terminal) -> Result<Installing, 
         live,
         wanted,
     };
-    if args.output.is_none() || args.dry_run.mode == DryRun::None {
+    if args.document.output.is_none() || args.dry_run.mode == DryRun::None {
         installing.show(terminal);
     }
     if args.dry_run.mode == DryRun::None && terminal.can_ask && !args.yes {
@@ -260,18 +251,18 @@ impl Installing {
     /// The objects, for whoever applies them.
     fn print(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
         let secrets = self.wanted.iter().any(|object| object["kind"] == "Secret");
-        match args.output {
+        match args.document.output {
             None => {
                 for object in &self.wanted {
                     terminal.data(&format!("{} (client dry run)", install::name_of(object)));
                 }
                 return Ok(());
             }
-            Some(Format::Json) => {
+            Some(Form::Json) => {
                 let list = json!({"apiVersion": "v1", "kind": "List", "items": self.wanted});
                 terminal.stream(&(json_text(&list) + "\n"))?;
             }
-            Some(Format::Yaml) => {
+            Some(Form::Yaml) => {
                 let texts = self.wanted.iter().map(yaml_text);
                 let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
                 terminal.stream(&texts.join("---\n"))?;
@@ -349,17 +340,17 @@ impl Installing {
                 Applied::Changed => "configured",
                 Applied::Unchanged => "unchanged",
             };
-            if args.output.is_none() {
+            if args.document.output.is_none() {
                 terminal.data(&format!("{} {done}{label}", install::name_of(object)));
             }
         }
         for object in install::stale(&self.live, &self.wanted) {
             self.cluster.remove(&object).await.map_err(failed)?;
-            if args.output.is_none() {
+            if args.document.output.is_none() {
                 terminal.data(&format!("{} removed{label}", install::name_of(&object)));
             }
         }
-        if args.output.is_some() {
+        if args.document.output.is_some() {
             self.print(args, terminal)?;
         }
         Ok(())

@@ -41,7 +41,7 @@ pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
 pub use nodes::Node;
 pub use policies::Policies;
-pub use pull_secret::{PULL_SECRET, SecretWrite};
+pub use pull_secret::{PULL_SECRET, PullSecret, SecretWrite};
 pub use pulls::{Pulling, Pulls};
 pub use rollout::Standing;
 pub use selection::{Selection, SelectionError};

@@ -13,6 +13,15 @@ use serde_json::{Value, json};
 /// The name of the pull secrets that we make.
 pub const PULL_SECRET: &str = "image-cloner-pull";
 
+/// What a pull secret is to say.
+#[derive(Debug, Clone)]
+pub struct PullSecret {
+    /// The entry's key: `host[/prefix]`.
+    pub key: String,
+    /// What nodes pull with.
+    pub credentials: Credentials,
+}
+
 /// Marks what is ours.
 pub(super) const LABEL: &str = "app.kubernetes.io/managed-by";
 pub(super) const OURS: &str = "image-cloner";
@@ -30,22 +39,27 @@ pub enum SecretWrite {
     Unchanged,
 }
 
+impl PullSecret {
+    /// The text of a secret that says this, and what it says already besides.
+    fn content(&self, existing: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+        docker_config_json(existing, &self.key, &self.credentials).map_err(|error| failed(&error))
+    }
+}
+
 impl Cluster {
-    /// Makes sure the namespace has our pull secret of this name with these credentials under
-    /// `host[/prefix]`; other entries stay. No write when it is so already. A namesake without our label
-    /// is an error. Tells whether it was not there before.
+    /// Makes sure the namespace has our pull secret of this name, saying this; other entries stay. No write
+    /// when it is so already. A namesake without our label is an error. Tells whether it was not there before.
     pub async fn ensure_pull_secret(
         &self,
         namespace: &str,
         name: &str,
-        key: &str,
-        credentials: &Credentials,
+        wanted: &PullSecret,
     ) -> Result<SecretWrite, Error> {
         let secrets = Collection::core("secrets", "secret", Some(namespace));
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let (write, secret) = next(self, namespace, name, key, credentials).await?;
+            let (write, secret) = next(self, namespace, name, wanted).await?;
             let written = match write {
                 SecretWrite::Unchanged => return Ok(write),
                 SecretWrite::Updated => self.replace(&secrets, name, &secret).await,
@@ -68,10 +82,9 @@ impl Cluster {
         &self,
         namespace: &str,
         name: &str,
-        key: &str,
-        credentials: &Credentials,
+        wanted: &PullSecret,
     ) -> Result<SecretWrite, Error> {
-        let (write, _) = next(self, namespace, name, key, credentials).await?;
+        let (write, _) = next(self, namespace, name, wanted).await?;
         Ok(write)
     }
 
@@ -124,19 +137,15 @@ async fn next(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
-    key: &str,
-    credentials: &Credentials,
+    wanted: &PullSecret,
 ) -> Result<(SecretWrite, Value), Error> {
     let secrets = Collection::core("secrets", "secret", Some(namespace));
     match cluster.get_one(&secrets, name).await {
-        Ok(existing) => Ok(match changed(existing, key, credentials)? {
+        Ok(existing) => Ok(match changed(existing, wanted)? {
             None => (SecretWrite::Unchanged, Value::Null),
             Some(secret) => (SecretWrite::Updated, secret),
         }),
-        Err(Error::NotFound(_)) => Ok((
-            SecretWrite::Created,
-            fresh(namespace, name, key, credentials)?,
-        )),
+        Err(Error::NotFound(_)) => Ok((SecretWrite::Created, fresh(namespace, name, wanted)?)),
         Err(error) => Err(error),
     }
 }
@@ -172,13 +181,8 @@ pub(super) fn docker_config(secret: &Value) -> Option<Vec<u8>> {
     }
 }
 
-fn fresh(
-    namespace: &str,
-    name: &str,
-    key: &str,
-    credentials: &Credentials,
-) -> Result<Value, Error> {
-    let content = docker_config_json(None, key, credentials).map_err(|error| failed(&error))?;
+fn fresh(namespace: &str, name: &str, wanted: &PullSecret) -> Result<Value, Error> {
+    let content = wanted.content(None)?;
     Ok(json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -189,11 +193,7 @@ fn fresh(
 }
 
 /// The secret as it must become; none where it is so already.
-fn changed(
-    mut secret: Value,
-    key: &str,
-    credentials: &Credentials,
-) -> Result<Option<Value>, Error> {
+fn changed(mut secret: Value, wanted: &PullSecret) -> Result<Option<Value>, Error> {
     let metadata = &secret["metadata"];
     if metadata["labels"][LABEL] != OURS {
         return Err(namesake(
@@ -210,8 +210,7 @@ fn changed(
     }
     let encoded = secret["data"][KEY].as_str();
     let existing = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
-    let content = docker_config_json(existing.as_deref(), key, credentials)
-        .map_err(|error| failed(&error))?;
+    let content = wanted.content(existing.as_deref())?;
     if existing.as_deref() == Some(content.as_slice()) {
         return Ok(None);
     }
@@ -240,23 +239,26 @@ fn failed(error: &crate::credentials::CredentialsError) -> Error {
 mod tests {
     use super::*;
 
-    fn credentials(password: &str) -> Credentials {
-        Credentials::Basic {
-            username: "puller".to_owned(),
-            password: password.to_owned().into(),
+    fn wanted(key: &str, password: &str) -> PullSecret {
+        PullSecret {
+            key: key.to_owned(),
+            credentials: Credentials::Basic {
+                username: "puller".to_owned(),
+                password: password.to_owned().into(),
+            },
         }
     }
 
     #[test]
     fn an_unchanged_secret_is_no_write_and_a_changed_one_keeps_the_rest() {
-        let mut secret = fresh("prod", "image-cloner-pull", "reg.corp", &credentials("a")).unwrap();
+        let mut secret = fresh("prod", "image-cloner-pull", &wanted("reg.corp", "a")).unwrap();
         secret["metadata"]["resourceVersion"] = json!("7");
         assert_eq!(
-            changed(secret.clone(), "reg.corp", &credentials("a")).unwrap(),
+            changed(secret.clone(), &wanted("reg.corp", "a")).unwrap(),
             None
         );
 
-        let next = changed(secret.clone(), "other.corp", &credentials("b"))
+        let next = changed(secret.clone(), &wanted("other.corp", "b"))
             .unwrap()
             .unwrap();
         assert_eq!(next["metadata"], secret["metadata"]);
@@ -270,9 +272,9 @@ mod tests {
 
     #[test]
     fn a_namesake_without_our_label_is_refused() {
-        let mut secret = fresh("prod", "regcred", "reg.corp", &credentials("a")).unwrap();
+        let mut secret = fresh("prod", "regcred", &wanted("reg.corp", "a")).unwrap();
         secret["metadata"]["labels"] = json!({});
-        let error = changed(secret, "reg.corp", &credentials("a")).unwrap_err();
+        let error = changed(secret, &wanted("reg.corp", "a")).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -286,9 +288,9 @@ mod tests {
 
     #[test]
     fn a_namesake_of_another_type_is_refused() {
-        let mut secret = fresh("prod", "regcred", "reg.corp", &credentials("a")).unwrap();
+        let mut secret = fresh("prod", "regcred", &wanted("reg.corp", "a")).unwrap();
         secret["type"] = json!("Opaque");
-        let error = changed(secret, "reg.corp", &credentials("a")).unwrap_err();
+        let error = changed(secret, &wanted("reg.corp", "a")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "secret/regcred in prod is not ours: it is of type Opaque, not kubernetes.io/dockerconfigjson"

@@ -9,8 +9,7 @@ use super::images::Images;
 use super::pull_secrets::PullSecrets;
 use super::put_back::{self, PutBack};
 use super::workloads::{CHANGED, Followed, WRITERS, Written, failure, only};
-use crate::cluster::{NotReady, Rollout, Write};
-use crate::credentials::Credentials;
+use crate::cluster::{NotReady, PullSecret, Rollout, Write};
 use crate::outcome::{DryRun, Failure, Outcome, WorkloadOutcome, WorkloadState};
 use crate::plan::{self, Copy, Decision, Observed, Plan, Policy, Repoint};
 use crate::workload::{Workload, WorkloadId};
@@ -31,15 +30,6 @@ pub struct CloneTerms {
     pub put_back: bool,
     /// Have each image pulled by a pod before workloads of its namespace are changed; so long at most.
     pub canary: Option<Duration>,
-}
-
-/// A pull secret as it is to be.
-#[derive(Debug, Clone)]
-pub struct PullSecret {
-    /// The entry's key: `host[/prefix]`.
-    pub key: String,
-    /// What nodes pull with.
-    pub credentials: Credentials,
 }
 
 /// A clone under way.

@@ -3,8 +3,7 @@
 //! Decides that a failure in one namespace stops no other. Never decides which are written (that is
 //! [`crate::plan::upkeep`]).
 
-use crate::cluster::{Cluster, Error, PULL_SECRET, SecretWrite};
-use crate::execute::PullSecret;
+use crate::cluster::{Cluster, Error, PULL_SECRET, PullSecret, SecretWrite};
 use crate::outcome::{DryRun, Failure, SecretOutcome, SecretState};
 use crate::plan::{Site, Upkeep, upkeep};
 use futures::stream::{self, StreamExt as _};
@@ -66,15 +65,12 @@ impl SecretSync {
     }
 
     async fn write(&self, namespace: &str) -> Result<SecretWrite, Error> {
-        let PullSecret { key, credentials } = &self.secret;
-        let cluster = &self.cluster;
+        let (cluster, wanted) = (&self.cluster, &self.secret);
         if self.dry_run == DryRun::Client {
-            return cluster
-                .preview_pull_secret(namespace, PULL_SECRET, key, credentials)
-                .await;
+            let write = cluster.preview_pull_secret(namespace, PULL_SECRET, wanted);
+            return write.await;
         }
-        cluster
-            .ensure_pull_secret(namespace, PULL_SECRET, key, credentials)
-            .await
+        let write = cluster.ensure_pull_secret(namespace, PULL_SECRET, wanted);
+        write.await
     }
 }

@@ -20,7 +20,7 @@ mod source_credentials;
 mod workloads;
 
 pub use batches::Rollouts;
-pub use clone::{CloneTerms, PullSecret};
+pub use clone::CloneTerms;
 pub use credentials::SecretSync;
 pub use images::Images;
 pub use originals::unavailable;

@@ -3,9 +3,8 @@
 //! Decides that each is looked at once, however many workloads of its namespace need it, and which of those
 //! that were made go away again.
 
-use super::clone::PullSecret;
 use super::{Event, Run};
-use crate::cluster::{Error, SecretWrite};
+use crate::cluster::{Error, PullSecret, SecretWrite};
 use crate::outcome::{Failure, WorkloadOutcome, WorkloadState};
 use crate::plan::Repoint;
 use std::collections::BTreeMap;
@@ -49,8 +48,7 @@ impl<'a> PullSecrets<'a> {
         };
         let ensured = cell.get_or_init(|| async {
             let cluster = &self.run.cluster;
-            let (key, credentials) = (&secret.key, &secret.credentials);
-            let ensured = cluster.ensure_pull_secret(namespace, name, key, credentials);
+            let ensured = cluster.ensure_pull_secret(namespace, name, secret);
             ensured.await.map_err(|error: Error| error.into())
         });
         ensured.await.clone().map(|_| ())

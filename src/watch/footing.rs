@@ -4,10 +4,10 @@
 //! credentials are read only once.
 
 use super::known::{Known, Terms};
-use crate::cluster::{Cluster, PULL_SECRET, SecretWrite};
+use crate::cluster::{Cluster, PULL_SECRET, PullSecret, SecretWrite};
 use crate::config::{AgentSettings, Mode};
 use crate::credentials::{Chain, Credentials};
-use crate::execute::{Images, Options, PullSecret};
+use crate::execute::{Images, Options};
 use crate::outcome::Failure;
 use crate::plan::{ImagePolicy, Policy, PullAccess};
 use crate::platform::{PlatformChoice, Platforms};
@@ -175,8 +175,7 @@ impl Footing {
         let Some(secret) = self.pull_secret().await? else {
             return Ok(());
         };
-        let PullSecret { key, credentials } = &secret;
-        let written = cluster.ensure_pull_secret(namespace, PULL_SECRET, key, credentials);
+        let written = cluster.ensure_pull_secret(namespace, PULL_SECRET, &secret);
         if written.await? != SecretWrite::Unchanged {
             tracing::info!(namespace, "pull secret brought up to date");
         }

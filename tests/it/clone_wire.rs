@@ -2,18 +2,16 @@
 //! and what goes on beside what.
 
 use crate::cluster_wire::Server;
+use crate::round_trip::policy;
 use crate::wire::server::{Registry, Reply};
 use crate::wire::{registries, simple};
-use image_cloner::cluster::PULL_SECRET;
+use image_cloner::cluster::{PULL_SECRET, PullSecret};
 use image_cloner::config::{Config, Environment};
 use image_cloner::credentials::{Chain, Credentials};
-use image_cloner::execute::{
-    CloneTerms, Event, Images, Observer, Options, PullSecret, Rollouts, Run,
-};
+use image_cloner::execute::{CloneTerms, Event, Images, Observer, Options, Rollouts, Run};
 use image_cloner::outcome::{Outcome, WorkloadState};
-use image_cloner::plan::{self, Observed, Policy, PullAccess, PullCredentials};
+use image_cloner::plan::{self, Observed, PullCredentials};
 use image_cloner::reference::Reference;
-use image_cloner::target::{Layout, TargetRegistry};
 use image_cloner::workload::{Kind, Workload};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -186,20 +184,6 @@ fn deployment(namespace: &str, name: &str, image: &str, ready: bool) -> Value {
         "template": {"spec": {"containers": [{"name": "web", "image": image}]}}},
         "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": count,
                    "availableReplicas": count}})
-}
-
-fn policy(target: &str) -> Policy {
-    Policy {
-        run: "a7f3".to_owned(),
-        time: None,
-        target: TargetRegistry::parse(target, Layout::Mirror).unwrap(),
-        images: Default::default(),
-        skip_namespaces: Default::default(),
-        protect: BTreeSet::new(),
-        copy_only: false,
-        owned_live: false,
-        pull: PullAccess::Secret(PULL_SECRET.to_owned()),
-    }
 }
 
 fn is_repointed(outcome: &Outcome) -> Vec<bool> {

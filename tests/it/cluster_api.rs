@@ -2,7 +2,7 @@
 
 use crate::bed::Bed;
 use image_cloner::cluster::{
-    Cluster, ConnectFlags, Error, Observation, Rollout, Selection, Write, WriteMode,
+    Cluster, ConnectFlags, Error, Observation, PullSecret, Rollout, Selection, Write, WriteMode,
 };
 use image_cloner::credentials::Credentials;
 use image_cloner::plan::{PullCredentials, SlotChange};
@@ -430,8 +430,10 @@ async fn our_pull_secret_is_made_kept_up_and_left_alone_when_it_is_right() {
             username: "puller".to_owned(),
             password: password.to_owned().into(),
         };
+        let key = key.to_owned();
+        let wanted = PullSecret { key, credentials };
         cluster
-            .ensure_pull_secret(&bed.namespace, name, key, &credentials)
+            .ensure_pull_secret(&bed.namespace, name, &wanted)
             .await
     };
     let version = || {

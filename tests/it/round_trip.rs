@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-fn policy(target: &str) -> Policy {
+/// What a clone into this target does where nothing else is said.
+pub(crate) fn policy(target: &str) -> Policy {
     Policy {
         run: "a7f3".to_owned(),
         time: None,

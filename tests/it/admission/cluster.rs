@@ -4,7 +4,7 @@ use super::{complete, known, place, seen};
 use crate::bed::{Bed, deployment, var};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
+use image_cloner::cluster::{Cluster, ConnectFlags, PullSecret, WriteMode};
 use image_cloner::credentials::Credentials;
 use image_cloner::install::{self, Extra, LEADER, Secrets, Settings, WEBHOOK, WEBHOOK_PATH};
 use image_cloner::plan::PullAccess;
@@ -134,9 +134,9 @@ impl Door {
             username: var("PULL_USER"),
             password: var("PULL_PASS").into(),
         };
-        let secret = self
-            .cluster
-            .ensure_pull_secret(namespace, OURS, &target, &credentials);
+        let key = target.clone();
+        let wanted = PullSecret { key, credentials };
+        let secret = self.cluster.ensure_pull_secret(namespace, OURS, &wanted);
         self.runtime.block_on(secret).unwrap();
         let target = TargetRegistry::parse(&target, Layout::Mirror).unwrap();
         known.pull_secret(&target, namespace);
