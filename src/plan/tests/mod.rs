@@ -1,4 +1,9 @@
+//! The plan in short, of workloads in short.
+
 mod clone;
+mod images;
+mod left;
+mod moves;
 mod pull_secrets;
 mod restore;
 
@@ -60,6 +65,10 @@ fn containers(images: &[(&str, &str)]) -> Value {
         .map(|(name, image)| json!({"name": name, "image": image}))
         .collect();
     json!({ "containers": list })
+}
+
+fn reference(text: &str) -> Reference {
+    Reference::parse(text).unwrap()
 }
 
 fn recorded(record: &str) -> Value {
