@@ -193,13 +193,15 @@ impl<'a> Upload<'a> {
         let url = finished(url.map_err(Failure::Before)?, &self.content.digest);
         let call = Call::new(Method::POST, url);
         let refusal = match self.stream(call, self.content.size).await {
-            Ok(response) if is_stored(&response) => match self.believe(&Method::POST, response).await {
-                Ok(()) => return self.settle(posting).await,
-                Err(refusal) => {
-                    posting.refused();
-                    return Err(Failure::Sending(refusal));
+            Ok(response) if is_stored(&response) => {
+                match self.believe(&Method::POST, response).await {
+                    Ok(()) => return self.settle(posting).await,
+                    Err(refusal) => {
+                        posting.refused();
+                        return Err(Failure::Sending(refusal));
+                    }
                 }
-            },
+            }
             Ok(response) if response.status() == StatusCode::ACCEPTED => {
                 posting.refused();
                 self.session = Session::read(&response).ok();

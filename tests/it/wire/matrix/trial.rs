@@ -5,7 +5,7 @@ use super::distribution::Distribution;
 use super::images::{Image, Repositories, big, five};
 use super::lapse::Lapse;
 use super::proxy::{Fault, Proxy, Rule};
-use crate::wire::server::{Reply, Request as Asked};
+use crate::wire::server::{Registry, Reply, Request as Asked};
 use crate::wire::{Engine, Request, Told, copier, reference};
 use futures::future::join_all;
 use image_cloner::credentials::Credentials;
@@ -31,6 +31,10 @@ pub(super) struct Trial {
     pub(super) images: Vec<Image>,
     pub(super) told: Told,
     credentials: Credentials,
+    /// Where the target really is.
+    target_host: String,
+    /// How many images are copied before the others, one by one.
+    ahead: usize,
 }
 
 impl Trial {
@@ -47,6 +51,8 @@ impl Trial {
             from.publish(image).await;
         }
         Some(Self {
+            target_host: target_registry.host.clone(),
+            ahead: 0,
             source: Proxy::before(from).await,
             target: Proxy::before(to).await,
             source_registry,
@@ -64,6 +70,21 @@ impl Trial {
     ) -> Option<Self> {
         let trial = Self::prepare().await?;
         trial.side(side).obey(rule);
+        Some(trial)
+    }
+
+    /// The same into a registry of this process, which takes blobs by one POST where Distribution opens a
+    /// session; that is found out before most of them go.
+    pub(super) async fn by_posts(
+        rule: impl FnMut(&Asked) -> Option<Fault> + Send + 'static,
+    ) -> Option<Self> {
+        let mut trial = Self::prepare().await?;
+        let taking = Registry::start().await;
+        taking.takes_posts();
+        trial.target = Proxy::before(Repositories::of(&taking.host)).await;
+        trial.target.obey(rule);
+        trial.target_host = taking.host;
+        trial.ahead = 1;
         Some(trial)
     }
 
@@ -86,33 +107,36 @@ impl Trial {
     pub(super) async fn comes_out_complete(&self, side: Side) {
         let lapse = Lapse::start();
         let engine = copier();
-        let copies = self.images.iter().map(|image| {
-            let name = format!("{}:{}", image.repository, image.tag);
-            let request = Request {
-                source: reference(&format!("{}/{name}", self.source.host)),
-                source_credentials: vec![self.credentials.clone()],
-                digest: None,
-                target: reference(&format!("{}/{name}", self.target.host)),
-                target_credentials: self.credentials.clone(),
-                verify: false,
-            };
-            let engine = &engine;
-            async move { (engine.copy(&request, &self.told).await, name) }
-        });
-        for (copied, name) in join_all(copies).await {
-            copied.unwrap_or_else(|error| panic!("{side:?}: {name}: {error}"));
+        let (ahead, others) = self.images.split_at(self.ahead);
+        for image in ahead {
+            self.copy(&engine, image, side).await;
         }
+        join_all(others.iter().map(|image| self.copy(&engine, image, side))).await;
         drop(lapse);
         self.is_complete("").await;
         // what breaks nothing shows nothing
         assert!(self.side(side).faults() > 0, "{side:?}");
     }
 
+    async fn copy(&self, engine: &Engine, image: &Image, side: Side) {
+        let name = format!("{}:{}", image.repository, image.tag);
+        let request = Request {
+            source: reference(&format!("{}/{name}", self.source.host)),
+            source_credentials: vec![self.credentials.clone()],
+            digest: None,
+            target: reference(&format!("{}/{name}", self.target.host)),
+            target_credentials: self.credentials.clone(),
+            verify: false,
+        };
+        let copied = engine.copy(&request, &self.told).await;
+        copied.unwrap_or_else(|error| panic!("{side:?}: {name}: {error}"));
+    }
+
     /// Panics unless all images are in the target, below `prefix`, byte for byte, and nothing was ever
     /// tagged, or named by an index, that was not.
     pub(super) async fn is_complete(&self, prefix: &str) {
         assert_eq!(self.target.wrong(), Vec::<String>::new());
-        let target = Repositories::of(&self.target_registry.host);
+        let target = Repositories::of(&self.target_host);
         for image in &self.images {
             let repository = format!("{prefix}{}", image.repository);
             let differs = target.differs(image, &repository).await;
