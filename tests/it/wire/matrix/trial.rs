@@ -33,15 +33,14 @@ pub(super) struct Trial {
     credentials: Credentials,
     /// Where the target really is.
     target_host: String,
-    /// How many images are copied before the others, one by one.
-    ahead: usize,
+    engine: Engine,
 }
 
 impl Trial {
     /// None, with the reason printed, where there are no real registries.
     pub(super) async fn prepare() -> Option<Self> {
         // the engine's own, made first: it settles how TLS is done in this process
-        let _: Engine = copier();
+        let engine = copier();
         let source_registry = Distribution::start().await?;
         let target_registry = Distribution::start().await?;
         let from = Repositories::of(&source_registry.host);
@@ -52,7 +51,7 @@ impl Trial {
         }
         Some(Self {
             target_host: target_registry.host.clone(),
-            ahead: 0,
+            engine,
             source: Proxy::before(from).await,
             target: Proxy::before(to).await,
             source_registry,
@@ -74,7 +73,7 @@ impl Trial {
     }
 
     /// The same into a registry of this process, which takes blobs by one POST where Distribution opens a
-    /// session; that is found out before most of them go.
+    /// session; the first image has gone there before anything breaks, and that was found out.
     pub(super) async fn by_posts(
         rule: impl FnMut(&Asked) -> Option<Fault> + Send + 'static,
     ) -> Option<Self> {
@@ -82,9 +81,9 @@ impl Trial {
         let taking = Registry::start().await;
         taking.takes_posts();
         trial.target = Proxy::before(Repositories::of(&taking.host)).await;
-        trial.target.obey(rule);
         trial.target_host = taking.host;
-        trial.ahead = 1;
+        trial.copy(&trial.images[0], Side::Target).await;
+        trial.target.obey(rule);
         Some(trial)
     }
 
@@ -106,19 +105,15 @@ impl Trial {
     /// Copies all five at once with one engine; whatever broke, all must come out complete.
     pub(super) async fn comes_out_complete(&self, side: Side) {
         let lapse = Lapse::start();
-        let engine = copier();
-        let (ahead, others) = self.images.split_at(self.ahead);
-        for image in ahead {
-            self.copy(&engine, image, side).await;
-        }
-        join_all(others.iter().map(|image| self.copy(&engine, image, side))).await;
+        let copies = self.images.iter().map(|image| self.copy(image, side));
+        join_all(copies).await;
         drop(lapse);
         self.is_complete("").await;
         // what breaks nothing shows nothing
         assert!(self.side(side).faults() > 0, "{side:?}");
     }
 
-    async fn copy(&self, engine: &Engine, image: &Image, side: Side) {
+    async fn copy(&self, image: &Image, side: Side) {
         let name = format!("{}:{}", image.repository, image.tag);
         let request = Request {
             source: reference(&format!("{}/{name}", self.source.host)),
@@ -128,7 +123,7 @@ impl Trial {
             target_credentials: self.credentials.clone(),
             verify: false,
         };
-        let copied = engine.copy(&request, &self.told).await;
+        let copied = self.engine.copy(&request, &self.told).await;
         copied.unwrap_or_else(|error| panic!("{side:?}: {name}: {error}"));
     }
 
