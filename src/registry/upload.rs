@@ -9,7 +9,7 @@ use super::host::Endpoint;
 use super::manifest::{Content, header_digest};
 use super::refusal::{self, Kind, Refusal, Result};
 use super::repository::Repository;
-use super::retry::{Pauses, RETRIES};
+use super::retry::{Pauses, RETRIES, is_odd};
 use super::session::{Session, finished};
 use super::transport::drain;
 use super::ways::{Posting, Way};
@@ -90,24 +90,6 @@ fn is_stored(response: &Response) -> bool {
         response.status(),
         StatusCode::CREATED | StatusCode::NO_CONTENT
     )
-}
-
-/// Whether it is no reason to give up, although the same request would be refused again: a wrong body may
-/// come right, a token be renewed, a lost upload be opened anew.
-fn is_odd(refusal: &Refusal) -> bool {
-    let lost = [
-        "BLOB_UPLOAD_UNKNOWN",
-        "BLOB_UPLOAD_INVALID",
-        "DIGEST_INVALID",
-    ];
-    match refusal.kind {
-        Kind::Corrupt => true,
-        Kind::Status(status) => {
-            matches!(status.as_u16(), 401 | 404 | 410 | 416)
-                || lost.contains(&refusal.code.as_str())
-        }
-        _ => false,
-    }
 }
 
 /// A blob that is being uploaded.
