@@ -3,9 +3,11 @@
 mod changes;
 mod halts;
 mod images;
+mod many;
 mod pull_secrets;
 mod rollouts;
 
+use super::steps::FRESH;
 use super::*;
 use crate::cluster::{NotReady, Pulling};
 use crate::credentials::Keyring;
@@ -110,6 +112,13 @@ impl Play {
             self.ledger.planned(&due.id, None, verdict, self.now);
         }
         names
+    }
+
+    /// Reads all that are due.
+    fn rounds(&mut self) {
+        while self.ledger.due() > 0 {
+            self.round();
+        }
     }
 
     /// What is begun now, in a word each.
