@@ -22,6 +22,7 @@ mod tests;
 mod tries;
 mod turns;
 mod work;
+mod writes;
 
 pub(super) use book::Job;
 pub(super) use endings::{Checked, Written};
@@ -55,6 +56,8 @@ const LOOKS: usize = 8;
 const LOOK: Duration = Duration::from_secs(4);
 /// The longest pause between two looks at the pods of a workload that is not settled.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
+/// What was planned so long ago is planned again before it is done.
+const FRESH: Duration = Duration::from_secs(30);
 /// A rollout that no controller gives up on is given up after so long, as Deployments are by default.
 const DEADLINE: Duration = Duration::from_secs(600);
 

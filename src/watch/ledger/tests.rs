@@ -7,7 +7,6 @@ mod many;
 mod pull_secrets;
 mod rollouts;
 
-use super::steps::FRESH;
 use super::*;
 use crate::cluster::{NotReady, Pulling};
 use crate::credentials::Keyring;
