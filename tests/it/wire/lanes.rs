@@ -24,6 +24,12 @@ fn big(seed: u8, mib: usize) -> Vec<u8> {
 /// do. Connections to the other end of the line bring 16 MiB/s each.
 async fn far(layer: &[u8]) -> (Registry, Registry, Arc<Line>) {
     run_the_clock();
+    // by the millisecond, so that what is on its way between sockets arrives before anybody loses patience
+    tokio::spawn(async {
+        loop {
+            tokio::time::sleep(MS).await;
+        }
+    });
     let (from, to) = (Registry::start().await, Registry::start().await);
     let manifest = image(&from, "a/b", &[b"config", layer]);
     from.put_manifest("a/b", "1", MANIFEST, &manifest);
@@ -104,9 +110,9 @@ async fn a_big_blob_from_afar_comes_over_several_connections() {
 #[tokio::test]
 async fn what_is_near_or_small_or_fast_is_asked_for_once() {
     let cases = [
-        ("near", 48, Line::new(MS * 9, MS * 4)),
+        ("near", 48, Line::new(MS * 5, MS * 4)),
         ("small", 39, Line::new(MS * 20, MS * 4)),
-        ("fast", 48, Line::new(MS * 20, MS)),
+        ("fast", 48, Line::new(MS * 20, MS * 0)),
     ];
     for (name, mib, line) in cases {
         let layer = big(3, mib);
@@ -140,7 +146,7 @@ async fn a_line_that_is_full_is_left_to_one_connection() {
 #[tokio::test]
 async fn no_more_connections_are_made_than_transfers_are_allowed() {
     for (concurrency, expected) in [(1, 0), (2, 2), (3, 3)] {
-        let layer = big(4, 80);
+        let layer = big(4, 56);
         let (from, to, line) = far(&layer).await;
         let mut engine = copier();
         engine.copier = Copier::new(concurrency);
@@ -177,9 +183,10 @@ async fn a_source_that_says_it_has_no_ranges_is_asked_for_none() {
 
 #[tokio::test]
 async fn a_piece_that_breaks_goes_on_where_it_broke() {
-    let layer = big(6, 64);
+    let layer = big(6, 72);
     let (from, to, _) = far(&layer).await;
-    amend_range(&from, 3, |_, reply| Reply {
+    // once it is known how many lanes are good
+    amend_range(&from, 24, |_, reply| Reply {
         cut: Some(700_001),
         ..reply
     });
@@ -187,7 +194,7 @@ async fn a_piece_that_breaks_goes_on_where_it_broke() {
     arrives(&from, &to, &layer).await;
 
     let mut asked = asked(&from, &layer);
-    let (first, end) = span(&asked[3]).unwrap();
+    let (first, end) = span(&asked[24]).unwrap();
     let rest = format!("bytes={}-{}", first + 700_001, end.unwrap() - 1);
     let at = asked.iter().position(|range| *range == rest);
     asked.remove(at.unwrap());
@@ -203,7 +210,7 @@ async fn a_refused_piece_and_all_after_it_are_left_to_one_connection() {
         Reply::new(206).header("Content-Range", "bytes 0-9/10"),
     ];
     for refusal in refusals {
-        let layer = big(7, 64);
+        let layer = big(7, 48);
         let (from, to, _) = far(&layer).await;
         let reply = refusal.clone();
         amend_range(&from, 4, move |_, _| reply.clone());
@@ -274,7 +281,7 @@ async fn an_upload_that_breaks_drops_what_was_read_ahead_of_it() {
     to.breaks(move |r| {
         let here = r.length() > 40 * MIB && std::mem::take(&mut breaks);
         here.then(|| Break {
-            after: 24 * MIB,
+            after: 23 * MIB + 1000,
             reply: None,
             silent: false,
         })
@@ -285,8 +292,12 @@ async fn an_upload_that_breaks_drops_what_was_read_ahead_of_it() {
     assert_eq!(told.carried.into_inner(), (80 * MIB + 6) as u64);
     let asked = asked(&from, &layer);
     let on = asked.iter().filter_map(|range| span(range));
-    let (on, _) = on.filter(|(_, end)| end.is_none()).last().unwrap();
-    assert!((16 * MIB..=24 * MIB).contains(&on), "{asked:?}");
+    let on = on.filter(|(_, end)| end.is_none()).last();
+    let on = on.map(|(first, _)| first);
+    assert!(
+        on.is_some_and(|on| on >= 16 * MIB && on <= 23 * MIB),
+        "{on:?} {asked:?}"
+    );
 }
 
 #[tokio::test]
