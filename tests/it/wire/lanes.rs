@@ -112,7 +112,7 @@ async fn what_is_near_or_small_or_fast_is_asked_for_once() {
     let cases = [
         ("near", 48, Line::new(MS * 5, MS * 4)),
         ("small", 39, Line::new(MS * 20, MS * 4)),
-        ("fast", 48, Line::new(MS * 20, MS * 0)),
+        ("fast", 48, Line::new(MS * 20, Duration::ZERO)),
     ];
     for (name, mib, line) in cases {
         let layer = big(3, mib);
@@ -280,7 +280,7 @@ async fn an_upload_that_breaks_drops_what_was_read_ahead_of_it() {
     let mut breaks = true;
     to.breaks(move |r| {
         let here = r.length() > 40 * MIB && std::mem::take(&mut breaks);
-        here.then(|| Break {
+        here.then_some(Break {
             after: 23 * MIB + 1000,
             reply: None,
             silent: false,
@@ -292,10 +292,10 @@ async fn an_upload_that_breaks_drops_what_was_read_ahead_of_it() {
     assert_eq!(told.carried.into_inner(), (80 * MIB + 6) as u64);
     let asked = asked(&from, &layer);
     let on = asked.iter().filter_map(|range| span(range));
-    let on = on.filter(|(_, end)| end.is_none()).last();
+    let on = on.filter(|(_, end)| end.is_none()).next_back();
     let on = on.map(|(first, _)| first);
     assert!(
-        on.is_some_and(|on| on >= 16 * MIB && on <= 23 * MIB),
+        on.is_some_and(|on| (16 * MIB..=23 * MIB).contains(&on)),
         "{on:?} {asked:?}"
     );
 }
@@ -386,7 +386,7 @@ async fn no_more_is_read_ahead_of_a_target_than_there_is_room_for_however_many_b
     to.breaks(move |r| {
         let here = r.length() > 40 * MIB && breaks > 0;
         breaks -= usize::from(here);
-        here.then(|| Break {
+        here.then_some(Break {
             after: 14 * MIB,
             reply: None,
             silent: true,
