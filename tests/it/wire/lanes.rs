@@ -291,8 +291,8 @@ async fn an_upload_that_breaks_drops_what_was_read_ahead_of_it() {
 
     assert_eq!(told.carried.into_inner(), (80 * MIB + 6) as u64);
     let asked = asked(&from, &layer);
-    let on = asked.iter().filter_map(|range| span(range));
-    let on = on.filter(|(_, end)| end.is_none()).next_back();
+    let mut on = asked.iter().filter_map(|range| span(range));
+    let on = on.rfind(|(_, end)| end.is_none());
     let on = on.map(|(first, _)| first);
     assert!(
         on.is_some_and(|on| (16 * MIB..=23 * MIB).contains(&on)),
