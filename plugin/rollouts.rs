@@ -2,6 +2,7 @@
 
 use crate::args::Running;
 use crate::stop::Stopped;
+use crate::values::switch;
 use clap::Args;
 use image_cloner::execute::Rollouts;
 use image_cloner::outcome::Failure;
@@ -48,9 +49,8 @@ pub(crate) struct RolloutArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
-        hide_possible_values = true,
         value_name = "true|false",
-        action = clap::ArgAction::Set
+        value_parser = switch
     )]
     restore_on_failure: Option<bool>,
     /// Before workloads are changed, have nodes pull their images in short-lived pods that never run them

@@ -248,6 +248,24 @@ fn slips_are_answered_with_what_was_meant() {
 }
 
 #[test]
+fn every_switch_takes_the_same_words() {
+    let home = Home::new();
+    home.has("");
+    let clone = ["clone", "deploy/x", "--to", "localhost:1", "--server", "http://127.0.0.1:1"];
+    for switch in ["--restore-on-failure", "--wait", "--share-credentials"] {
+        for word in ["yes", "ON", "1", "no", "off"] {
+            let flag = format!("{switch}={word}");
+            let (code, said) = home.run(&[&clone[..], &[&flag]].concat());
+            // nobody is there, and that is all that is wrong
+            assert!(code == 1 && said.contains("localhost:1"), "{flag}: {said}");
+        }
+        let flag = format!("{switch}=maybe");
+        let words = [switch, "not one of true, yes, on, 1, false, no, off, 0"];
+        home.refuses(&[&clone[..], &[&flag]].concat(), &words);
+    }
+}
+
+#[test]
 fn connection_flags_count_before_the_verb_and_behind_it() {
     let home = Home::new();
     home.has("");
