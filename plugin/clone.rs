@@ -1,6 +1,7 @@
 //! `clone`: copy the images of workloads and repoint them.
 
 mod arguments;
+mod check;
 mod pull_access;
 
 use crate::dry_run::DryRun;
@@ -19,7 +20,7 @@ use crate::waits::Waits;
 use image_cloner::cluster::{Cluster, PULL_SECRET, PullSecret};
 use image_cloner::credentials::Keyring;
 use image_cloner::execute::{CloneTerms, Images, Options, Run};
-use image_cloner::outcome::{Failure, Survey};
+use image_cloner::outcome::Survey;
 use image_cloner::plan::{
     self, Decision, ImagePolicy, InManifest, Observed, Patterns, Plan, Planned, Policy, PullAccess,
 };
@@ -48,7 +49,7 @@ enum Prepared {
 /// Everything up to the confirmation.
 async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stopped> {
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
-    check(args, choose, terminal)?;
+    check::check(args, choose, terminal)?;
     let settings = Settings::load()?.leaving(args.from.as_deref())?;
     let cluster = Cluster::connect(
         &args.connection.flags(),
@@ -114,58 +115,6 @@ async fn named(
         target: target.ok_or_else(Settings::no_target)?,
         remember: None,
     })
-}
-
-/// What can be told to be wrong before anything is asked of a cluster.
-fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
-    check_output(args)?;
-    if args.interactive && !terminal.can_ask {
-        return Err(Stopped::wrong(Failure::new(
-            "-i needs a terminal to ask on",
-        )));
-    }
-    if args.selecting.is_empty() && !choose {
-        return Err(Stopped::wrong(
-            Failure::new("nothing is selected")
-                .hint("name a workload: kubectl image-cloner clone deploy/nginx")
-                .hint("or a namespace: kubectl image-cloner clone ns/prod --yes"),
-        ));
-    }
-    Ok(())
-}
-
-/// What is asked for in one breath and cannot be had together.
-fn check_output(args: &CloneArgs) -> Result<(), Stopped> {
-    if args.running.output == Some(Output::Refs) {
-        return Err(Stopped::wrong(
-            Failure::new("-o refs is of manifests, and -f names none")
-                .hint("kubectl image-cloner status -o refs lists what workloads use"),
-        ));
-    }
-    let Some(form) = Form::of(args.running.output) else {
-        return Ok(());
-    };
-    let repoints = [
-        (args.owned == Owned::Live, "--owned live"),
-        (args.running.wait == Some(true), "--wait"),
-        (args.rollouts.canary, "--canary"),
-        (args.pull_secret.is_some(), "--pull-secret"),
-        (
-            args.sharing.share_credentials == Some(true),
-            "--share-credentials",
-        ),
-    ];
-    if let Some((_, flag)) = repoints.iter().find(|(given, _)| *given) {
-        let message = format!("{form} repoints nothing live: it has no {flag}");
-        return Err(Stopped::wrong(Failure::new(message)));
-    }
-    if args.pin && form == Form::Kustomize {
-        let message = "an entry of kustomize is for all tags of an image: it has no --pin";
-        return Err(Stopped::wrong(
-            Failure::new(message).hint("-o patch names each image by tag and digest"),
-        ));
-    }
-    Ok(())
 }
 
 /// One clone, once it is known what it works on and where to.

@@ -59,6 +59,19 @@ pub(crate) struct RolloutArgs {
 }
 
 impl RolloutArgs {
+    /// The flags that ask for something of rollouts, and which of them were given.
+    pub(crate) fn said(&self, running: &Running) -> [(bool, &'static str); 4] {
+        [
+            (running.wait == Some(true), "--wait"),
+            (self.batch.batch.is_some(), "--batch"),
+            (
+                self.restore_on_failure == Some(true),
+                "--restore-on-failure",
+            ),
+            (self.canary, "--canary"),
+        ]
+    }
+
     /// How rollouts are followed, and whether what comes to nothing is put back.
     pub(crate) fn settle(
         &self,

@@ -59,7 +59,7 @@ pub(crate) struct CloneArgs {
     )]
     pub(crate) owned: Owned,
     /// Use this pull secret instead of making one; none adds no pull secret
-    #[arg(long, value_name = "NAME|none")]
+    #[arg(long, value_name = "NAME|none", conflicts_with = "share_credentials")]
     pub(crate) pull_secret: Option<String>,
     #[command(flatten)]
     pub(crate) sharing: Sharing,

@@ -251,7 +251,14 @@ fn slips_are_answered_with_what_was_meant() {
 fn every_switch_takes_the_same_words() {
     let home = Home::new();
     home.has("");
-    let clone = ["clone", "deploy/x", "--to", "localhost:1", "--server", "http://127.0.0.1:1"];
+    let clone = [
+        "clone",
+        "deploy/x",
+        "--to",
+        "localhost:1",
+        "--server",
+        "http://127.0.0.1:1",
+    ];
     for switch in ["--restore-on-failure", "--wait", "--share-credentials"] {
         for word in ["yes", "ON", "1", "no", "off"] {
             let flag = format!("{switch}={word}");
@@ -262,6 +269,47 @@ fn every_switch_takes_the_same_words() {
         let flag = format!("{switch}=maybe");
         let words = [switch, "not one of true, yes, on, 1, false, no, off, 0"];
         home.refuses(&[&clone[..], &[&flag]].concat(), &words);
+    }
+}
+
+#[test]
+fn flags_that_mean_nothing_beside_each_other_are_refused() {
+    let home = Home::new();
+    home.has("");
+    let nowhere = ["--to", "localhost:1", "--server", "http://127.0.0.1:1"];
+    let clone = [&["clone", "deploy/x"], &nowhere[..]].concat();
+    for (only, said) in [
+        (
+            &["-o", "kustomize"][..],
+            "-o kustomize repoints nothing live",
+        ),
+        (&["-o", "patch"], "-o patch repoints nothing live"),
+        (&["--copy-only"], "--copy-only repoints nothing"),
+    ] {
+        for flags in [
+            &["--wait"][..],
+            &["--batch", "2"],
+            &["--restore-on-failure"],
+            &["--canary"],
+            &["--owned", "live"],
+            &["--pull-secret", "mine"],
+            &["--share-credentials"],
+        ] {
+            let why = format!("{said}: it has no {}", flags.join(" "));
+            let why = why.trim_end_matches(" 2").trim_end_matches(" mine");
+            home.refuses(&[&clone[..], only, flags].concat(), &[why]);
+        }
+        // what says no is no contradiction, and neither is what holds for every clone
+        let no = ["--wait=false", "--share-credentials=false"];
+        let mut command = home.command(&[&clone[..], only, &no].concat());
+        command.env("IMAGE_CLONER_SHARE_CREDENTIALS", "true");
+        let (code, said) = home.ran(command);
+        assert!(code == 1 && said.contains("localhost:1"), "{said}");
+    }
+    for secret in ["none", "mine"] {
+        let flags = ["--pull-secret", secret, "--share-credentials"];
+        let words = ["'--pull-secret <NAME|none>' cannot be used with '--share-credentials"];
+        home.refuses(&[&clone[..], &flags].concat(), &words);
     }
 }
 
