@@ -382,6 +382,35 @@ fn every_verb_helps_in_eighty_columns_and_shows_examples() {
 }
 
 #[test]
+fn the_options_of_a_clone_stand_under_what_they_are_about() {
+    let home = Home::new();
+    let (code, help) = home.run(&["clone", "--help"]);
+    assert_eq!(code, 0);
+    let (_, options) = help.split_once("Options:").unwrap();
+    let (options, _) = options.split_once("Connection").unwrap();
+    let mut told = String::from("Options:");
+    for line in options.lines() {
+        let long = line.split_whitespace().find(|word| word.starts_with("--"));
+        match (line.find('-'), long) {
+            // what is further in explains an option
+            (Some(2 | 6), Some(long)) => {
+                told += " ";
+                told += long.split_once('[').map_or(long, |(name, _)| name);
+            }
+            _ if line.ends_with(':') => told += &format!("\n{line}"),
+            _ => {}
+        }
+    }
+    insta::assert_snapshot!(told, @r"
+    Options: --all-namespaces --selector --all --kinds --skip-namespace --source --interactive --to --from --dry-run --yes --output --report --help
+    How images are copied: --layout --concurrency --platform --foreign-layers --referrers --resolve
+    How workloads are changed: --copy-only --pin --owned --pull-secret --share-credentials
+    How rollouts go: --batch --restore-on-failure --canary --wait --timeout
+    Manifest files: --filename --recursive --write --no-copy
+    ");
+}
+
+#[test]
 fn manual_pages_are_written_for_every_verb() {
     let home = Home::new();
     let folder = home.path().join("man");
