@@ -11,7 +11,7 @@ use crate::args::Output;
 use crate::edits::{self, Edited, Form};
 use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive::{self, Choice};
-use crate::policy::{image_policy, skip_namespaces};
+use crate::policy::{image_policy, owned_live, skip_namespaces};
 use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
@@ -51,6 +51,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
     check::check(args, choose, terminal)?;
     let settings = Settings::load()?.leaving(args.from.as_deref())?;
+    let owned_live = owned_live(args.owned, &settings)?;
     let cluster = Cluster::connect(
         &args.connection.flags(),
         args.running.dry_run.mode.write_mode(),
@@ -81,6 +82,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
         args,
         images,
         skip_namespaces,
+        owned_live,
         settings: &settings,
         cluster,
         target,
@@ -122,6 +124,7 @@ struct Job<'a> {
     args: &'a CloneArgs,
     images: ImagePolicy,
     skip_namespaces: Patterns,
+    owned_live: bool,
     settings: &'a Settings,
     cluster: Cluster,
     target: Target,
@@ -294,7 +297,7 @@ impl Job<'_> {
             protect: self.settings.protected(&self.target.registry),
             // edits are for manifests: nothing is done live
             copy_only: self.args.copy_only || Form::of(self.args.running.output).is_some(),
-            owned_live: self.args.owned == Owned::Live,
+            owned_live: self.owned_live,
             pull: PullAccess::Open,
         }
     }

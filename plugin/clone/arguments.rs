@@ -52,14 +52,14 @@ pub(crate) struct CloneArgs {
     #[arg(long)]
     pub(crate) pin: bool,
     /// Workloads that Argo CD, Flux or another applier owns: copy their images only, or repoint them live
+    /// [default: copy]
     #[arg(
         long,
         value_name = "copy|live",
         value_enum,
-        default_value_t,
         hide_possible_values = true
     )]
-    pub(crate) owned: Owned,
+    pub(crate) owned: Option<Owned>,
     /// Use this pull secret instead of making one; none adds no pull secret
     #[arg(long, value_name = "NAME|none", conflicts_with = "share_credentials")]
     pub(crate) pull_secret: Option<String>,
@@ -141,10 +141,9 @@ Examples:
   kubectl kustomize prod | kubectl image-cloner clone -f - -o kustomize";
 
 /// What happens to workloads that somebody else's tool would revert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Owned {
     // Copy their images only
-    #[default]
     Copy,
     // Repoint them all the same
     Live,

@@ -55,7 +55,7 @@ fn check_copying_only(args: &CloneArgs) -> Result<(), Stopped> {
     };
     let shares = args.sharing.share_credentials == Some(true);
     let repoints = [
-        (args.owned == Owned::Live, "--owned live"),
+        (args.owned == Some(Owned::Live), "--owned live"),
         (args.pull_secret.is_some(), "--pull-secret"),
         (shares, "--share-credentials"),
     ];

@@ -486,3 +486,31 @@ async fn a_pull_secret_that_may_be_in_use_outlives_the_agent() {
     assert_eq!(code, 0, "{said}");
     assert!(is_gone(&cluster));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owned_workloads_are_repointed_where_the_flag_or_else_the_variable_says_so() {
+    let (source, target) = (Registry::start().await, Registry::start().await);
+    let home = tempfile::tempdir().unwrap();
+    let image = format!("{}/app:1", source.host);
+    let pod = json!({"containers": [{"name": "web", "image": image}]});
+    let owned = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default", "uid": "1", "resourceVersion": "1",
+            "labels": {"argocd.argoproj.io/instance": "shop"}},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": pod}},
+    });
+    let cluster = Cluster::of(vec![owned], |_, _| None).await;
+    let plan = |variable: &str, more: &[&str]| {
+        let args = ["clone", "deploy/web", "--to", &target.host, "--dry-run"];
+        let mut command = cluster.plugin(home.path(), &[&args[..], more].concat());
+        command.env("IMAGE_CLONER_OWNED", variable);
+        let (_, _, said) = run(command);
+        let mut counts = said.lines().filter(|line| line.starts_with("repoint"));
+        counts.next().is_some()
+    };
+    assert!(!plan("", &[]));
+    assert!(plan("live", &[]));
+    assert!(!plan("live", &["--owned", "copy"]));
+    assert!(plan("copy", &["--owned", "live"]));
+}

@@ -273,6 +273,26 @@ fn every_switch_takes_the_same_words() {
 }
 
 #[test]
+fn a_word_that_says_nothing_of_owned_workloads_is_refused_before_a_cluster_is_asked() {
+    let home = Home::new();
+    home.has("");
+    let clone = ["clone", "deploy/x", "--server", "http://127.0.0.1:1"];
+    let with = |more: &[&str]| {
+        let mut command = home.command(&[&clone[..], more].concat());
+        command
+            .env("IMAGE_CLONER_REGISTRY", "localhost:1")
+            .env("IMAGE_CLONER_OWNED", "lively");
+        home.ran(command)
+    };
+    let (code, said) = with(&[]);
+    let words = "IMAGE_CLONER_OWNED is \"lively\": not one of copy, live";
+    assert!(code == 2 && said.contains(words), "{said}");
+    // a flag goes before it
+    let (code, said) = with(&["--owned", "copy"]);
+    assert!(code == 1 && said.contains("localhost:1"), "{said}");
+}
+
+#[test]
 fn flags_that_mean_nothing_beside_each_other_are_refused() {
     let home = Home::new();
     home.has("");
