@@ -164,15 +164,8 @@ struct Installing {
 
 /// Everything up to the first write.
 async fn prepare(args: &InstallArgs, terminal: &Terminal) -> Result<Installing, Stopped> {
-    if let Some(namespace) = &args.connection.namespace {
-        return Err(Stopped::wrong(
-            Failure::new(format!(
-                "-n {namespace}: the agent lives in {}",
-                install::NAMESPACE
-            ))
-            .hint(format!("--namespaces {namespace} is where it works")),
-        ));
-    }
+    args.connection
+        .check_agents_namespace(|name| format!("--namespaces {name} is where it works"))?;
     let settings = Settings::load()?;
     let cluster =
         Cluster::connect(&args.connection.flags(), args.dry_run.mode.write_mode()).await?;

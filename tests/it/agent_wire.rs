@@ -514,3 +514,33 @@ async fn owned_workloads_are_repointed_where_the_flag_or_else_the_variable_says_
     assert!(!plan("live", &["--owned", "copy"]));
     assert!(plan("copy", &["--owned", "live"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_in_place_of_the_agents_own_is_refused_and_not_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(installed("reg.corp", &[]), |_, _| None).await;
+    for args in [
+        &["uninstall-agent", "--yes", "--restore"][..],
+        &["agent", "uninstall", "--yes"],
+        &["agent", "install", "--yes"],
+        &["agent", "status"],
+        &["agent", "logs"],
+        &["agent", "pause"],
+        &["agent", "resume"],
+    ] {
+        let (code, printed, said) =
+            run(cluster.plugin(home.path(), &[args, &["-n", "shop"]].concat()));
+        assert_eq!((code, printed.as_str()), (2, ""), "{args:?}: {said}");
+        let first =
+            "error: -n shop: the agent lives in image-cloner-system\nnothing was changed\nhint: ";
+        assert!(said.starts_with(first), "{args:?}: {said}");
+        let (_, help, _) = run(cluster.plugin(home.path(), &[args, &["--help"]].concat()));
+        assert!(help.contains("--context"), "{args:?}: {help}");
+        assert!(!help.contains("--namespace "), "{args:?}: {help}");
+    }
+    assert_eq!(cluster.asked(), [""; 0]);
+    // its own is right, and nobody's business
+    let own = ["agent", "pause", "-n", "image-cloner-system"];
+    let (code, _, said) = run(cluster.plugin(home.path(), &own));
+    assert_eq!(code, 0, "{said}");
+}
