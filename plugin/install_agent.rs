@@ -264,7 +264,7 @@ impl Installing {
         if secrets {
             terminal.note("the Secrets among these hold credentials that anybody can read");
         }
-        if self.composed.image.is_made() {
+        if args.dry_run.mode != DryRun::None && self.composed.image.is_made() {
             terminal.note(&format!(
                 "the image is not pushed yet: install-agent without --dry-run does, or push {} another way",
                 self.composed.settings.image

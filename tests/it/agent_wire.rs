@@ -544,3 +544,63 @@ async fn a_namespace_in_place_of_the_agents_own_is_refused_and_not_shown() {
     let (code, _, said) = run(cluster.plugin(home.path(), &own));
     assert_eq!(code, 0, "{said}");
 }
+
+/// A program for Linux on this machine that needs no other file, as far as its header says.
+fn program() -> Vec<u8> {
+    let machine: u16 = if cfg!(target_arch = "aarch64") {
+        183
+    } else {
+        62
+    };
+    let mut bytes = vec![0; 64 + 56];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    bytes[18..20].copy_from_slice(&machine.to_le_bytes());
+    // one segment, to be loaded
+    (bytes[32], bytes[54], bytes[56], bytes[64]) = (64, 56, 1, 1);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_dry_run_says_that_the_image_is_not_pushed() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("image-cloner-agent");
+    std::fs::write(&path, program()).unwrap();
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let node = json!({"kind": "Node", "metadata": {"name": "n"}, "status": {"nodeInfo":
+        {"operatingSystem": "linux", "architecture": architecture}}});
+    for (mode, pushed) in [
+        ("--dry-run=client", false),
+        ("--dry-run=server", false),
+        ("--wait=false", true),
+    ] {
+        let cluster = Cluster::of(vec![node.clone()], |_, _| None).await;
+        let args = [
+            "install-agent",
+            "-A",
+            "--to",
+            &registry.host,
+            "--registry-endpoint=http://10.0.0.2:5000",
+            "--agent-binary",
+            path.to_str().unwrap(),
+            "-o",
+            "yaml",
+            mode,
+        ];
+        let (code, printed, said) = run(cluster.plugin(home.path(), &args));
+        assert_eq!(code, 0, "{mode}: {said}");
+        assert!(printed.contains("kind: Deployment"), "{printed}");
+        let log = registry.log();
+        let is_there = log.iter().any(|asked| asked.is("PUT", "/manifests/"));
+        assert_eq!(is_there, pushed, "{mode}");
+        assert_eq!(
+            said.contains("is not pushed yet"),
+            !pushed,
+            "{mode}: {said}"
+        );
+    }
+}
