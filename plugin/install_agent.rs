@@ -4,6 +4,7 @@ mod compose;
 mod image;
 mod login;
 mod registry;
+mod scope;
 
 use crate::args::{Connection, Sharing};
 use crate::document::{DocumentArg, Form};

@@ -2,8 +2,6 @@
 
 use super::image::{self, Image};
 use super::{InstallArgs, Mode};
-use crate::interactive;
-use crate::line;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
@@ -59,6 +57,7 @@ pub(super) async fn compose(
     composing.leave()?;
     composing.flags()?;
     composing.scope()?;
+    let secrets = composing.secrets()?;
     let target = composing.target().await?;
     composing.endpoint(&target).await?;
     composing.trust(&target)?;
@@ -67,7 +66,6 @@ pub(super) async fn compose(
     let live = composing.live.as_ref().filter(|_| composing.left.is_none());
     let image = image::choose(args, cluster, &target, live, &mut composing.notes).await?;
     let (login, pull_secret) = composing.credentials(&target, &image).await?;
-    let secrets = composing.secrets();
     let extras = composing.extras().await?;
     let live = composing.live.as_ref();
     let architectures = match &image {
@@ -157,7 +155,7 @@ impl Composing<'_> {
         self.say(name, Some(value.into()));
     }
 
-    fn say(&mut self, name: &str, value: Option<String>) {
+    pub(super) fn say(&mut self, name: &str, value: Option<String>) {
         self.said.insert(format!("IMAGE_CLONER_{name}"), value);
     }
 
@@ -265,57 +263,6 @@ impl Composing<'_> {
         AgentSettings::new(variables, Config::default())
             .map(drop)
             .map_err(|error| Stopped::wrong(Failure::new(error.to_string())))
-    }
-
-    /// Where it works, which has to be said once.
-    fn scope(&mut self) -> Result<(), Stopped> {
-        let mut namespaces = self.args.namespaces.clone();
-        if namespaces.is_empty() && !self.args.all_namespaces {
-            if self.live.is_some() {
-                return Ok(());
-            }
-            if !self.terminal.can_ask {
-                return Err(Stopped::wrong(
-                    Failure::new("where the agent is to work is not said")
-                        .hint("-A for all namespaces, or --namespaces NS,..."),
-                ));
-            }
-            let prompt = "Namespaces to work in, with commas between; * is all of them:";
-            let typed = interactive::answer(line::read(prompt, "*"))?;
-            if typed != "*" {
-                namespaces = typed
-                    .split(',')
-                    .map(|name| name.trim().to_owned())
-                    .collect();
-                namespaces.retain(|name| !name.is_empty());
-                if namespaces.is_empty() {
-                    return Err(Stopped::cancelled());
-                }
-            }
-        }
-        if namespaces.iter().any(|name| name == install::NAMESPACE) {
-            return Err(Stopped::wrong(Failure::new(format!(
-                "--namespaces {}: that is the agent's own",
-                install::NAMESPACE
-            ))));
-        }
-        if namespaces.is_empty() {
-            self.say("NAMESPACES", None);
-        } else {
-            self.set("NAMESPACES", namespaces.join(","));
-        }
-        Ok(())
-    }
-
-    fn secrets(&mut self) -> Secrets {
-        let named: BTreeSet<String> = self.args.secrets.iter().cloned().collect();
-        let only = |word: &str| named.len() == 1 && named.contains(word);
-        match &self.live {
-            Some(live) if named.is_empty() => live.secrets.clone(),
-            _ if named.is_empty() || only("none") => Secrets::None,
-            _ if only("all") => Secrets::All,
-            _ => Secrets::Namespaces(named),
-        }
     }
 
     async fn extras(&self) -> Result<BTreeSet<Extra>, Stopped> {

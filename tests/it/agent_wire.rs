@@ -604,3 +604,58 @@ async fn only_a_dry_run_says_that_the_image_is_not_pushed() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_stand_for_all_or_none_are_no_namespaces() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(Vec::new(), |_, _| None).await;
+    let with = |more: &[&str]| {
+        let args = [
+            "install-agent",
+            "--to",
+            &registry.host,
+            "--agent-image=elsewhere.corp/agent:1",
+            "--registry-endpoint=http://10.0.0.2:5000",
+            "--dry-run",
+            "-o",
+            "yaml",
+        ];
+        run(cluster.plugin(home.path(), &[&args[..], more].concat()))
+    };
+    for (more, words) in [
+        (
+            &["-A", "--secrets", "none,shop"][..],
+            "--secrets none,shop: \"none\"",
+        ),
+        (
+            &["-A", "--secrets", "shop,all"],
+            "--secrets shop,all: \"all\"",
+        ),
+        (
+            &["-A", "--secrets", "none,all"],
+            "--secrets none,all: \"none\"",
+        ),
+        (&["-A", "--secrets", "*"], "--secrets *: \"*\""),
+        (&["--namespaces", "shop,*"], "--namespaces shop,*: \"*\""),
+        (
+            &["--namespaces", "team-*"],
+            "--namespaces team-*: \"team-*\"",
+        ),
+        (&["--namespaces", "Shop"], "--namespaces Shop: \"Shop\""),
+    ] {
+        let (code, printed, said) = with(more);
+        assert_eq!((code, printed.as_str()), (2, ""), "{more:?}: {said}");
+        assert!(
+            said.contains(words) && said.contains("hint: "),
+            "{more:?}: {said}"
+        );
+    }
+    let (code, everywhere, said) = with(&["--namespaces", "*"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(everywhere, with(&["-A"]).1);
+    assert!(
+        !everywhere.contains("IMAGE_CLONER_NAMESPACES"),
+        "{everywhere}"
+    );
+}
