@@ -2,6 +2,7 @@
 
 mod compose;
 mod image;
+mod leave;
 mod login;
 mod registry;
 mod scope;
@@ -14,7 +15,6 @@ use crate::interactive;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use crate::uninstall_agent::wait_for_end;
 use crate::values::{item, switch, time};
 use clap::{Args, ValueEnum};
 use compose::Composed;
@@ -292,60 +292,36 @@ impl Installing {
         Ok(())
     }
 
-    /// Stops the agent before it gets another target registry, and removes what logs in to the one that was:
-    /// the kubelet brings a changed ConfigMap and a changed Secret to a pod one after the other, and between
-    /// them the agent would send the credentials of one registry to the other.
-    async fn leave(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
-        if self.composed.left.is_none() || args.dry_run.mode != DryRun::None {
-            return Ok(());
-        }
-        let agent = self
-            .live
-            .iter()
-            .filter(|object| object["kind"] == "Deployment");
-        let failed = |error| Stopped::from(error).after_changes();
-        for deployment in agent {
-            self.cluster.remove(deployment).await.map_err(failed)?;
-        }
-        let ended = terminal.unless_interrupted(wait_for_end(&self.cluster));
-        ended.await.map_err(Stopped::after_changes)?;
-        let logins = self.live.iter();
-        for login in logins.filter(|object| install::holds_credentials(object)) {
-            self.cluster.remove(login).await.map_err(failed)?;
-        }
-        // an apply would leave what others wrote, such as the way to the registry that was
-        if let Some((config, keys)) = install::unwanted_settings(&self.live, &self.wanted) {
-            let taken = self.cluster.take_out(config, &keys).await;
-            taken.map_err(failed)?;
-        }
-        Ok(())
-    }
-
     /// Applies every object, and removes what is no longer wanted.
     async fn apply(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
-        let label = match args.dry_run.mode {
-            DryRun::Server => " (server dry run)",
-            DryRun::None | DryRun::Client => "",
-        };
-        let failed = |error| Stopped::from(error).after_changes();
         for object in &self.wanted {
-            let done = match self.cluster.apply(object).await.map_err(failed)? {
+            let applied = self.cluster.apply(object).await;
+            let applied = applied.map_err(|error| self.while_stopped(args, error.into()))?;
+            let done = match applied {
                 Applied::Created => "created",
                 Applied::Changed => "configured",
                 Applied::Unchanged => "unchanged",
             };
-            if args.document.output.is_none() {
-                terminal.data(&format!("{} {done}{label}", install::name_of(object)));
-            }
+            tell(object, done, args, terminal);
         }
         for object in install::stale(&self.live, &self.wanted) {
-            self.cluster.remove(&object).await.map_err(failed)?;
-            if args.document.output.is_none() {
-                terminal.data(&format!("{} removed{label}", install::name_of(&object)));
-            }
+            self.remove(&object, args, terminal).await?;
         }
         if args.document.output.is_some() {
             self.print(args, terminal)?;
+        }
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        object: &Value,
+        args: &InstallArgs,
+        terminal: &Terminal,
+    ) -> Result<(), Stopped> {
+        let removed = self.cluster.remove(object).await;
+        if removed.map_err(|error| Stopped::from(error).after_changes())? {
+            tell(object, "removed", args, terminal);
         }
         Ok(())
     }
@@ -398,6 +374,17 @@ impl Installing {
                 terminal.say(&format!("{name}: {line}"));
             }
         }
+    }
+}
+
+/// What was done to an object, a line as kubectl has it, where no document is asked for.
+fn tell(object: &Value, done: &str, args: &InstallArgs, terminal: &Terminal) {
+    let label = match args.dry_run.mode {
+        DryRun::Server => " (server dry run)",
+        DryRun::None | DryRun::Client => "",
+    };
+    if args.document.output.is_none() {
+        terminal.data(&format!("{} {done}{label}", install::name_of(object)));
     }
 }
 

@@ -247,14 +247,17 @@ async fn another_registry_gets_no_credentials_of_the_one_before() {
     }
     let writes = cluster.writes();
     assert_eq!(
-        writes[..4],
+        writes[..5],
         [
+            // how many of it there were
+            "PATCH configmaps/image-cloner-config",
             "DELETE deployments/image-cloner",
             "DELETE secrets/image-cloner-cr-login",
             "DELETE secrets/image-cloner-pull",
             "PUT configmaps/image-cloner-config"
         ]
     );
+    let writes = &writes[5..];
     let told = |write: &str| writes.iter().position(|line| line == write).unwrap();
     let config = told("PATCH configmaps/image-cloner-config");
     assert!(told("PATCH deployments/image-cloner") > config);
@@ -658,4 +661,55 @@ async fn words_that_stand_for_all_or_none_are_no_namespaces() {
         !everywhere.contains("IMAGE_CLONER_NAMESPACES"),
         "{everywhere}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_install_that_stopped_the_agent_and_failed_says_so_and_goes_on_with_as_many() {
+    let (old, new) = (Registry::start().await, Registry::start().await);
+    let home = tempfile::tempdir().unwrap();
+    let to = new.host.replace("127.0.0.1", "localhost");
+    let image = "--agent-image=elsewhere.corp/agent:1";
+    let endpoint = "--registry-endpoint=http://10.0.0.2:5000";
+    let args = ["install-agent", "--to", &to, image, endpoint, "--yes"];
+    let mut objects = installed(&old.host, &[]);
+    for object in &mut objects {
+        if object["kind"] == "Deployment" {
+            object["spec"]["replicas"] = json!(3);
+        }
+    }
+    let forbidden: Says = |method, path| {
+        let body = json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"});
+        (method == "PATCH" && path.ends_with("/deployments/image-cloner")).then_some((403, body))
+    };
+    let cluster = Cluster::of(objects.clone(), forbidden).await;
+    let (code, printed, said) = run(cluster.plugin(home.path(), &args));
+    assert_eq!(code, 1, "{said}");
+    let removed: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.ends_with(" removed"))
+        .collect();
+    assert_eq!(
+        removed,
+        [
+            "deployment.apps/image-cloner removed",
+            "secret/image-cloner-cr-login removed",
+            "secret/image-cloner-pull removed"
+        ]
+    );
+    assert!(
+        said.ends_with("hint: the agent is stopped; the same install-agent goes on\n"),
+        "{said}"
+    );
+    assert!(!said.contains("nothing was changed"), "{said}");
+
+    // what it left: no Deployment, and a note of how many of it there were
+    let noted = install::noting_replicas(&objects).unwrap();
+    objects.retain(|object| object["kind"] != "Deployment" && object["kind"] != "ConfigMap");
+    objects.push(noted);
+    let cluster = Cluster::of(objects, |_, _| None).await;
+    let dry = [&args[..], &["--dry-run", "-o", "yaml"]].concat();
+    let (code, printed, said) = run(cluster.plugin(home.path(), &dry));
+    assert_eq!(code, 0, "{said}");
+    assert!(printed.contains("  replicas: 3\n"), "{printed}");
+    assert!(!printed.contains("image-cloner.io/replicas"), "{printed}");
 }
