@@ -1,5 +1,6 @@
 //! `install-agent`: put the agent into the cluster, or bring it up to date.
 
+mod arguments;
 mod compose;
 mod image;
 mod leave;
@@ -7,16 +8,16 @@ mod login;
 mod registry;
 mod scope;
 
-use crate::args::{Connection, Sharing};
-use crate::document::{DocumentArg, Form};
-use crate::dry_run::{DryRun, DryRunArg};
+pub(crate) use arguments::InstallArgs;
+use arguments::Mode;
+
+use crate::document::Form;
+use crate::dry_run::DryRun;
 use crate::ending::{json_text, yaml_text};
 use crate::interactive;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use crate::values::{item, switch, time};
-use clap::{Args, ValueEnum};
 use compose::Composed;
 use image_cloner::cluster::{Applied, Cluster, Rollout};
 use image_cloner::execute::agent_image;
@@ -24,118 +25,6 @@ use image_cloner::install::{self, Live};
 use image_cloner::outcome::Failure;
 use image_cloner::workload::{Kind, WorkloadId};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::time::Duration;
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = EXAMPLES,
-    mut_arg("namespace", |namespace| namespace.hide(true)),
-    mut_arg("output", |output| output.help("Print the objects, with their credentials")),
-)]
-pub(crate) struct InstallArgs {
-    /// Let it work in all namespaces but those of the system
-    #[arg(short = 'A', long, conflicts_with = "namespaces")]
-    all_namespaces: bool,
-    /// Let it work in these namespaces alone
-    #[arg(long, value_name = "NS,...", value_delimiter = ',', value_parser = item)]
-    namespaces: Vec<String>,
-    /// Target registry, HOST[:PORT][/PREFIX]
-    #[arg(long, value_name = "REGISTRY")]
-    to: Option<String>,
-    /// Where pods reach the target registry, where its name means something else to them
-    #[arg(long, value_name = "URL")]
-    registry_endpoint: Option<String>,
-    /// Only tell what would be done, only copy images, or repoint workloads too [default: clone]
-    #[arg(
-        long,
-        value_name = "observe|copy|clone",
-        value_enum,
-        hide_possible_values = true
-    )]
-    mode: Option<Mode>,
-    /// What it works on, of deploy,sts,ds,cj [default: deploy]
-    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = item)]
-    kinds: Vec<String>,
-    /// Where it may read and write secrets: private sources, pull secrets for the target [default: none]
-    #[arg(long, value_name = "none|all|NS,...", value_delimiter = ',', value_parser = item)]
-    secrets: Vec<String>,
-    #[command(flatten)]
-    sharing: Sharing,
-    /// Any other setting, such as MAX_ROLLOUTS=5; may be repeated; NAME= takes one away
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// A config.yaml for it: endpoints, certificate authorities of registries
-    #[arg(long, value_name = "FILE")]
-    agent_config: Option<PathBuf>,
-    /// How many of it there are [default: 1]
-    #[arg(long, value_name = "N", help_heading = "How it runs", value_parser = clap::value_parser!(u32).range(1..=9))]
-    replicas: Option<u32>,
-    /// Repoint workloads as they are created, where their copies are there already
-    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
-    webhook: Option<bool>,
-    /// Make a NetworkPolicy for it
-    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
-    network_policy: Option<bool>,
-    /// Make a ServiceMonitor for it (Prometheus operator)
-    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
-    service_monitor: Option<bool>,
-    /// Use this image, which is there already, and make none
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        help_heading = "How it runs",
-        conflicts_with = "agent_binary"
-    )]
-    agent_image: Option<String>,
-    /// Make its image of this file, not of the one beside the plugin; one for each architecture
-    #[arg(long, value_name = "FILE", help_heading = "How it runs")]
-    agent_binary: Vec<PathBuf>,
-    #[command(flatten)]
-    dry_run: DryRunArg,
-    #[command(flatten)]
-    document: DocumentArg,
-    /// Ask nothing
-    #[arg(short, long)]
-    yes: bool,
-    /// Wait until it is ready [default: true]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", value_parser = switch)]
-    wait: Option<bool>,
-    /// How long to wait for it
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
-    timeout: Duration,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    // Look, and tell
-    Observe,
-    // Copy images
-    Copy,
-    // Repoint workloads too
-    Clone,
-}
-
-const EXAMPLES: &str = "\
-Its image is made here, of the program image-cloner-agent beside the plugin, and
-pushed to the target registry. Credentials: IMAGE_CLONER_USER and _PASS, or
-`login`; for the nodes, IMAGE_CLONER_PULL_USER and _PASS. Run again, it keeps
-what nothing else is said of; another registry gets nothing of the one before.
-
-Settings: SKIP_NAMESPACES, MAX_ROLLOUTS, RESYNC, REFRESH, OWNED, PLATFORM,
-LAYOUT, CONCURRENCY, STATEFUL
-
-Examples:
-  # for the whole cluster; pull secrets are made where they are needed
-  kubectl image-cloner install-agent -A --to registry.corp/mirror --secrets all
-  # look only, in two namespaces
-  kubectl image-cloner install-agent --namespaces shop,db --mode observe
-  # what it is made of, for a repository of manifests
-  kubectl image-cloner install-agent -A --dry-run=client -o yaml
-  # change one setting
-  kubectl image-cloner install-agent --set MAX_ROLLOUTS=5";
 
 pub(crate) async fn run(args: InstallArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let prepared = terminal.unless_interrupted(prepare(&args, terminal));

@@ -6,7 +6,7 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::Cluster;
-use image_cloner::config::{AgentFile, AgentSettings, Config, Environment};
+use image_cloner::config::{self, AgentFile, AgentSettings, Config, Environment};
 use image_cloner::install::{self, Extra, Live, Scope, Secrets};
 use image_cloner::outcome::Failure;
 use image_cloner::target::TargetRegistry;
@@ -257,12 +257,20 @@ impl Composing<'_> {
             .extend(entries.map(|(key, text)| (key, Some(text))));
     }
 
-    /// Whether the agent will take its settings.
-    fn check(&self) -> Result<(), Stopped> {
+    /// Whether the agent will take its settings, and what they come to that may surprise.
+    fn check(&mut self) -> Result<(), Stopped> {
         let variables: Environment = self.config().iter().collect();
-        AgentSettings::new(variables, Config::default())
-            .map(drop)
-            .map_err(|error| Stopped::wrong(Failure::new(error.to_string())))
+        let settings = AgentSettings::new(variables, Config::default())
+            .map_err(|error| Stopped::wrong(Failure::new(error.to_string())))?;
+        let mut kinds = settings.kinds.iter();
+        if settings.mode == config::Mode::Clone
+            && !settings.stateful
+            && kinds.any(|kind| kind.kind == "StatefulSet")
+        {
+            let note = "StatefulSets are copied and not repointed: --set STATEFUL=true does that";
+            self.notes.push(note.to_owned());
+        }
+        Ok(())
     }
 
     async fn extras(&self) -> Result<BTreeSet<Extra>, Stopped> {
@@ -299,12 +307,15 @@ impl Composing<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arguments::EXAMPLES;
     use super::SETTABLE;
 
     #[test]
-    fn the_help_names_every_setting() {
+    fn the_help_and_the_readme_name_every_setting() {
+        let readme = include_str!("../../README.md");
         for name in SETTABLE {
-            assert!(super::super::EXAMPLES.contains(name), "{name}");
+            assert!(EXAMPLES.contains(&format!("\n  {name}=")), "{name}");
+            assert!(readme.contains(&format!("\n| `{name}` | ")), "{name}");
         }
     }
 }

@@ -713,3 +713,23 @@ async fn an_install_that_stopped_the_agent_and_failed_says_so_and_goes_on_with_a
     assert!(printed.contains("  replicas: 3\n"), "{printed}");
     assert!(!printed.contains("image-cloner.io/replicas"), "{printed}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_are_not_repointed_are_told_of() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(installed(&registry.host, &[]), |_, _| None).await;
+    let image = "--agent-image=elsewhere.corp/agent:1";
+    let note = "note: StatefulSets are copied and not repointed: --set STATEFUL=true does that";
+    for (more, is_told) in [
+        (&["--kinds", "deploy,sts"][..], true),
+        (&["--kinds", "deploy,sts", "--set", "STATEFUL=true"], false),
+        (&["--kinds", "deploy,sts", "--mode", "copy"], false),
+        (&["--kinds", "deploy,ds"], false),
+    ] {
+        let args = [&["install-agent", image, "--dry-run"], more].concat();
+        let (code, _, said) = run(cluster.plugin(home.path(), &args));
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(said.contains(note), is_told, "{more:?}: {said}");
+    }
+}
