@@ -417,7 +417,7 @@ fn the_options_of_a_clone_stand_under_what_they_are_about() {
                 told += " ";
                 told += long.split_once('[').map_or(long, |(name, _)| name);
             }
-            _ if line.ends_with(':') => told += &format!("\n{line}"),
+            _ if line.ends_with(':') => told.extend(["\n", line]),
             _ => {}
         }
     }
