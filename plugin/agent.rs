@@ -52,12 +52,14 @@ enum AgentVerb {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("namespace", |namespace| namespace.hide(true)))]
 struct Plain {
     #[command(flatten)]
     connection: Connection,
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("namespace", |namespace| namespace.hide(true)))]
 struct LogArgs {
     /// Go on as the agent writes
     #[arg(short, long)]
@@ -98,6 +100,8 @@ pub(crate) async fn run(args: AgentArgs, terminal: &Terminal) -> Result<u8, Stop
 }
 
 async fn connect(connection: &Connection) -> Result<Cluster, Stopped> {
+    connection
+        .check_agents_namespace(|_| "it is one for all namespaces: leave -n out".to_owned())?;
     Ok(Cluster::connect(&connection.flags(), WriteMode::Apply).await?)
 }
 

@@ -1,6 +1,7 @@
 //! `clone`: copy the images of workloads and repoint them.
 
 mod arguments;
+mod check;
 mod pull_access;
 
 use crate::dry_run::DryRun;
@@ -10,7 +11,7 @@ use crate::args::Output;
 use crate::edits::{self, Edited, Form};
 use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive::{self, Choice};
-use crate::policy::{image_policy, skip_namespaces};
+use crate::policy::{image_policy, owned_live, skip_namespaces};
 use crate::progress::Progress;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
@@ -19,7 +20,7 @@ use crate::waits::Waits;
 use image_cloner::cluster::{Cluster, PULL_SECRET, PullSecret};
 use image_cloner::credentials::Keyring;
 use image_cloner::execute::{CloneTerms, Images, Options, Run};
-use image_cloner::outcome::{Failure, Survey};
+use image_cloner::outcome::Survey;
 use image_cloner::plan::{
     self, Decision, ImagePolicy, InManifest, Observed, Patterns, Plan, Planned, Policy, PullAccess,
 };
@@ -48,8 +49,9 @@ enum Prepared {
 /// Everything up to the confirmation.
 async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stopped> {
     let choose = args.interactive || (args.selecting.is_empty() && terminal.can_ask);
-    check(args, choose, terminal)?;
+    check::check(args, choose, terminal)?;
     let settings = Settings::load()?.leaving(args.from.as_deref())?;
+    let owned_live = owned_live(args.owned, &settings)?;
     let cluster = Cluster::connect(
         &args.connection.flags(),
         args.running.dry_run.mode.write_mode(),
@@ -80,6 +82,7 @@ async fn prepare(args: &CloneArgs, terminal: &Terminal) -> Result<Prepared, Stop
         args,
         images,
         skip_namespaces,
+        owned_live,
         settings: &settings,
         cluster,
         target,
@@ -116,63 +119,12 @@ async fn named(
     })
 }
 
-/// What can be told to be wrong before anything is asked of a cluster.
-fn check(args: &CloneArgs, choose: bool, terminal: &Terminal) -> Result<(), Stopped> {
-    check_output(args)?;
-    if args.interactive && !terminal.can_ask {
-        return Err(Stopped::wrong(Failure::new(
-            "-i needs a terminal to ask on",
-        )));
-    }
-    if args.selecting.is_empty() && !choose {
-        return Err(Stopped::wrong(
-            Failure::new("nothing is selected")
-                .hint("name a workload: kubectl image-cloner clone deploy/nginx")
-                .hint("or a namespace: kubectl image-cloner clone ns/prod --yes"),
-        ));
-    }
-    Ok(())
-}
-
-/// What is asked for in one breath and cannot be had together.
-fn check_output(args: &CloneArgs) -> Result<(), Stopped> {
-    if args.running.output == Some(Output::Refs) {
-        return Err(Stopped::wrong(
-            Failure::new("-o refs is of manifests, and -f names none")
-                .hint("kubectl image-cloner status -o refs lists what workloads use"),
-        ));
-    }
-    let Some(form) = Form::of(args.running.output) else {
-        return Ok(());
-    };
-    let repoints = [
-        (args.owned == Owned::Live, "--owned live"),
-        (args.running.wait == Some(true), "--wait"),
-        (args.rollouts.canary, "--canary"),
-        (args.pull_secret.is_some(), "--pull-secret"),
-        (
-            args.sharing.share_credentials == Some(true),
-            "--share-credentials",
-        ),
-    ];
-    if let Some((_, flag)) = repoints.iter().find(|(given, _)| *given) {
-        let message = format!("{form} repoints nothing live: it has no {flag}");
-        return Err(Stopped::wrong(Failure::new(message)));
-    }
-    if args.pin && form == Form::Kustomize {
-        let message = "an entry of kustomize is for all tags of an image: it has no --pin";
-        return Err(Stopped::wrong(
-            Failure::new(message).hint("-o patch names each image by tag and digest"),
-        ));
-    }
-    Ok(())
-}
-
 /// One clone, once it is known what it works on and where to.
 struct Job<'a> {
     args: &'a CloneArgs,
     images: ImagePolicy,
     skip_namespaces: Patterns,
+    owned_live: bool,
     settings: &'a Settings,
     cluster: Cluster,
     target: Target,
@@ -345,7 +297,7 @@ impl Job<'_> {
             protect: self.settings.protected(&self.target.registry),
             // edits are for manifests: nothing is done live
             copy_only: self.args.copy_only || Form::of(self.args.running.output).is_some(),
-            owned_live: self.args.owned == Owned::Live,
+            owned_live: self.owned_live,
             pull: PullAccess::Open,
         }
     }

@@ -20,7 +20,6 @@ use image_cloner::plan::Copy;
 
 /// Manifests in place of a cluster's workloads.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Manifest files")]
 pub(crate) struct FileArgs {
     /// Repoint these manifests and print them, asking no cluster: a file, a folder, or - for standard
     /// input; may be repeated

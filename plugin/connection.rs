@@ -1,10 +1,13 @@
 //! Which cluster, and as whom: kubectl's flags.
 
 use crate::candidates;
+use crate::stop::Stopped;
 use crate::values::time;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use image_cloner::cluster::ConnectFlags;
+use image_cloner::install;
+use image_cloner::outcome::Failure;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +64,22 @@ impl Connection {
             token: own.token.or(before.token),
             request_timeout: own.request_timeout.or(before.request_timeout),
         };
+    }
+
+    /// Refuses a namespace where the agent is meant: there is one in a cluster, in a namespace of its own.
+    /// `hint` says what is to be typed in place of it.
+    pub(crate) fn check_agents_namespace(
+        &self,
+        hint: impl FnOnce(&str) -> String,
+    ) -> Result<(), Stopped> {
+        match self.namespace.as_deref() {
+            None | Some(install::NAMESPACE) => Ok(()),
+            Some(other) => {
+                let lives = install::NAMESPACE;
+                let failure = Failure::new(format!("-n {other}: the agent lives in {lives}"));
+                Err(Stopped::wrong(failure.hint(hint(other))))
+            }
+        }
     }
 
     pub(crate) fn flags(&self) -> ConnectFlags {

@@ -1,21 +1,23 @@
 //! `install-agent`: put the agent into the cluster, or bring it up to date.
 
+mod arguments;
 mod compose;
 mod image;
+mod leave;
 mod login;
 mod registry;
+mod scope;
 
-use crate::args::{Connection, Sharing};
-use crate::document::{DocumentArg, Form};
-use crate::dry_run::{DryRun, DryRunArg};
+pub(crate) use arguments::InstallArgs;
+use arguments::Mode;
+
+use crate::document::Form;
+use crate::dry_run::DryRun;
 use crate::ending::{json_text, yaml_text};
 use crate::interactive;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
-use crate::uninstall_agent::wait_for_end;
-use crate::values::{item, switch, time};
-use clap::{Args, ValueEnum};
 use compose::Composed;
 use image_cloner::cluster::{Applied, Cluster, Rollout};
 use image_cloner::execute::agent_image;
@@ -23,118 +25,6 @@ use image_cloner::install::{self, Live};
 use image_cloner::outcome::Failure;
 use image_cloner::workload::{Kind, WorkloadId};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::time::Duration;
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = EXAMPLES,
-    mut_arg("namespace", |namespace| namespace.hide(true)),
-    mut_arg("output", |output| output.help("Print the objects, with their credentials")),
-)]
-pub(crate) struct InstallArgs {
-    /// Let it work in all namespaces but those of the system
-    #[arg(short = 'A', long, conflicts_with = "namespaces")]
-    all_namespaces: bool,
-    /// Let it work in these namespaces alone
-    #[arg(long, value_name = "NS,...", value_delimiter = ',', value_parser = item)]
-    namespaces: Vec<String>,
-    /// Target registry, HOST[:PORT][/PREFIX]
-    #[arg(long, value_name = "REGISTRY")]
-    to: Option<String>,
-    /// Where pods reach the target registry, where its name means something else to them
-    #[arg(long, value_name = "URL")]
-    registry_endpoint: Option<String>,
-    /// Only tell what would be done, only copy images, or repoint workloads too [default: clone]
-    #[arg(
-        long,
-        value_name = "observe|copy|clone",
-        value_enum,
-        hide_possible_values = true
-    )]
-    mode: Option<Mode>,
-    /// What it works on, of deploy,sts,ds,cj [default: deploy]
-    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = item)]
-    kinds: Vec<String>,
-    /// Where it may read and write secrets: private sources, pull secrets for the target [default: none]
-    #[arg(long, value_name = "none|all|NS,...", value_delimiter = ',', value_parser = item)]
-    secrets: Vec<String>,
-    #[command(flatten)]
-    sharing: Sharing,
-    /// Any other setting, such as MAX_ROLLOUTS=5; may be repeated; NAME= takes one away
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// A config.yaml for it: endpoints, certificate authorities of registries
-    #[arg(long, value_name = "FILE")]
-    agent_config: Option<PathBuf>,
-    /// How many of it there are [default: 1]
-    #[arg(long, value_name = "N", help_heading = "How it runs", value_parser = clap::value_parser!(u32).range(1..=9))]
-    replicas: Option<u32>,
-    /// Repoint workloads as they are created, where their copies are there already
-    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
-    webhook: Option<bool>,
-    /// Make a NetworkPolicy for it
-    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
-    network_policy: Option<bool>,
-    /// Make a ServiceMonitor for it (Prometheus operator)
-    #[arg(long, help_heading = "How it runs", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
-    service_monitor: Option<bool>,
-    /// Use this image, which is there already, and make none
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        help_heading = "How it runs",
-        conflicts_with = "agent_binary"
-    )]
-    agent_image: Option<String>,
-    /// Make its image of this file, not of the one beside the plugin; one for each architecture
-    #[arg(long, value_name = "FILE", help_heading = "How it runs")]
-    agent_binary: Vec<PathBuf>,
-    #[command(flatten)]
-    dry_run: DryRunArg,
-    #[command(flatten)]
-    document: DocumentArg,
-    /// Ask nothing
-    #[arg(short, long)]
-    yes: bool,
-    /// Wait until it is ready [default: true]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", value_parser = switch)]
-    wait: Option<bool>,
-    /// How long to wait for it
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
-    timeout: Duration,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    // Look, and tell
-    Observe,
-    // Copy images
-    Copy,
-    // Repoint workloads too
-    Clone,
-}
-
-const EXAMPLES: &str = "\
-Its image is made here, of the program image-cloner-agent beside the plugin, and
-pushed to the target registry. Credentials: IMAGE_CLONER_USER and _PASS, or
-`login`; for the nodes, IMAGE_CLONER_PULL_USER and _PASS. Run again, it keeps
-what nothing else is said of; another registry gets nothing of the one before.
-
-Settings: SKIP_NAMESPACES, MAX_ROLLOUTS, RESYNC, REFRESH, OWNED, PLATFORM,
-LAYOUT, CONCURRENCY, STATEFUL
-
-Examples:
-  # for the whole cluster; pull secrets are made where they are needed
-  kubectl image-cloner install-agent -A --to registry.corp/mirror --secrets all
-  # look only, in two namespaces
-  kubectl image-cloner install-agent --namespaces shop,db --mode observe
-  # what it is made of, for a repository of manifests
-  kubectl image-cloner install-agent -A --dry-run=client -o yaml
-  # change one setting
-  kubectl image-cloner install-agent --set MAX_ROLLOUTS=5";
 
 pub(crate) async fn run(args: InstallArgs, terminal: &Terminal) -> Result<u8, Stopped> {
     let prepared = terminal.unless_interrupted(prepare(&args, terminal));
@@ -164,15 +54,8 @@ struct Installing {
 
 /// Everything up to the first write.
 async fn prepare(args: &InstallArgs, terminal: &Terminal) -> Result<Installing, Stopped> {
-    if let Some(namespace) = &args.connection.namespace {
-        return Err(Stopped::wrong(
-            Failure::new(format!(
-                "-n {namespace}: the agent lives in {}",
-                install::NAMESPACE
-            ))
-            .hint(format!("--namespaces {namespace} is where it works")),
-        ));
-    }
+    args.connection
+        .check_agents_namespace(|name| format!("--namespaces {name} is where it works"))?;
     let settings = Settings::load()?;
     let cluster =
         Cluster::connect(&args.connection.flags(), args.dry_run.mode.write_mode()).await?;
@@ -271,7 +154,7 @@ impl Installing {
         if secrets {
             terminal.note("the Secrets among these hold credentials that anybody can read");
         }
-        if self.composed.image.is_made() {
+        if args.dry_run.mode != DryRun::None && self.composed.image.is_made() {
             terminal.note(&format!(
                 "the image is not pushed yet: install-agent without --dry-run does, or push {} another way",
                 self.composed.settings.image
@@ -298,60 +181,36 @@ impl Installing {
         Ok(())
     }
 
-    /// Stops the agent before it gets another target registry, and removes what logs in to the one that was:
-    /// the kubelet brings a changed ConfigMap and a changed Secret to a pod one after the other, and between
-    /// them the agent would send the credentials of one registry to the other.
-    async fn leave(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
-        if self.composed.left.is_none() || args.dry_run.mode != DryRun::None {
-            return Ok(());
-        }
-        let agent = self
-            .live
-            .iter()
-            .filter(|object| object["kind"] == "Deployment");
-        let failed = |error| Stopped::from(error).after_changes();
-        for deployment in agent {
-            self.cluster.remove(deployment).await.map_err(failed)?;
-        }
-        let ended = terminal.unless_interrupted(wait_for_end(&self.cluster));
-        ended.await.map_err(Stopped::after_changes)?;
-        let logins = self.live.iter();
-        for login in logins.filter(|object| install::holds_credentials(object)) {
-            self.cluster.remove(login).await.map_err(failed)?;
-        }
-        // an apply would leave what others wrote, such as the way to the registry that was
-        if let Some((config, keys)) = install::unwanted_settings(&self.live, &self.wanted) {
-            let taken = self.cluster.take_out(config, &keys).await;
-            taken.map_err(failed)?;
-        }
-        Ok(())
-    }
-
     /// Applies every object, and removes what is no longer wanted.
     async fn apply(&self, args: &InstallArgs, terminal: &Terminal) -> Result<(), Stopped> {
-        let label = match args.dry_run.mode {
-            DryRun::Server => " (server dry run)",
-            DryRun::None | DryRun::Client => "",
-        };
-        let failed = |error| Stopped::from(error).after_changes();
         for object in &self.wanted {
-            let done = match self.cluster.apply(object).await.map_err(failed)? {
+            let applied = self.cluster.apply(object).await;
+            let applied = applied.map_err(|error| self.while_stopped(args, error.into()))?;
+            let done = match applied {
                 Applied::Created => "created",
                 Applied::Changed => "configured",
                 Applied::Unchanged => "unchanged",
             };
-            if args.document.output.is_none() {
-                terminal.data(&format!("{} {done}{label}", install::name_of(object)));
-            }
+            tell(object, done, args, terminal);
         }
         for object in install::stale(&self.live, &self.wanted) {
-            self.cluster.remove(&object).await.map_err(failed)?;
-            if args.document.output.is_none() {
-                terminal.data(&format!("{} removed{label}", install::name_of(&object)));
-            }
+            self.remove(&object, args, terminal).await?;
         }
         if args.document.output.is_some() {
             self.print(args, terminal)?;
+        }
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        object: &Value,
+        args: &InstallArgs,
+        terminal: &Terminal,
+    ) -> Result<(), Stopped> {
+        let removed = self.cluster.remove(object).await;
+        if removed.map_err(|error| Stopped::from(error).after_changes())? {
+            tell(object, "removed", args, terminal);
         }
         Ok(())
     }
@@ -404,6 +263,17 @@ impl Installing {
                 terminal.say(&format!("{name}: {line}"));
             }
         }
+    }
+}
+
+/// What was done to an object, a line as kubectl has it, where no document is asked for.
+fn tell(object: &Value, done: &str, args: &InstallArgs, terminal: &Terminal) {
+    let label = match args.dry_run.mode {
+        DryRun::Server => " (server dry run)",
+        DryRun::None | DryRun::Client => "",
+    };
+    if args.document.output.is_none() {
+        terminal.data(&format!("{} {done}{label}", install::name_of(object)));
     }
 }
 

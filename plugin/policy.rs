@@ -1,8 +1,9 @@
 //! What flags, environment and file say of which images and namespaces a clone is about.
 
-use crate::clone::CloneArgs;
+use crate::clone::{CloneArgs, Owned};
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
+use clap::ValueEnum as _;
 use image_cloner::outcome::Failure;
 use image_cloner::plan::{ImagePolicy, Patterns};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,21 @@ pub(crate) fn image_policy(
         // the plugin's machine is the user's: what its loopback means is up to them
         out_of_reach: BTreeSet::new(),
     })
+}
+
+/// Whether what another tool would revert is repointed all the same, by the flag or the environment.
+pub(crate) fn owned_live(flag: Option<Owned>, settings: &Settings) -> Result<bool, Stopped> {
+    let named = settings.environment.get("OWNED");
+    let owned = match (flag, named) {
+        (Some(owned), _) => Some(owned),
+        (None, Some(word)) => Some(Owned::from_str(word, true).map_err(|_| {
+            Stopped::wrong(Failure::new(format!(
+                "IMAGE_CLONER_OWNED is {word:?}: not one of copy, live"
+            )))
+        })?),
+        (None, None) => None,
+    };
+    Ok(owned == Some(Owned::Live))
 }
 
 /// Namespaces that flags, file and environment leave alone.

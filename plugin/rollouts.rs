@@ -2,6 +2,7 @@
 
 use crate::args::Running;
 use crate::stop::Stopped;
+use crate::values::switch;
 use clap::Args;
 use image_cloner::execute::Rollouts;
 use image_cloner::outcome::Failure;
@@ -48,9 +49,8 @@ pub(crate) struct RolloutArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
-        hide_possible_values = true,
         value_name = "true|false",
-        action = clap::ArgAction::Set
+        value_parser = switch
     )]
     restore_on_failure: Option<bool>,
     /// Before workloads are changed, have nodes pull their images in short-lived pods that never run them
@@ -59,6 +59,19 @@ pub(crate) struct RolloutArgs {
 }
 
 impl RolloutArgs {
+    /// The flags that ask for something of rollouts, and which of them were given.
+    pub(crate) fn said(&self, running: &Running) -> [(bool, &'static str); 4] {
+        [
+            (running.wait == Some(true), "--wait"),
+            (self.batch.batch.is_some(), "--batch"),
+            (
+                self.restore_on_failure == Some(true),
+                "--restore-on-failure",
+            ),
+            (self.canary, "--canary"),
+        ]
+    }
+
     /// How rollouts are followed, and whether what comes to nothing is put back.
     pub(crate) fn settle(
         &self,

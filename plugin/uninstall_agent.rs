@@ -44,6 +44,9 @@ Examples:
   kubectl image-cloner uninstall-agent --restore";
 
 pub(crate) async fn run(args: UninstallArgs, terminal: &Terminal) -> Result<u8, Stopped> {
+    args.connection.check_agents_namespace(|name| {
+        format!("kubectl image-cloner restore ns/{name} is for the workloads there")
+    })?;
     if !terminal.can_ask && !args.yes {
         return Err(Stopped::wrong(
             Failure::new("there is no terminal to confirm it on").hint("give --yes"),

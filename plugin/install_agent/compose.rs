@@ -2,13 +2,11 @@
 
 use super::image::{self, Image};
 use super::{InstallArgs, Mode};
-use crate::interactive;
-use crate::line;
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use image_cloner::cluster::Cluster;
-use image_cloner::config::{AgentFile, AgentSettings, Config, Environment};
+use image_cloner::config::{self, AgentFile, AgentSettings, Config, Environment};
 use image_cloner::install::{self, Extra, Live, Scope, Secrets};
 use image_cloner::outcome::Failure;
 use image_cloner::target::TargetRegistry;
@@ -59,6 +57,7 @@ pub(super) async fn compose(
     composing.leave()?;
     composing.flags()?;
     composing.scope()?;
+    let secrets = composing.secrets()?;
     let target = composing.target().await?;
     composing.endpoint(&target).await?;
     composing.trust(&target)?;
@@ -67,7 +66,6 @@ pub(super) async fn compose(
     let live = composing.live.as_ref().filter(|_| composing.left.is_none());
     let image = image::choose(args, cluster, &target, live, &mut composing.notes).await?;
     let (login, pull_secret) = composing.credentials(&target, &image).await?;
-    let secrets = composing.secrets();
     let extras = composing.extras().await?;
     let live = composing.live.as_ref();
     let architectures = match &image {
@@ -157,7 +155,7 @@ impl Composing<'_> {
         self.say(name, Some(value.into()));
     }
 
-    fn say(&mut self, name: &str, value: Option<String>) {
+    pub(super) fn say(&mut self, name: &str, value: Option<String>) {
         self.said.insert(format!("IMAGE_CLONER_{name}"), value);
     }
 
@@ -259,63 +257,20 @@ impl Composing<'_> {
             .extend(entries.map(|(key, text)| (key, Some(text))));
     }
 
-    /// Whether the agent will take its settings.
-    fn check(&self) -> Result<(), Stopped> {
+    /// Whether the agent will take its settings, and what they come to that may surprise.
+    fn check(&mut self) -> Result<(), Stopped> {
         let variables: Environment = self.config().iter().collect();
-        AgentSettings::new(variables, Config::default())
-            .map(drop)
-            .map_err(|error| Stopped::wrong(Failure::new(error.to_string())))
-    }
-
-    /// Where it works, which has to be said once.
-    fn scope(&mut self) -> Result<(), Stopped> {
-        let mut namespaces = self.args.namespaces.clone();
-        if namespaces.is_empty() && !self.args.all_namespaces {
-            if self.live.is_some() {
-                return Ok(());
-            }
-            if !self.terminal.can_ask {
-                return Err(Stopped::wrong(
-                    Failure::new("where the agent is to work is not said")
-                        .hint("-A for all namespaces, or --namespaces NS,..."),
-                ));
-            }
-            let prompt = "Namespaces to work in, with commas between; * is all of them:";
-            let typed = interactive::answer(line::read(prompt, "*"))?;
-            if typed != "*" {
-                namespaces = typed
-                    .split(',')
-                    .map(|name| name.trim().to_owned())
-                    .collect();
-                namespaces.retain(|name| !name.is_empty());
-                if namespaces.is_empty() {
-                    return Err(Stopped::cancelled());
-                }
-            }
-        }
-        if namespaces.iter().any(|name| name == install::NAMESPACE) {
-            return Err(Stopped::wrong(Failure::new(format!(
-                "--namespaces {}: that is the agent's own",
-                install::NAMESPACE
-            ))));
-        }
-        if namespaces.is_empty() {
-            self.say("NAMESPACES", None);
-        } else {
-            self.set("NAMESPACES", namespaces.join(","));
+        let settings = AgentSettings::new(variables, Config::default())
+            .map_err(|error| Stopped::wrong(Failure::new(error.to_string())))?;
+        let mut kinds = settings.kinds.iter();
+        if settings.mode == config::Mode::Clone
+            && !settings.stateful
+            && kinds.any(|kind| kind.kind == "StatefulSet")
+        {
+            let note = "StatefulSets are copied and not repointed: --set STATEFUL=true does that";
+            self.notes.push(note.to_owned());
         }
         Ok(())
-    }
-
-    fn secrets(&mut self) -> Secrets {
-        let named: BTreeSet<String> = self.args.secrets.iter().cloned().collect();
-        let only = |word: &str| named.len() == 1 && named.contains(word);
-        match &self.live {
-            Some(live) if named.is_empty() => live.secrets.clone(),
-            _ if named.is_empty() || only("none") => Secrets::None,
-            _ if only("all") => Secrets::All,
-            _ => Secrets::Namespaces(named),
-        }
     }
 
     async fn extras(&self) -> Result<BTreeSet<Extra>, Stopped> {
@@ -352,12 +307,15 @@ impl Composing<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arguments::EXAMPLES;
     use super::SETTABLE;
 
     #[test]
-    fn the_help_names_every_setting() {
+    fn the_help_and_the_readme_name_every_setting() {
+        let readme = include_str!("../../README.md");
         for name in SETTABLE {
-            assert!(super::super::EXAMPLES.contains(name), "{name}");
+            assert!(EXAMPLES.contains(&format!("\n  {name}=")), "{name}");
+            assert!(readme.contains(&format!("\n| `{name}` | ")), "{name}");
         }
     }
 }

@@ -4,11 +4,11 @@
 //! are compared and never shown.
 
 use super::rbac::SECRETS_ROLE;
-use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets};
+use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets, config_map};
 use crate::target::{Layout, TargetRegistry};
 use base64::Engine as _;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The kinds of which there are objects of ours, in the order in which they are removed, and whether only
@@ -43,6 +43,9 @@ const OF_REGISTRY: [&str; 4] = [
     "IMAGE_CLONER_SHARE_CREDENTIALS",
 ];
 
+/// How many of the agent there were, on the ConfigMap of one that is stopped: no Deployment says it then.
+const REPLICAS: &str = "image-cloner.io/replicas";
+
 /// An install as it is. `Debug` shows no credentials.
 #[derive(Debug)]
 pub struct Live {
@@ -72,11 +75,14 @@ impl Live {
                     && object["metadata"]["namespace"] == NAMESPACE
             })
         };
-        let config = strings(&find("ConfigMap", CONFIG)?["data"]);
+        let config_map = find("ConfigMap", CONFIG)?;
+        let config = strings(&config_map["data"]);
         let deployment = find("Deployment", NAME).unwrap_or(&Value::Null);
         let container = deployment.pointer("/spec/template/spec/containers/0");
         let container = container.unwrap_or(&Value::Null);
+        let noted = config_map["metadata"]["annotations"][REPLICAS].as_str();
         let replicas = deployment["spec"]["replicas"].as_u64();
+        let replicas = replicas.or_else(|| noted?.parse().ok());
         let budget = find("PodDisruptionBudget", NAME).map(|_| Extra::Budget);
         let policy = find("NetworkPolicy", NAME).map(|_| Extra::NetworkPolicy);
         let monitor = find("ServiceMonitor", NAME).map(|_| Extra::ServiceMonitor);
@@ -124,6 +130,15 @@ impl Live {
             self.config.remove(name);
         }
     }
+}
+
+/// The ConfigMap with a note of how many of the agent there are, for whoever goes on after it was stopped;
+/// the next apply takes the note away. None where nothing is installed.
+pub fn noting_replicas(live: &[Value]) -> Option<Value> {
+    let live = Live::read(live)?;
+    let mut noted = config_map(&live.config);
+    noted["metadata"]["annotations"] = json!({REPLICAS: live.replicas.to_string()});
+    Some(noted)
 }
 
 /// The architectures that its pods are limited to.

@@ -12,12 +12,15 @@ mod settings;
 mod tests;
 mod webhook;
 
-pub use live::{KINDS, Live, differences, holds_credentials, name_of, stale, unwanted_settings};
+pub use live::{
+    KINDS, Live, differences, holds_credentials, name_of, noting_replicas, stale, unwanted_settings,
+};
 pub use rbac::{Place, Rule, rules};
 pub use settings::{Extra, Scope, Secrets, Settings};
 pub use webhook::{LEADER, WEBHOOK, WEBHOOK_PATH};
 
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The agent's namespace.
 pub const NAMESPACE: &str = "image-cloner-system";
@@ -38,7 +41,7 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "image-clo
 pub fn objects(settings: &Settings) -> Vec<Value> {
     let mut objects = vec![namespace(), service_account()];
     objects.extend(rbac::objects(settings));
-    objects.push(config_map(settings));
+    objects.push(config_map(&settings.config));
     objects.extend(login(settings));
     objects.extend(pull_secret(settings));
     objects.extend(extras::objects(settings));
@@ -70,9 +73,9 @@ fn service_account() -> Value {
     account
 }
 
-fn config_map(settings: &Settings) -> Value {
+fn config_map(config: &BTreeMap<String, String>) -> Value {
     let mut config_map = object("v1", "ConfigMap", CONFIG);
-    config_map["data"] = json!(settings.config);
+    config_map["data"] = json!(config);
     config_map
 }
 

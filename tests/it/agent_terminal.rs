@@ -3,6 +3,7 @@
 use crate::agent_wire::{Cluster, installed};
 use crate::terminal::{ESCAPE, INTERRUPT, exit_code, leaves, on_terminal_with, press};
 use crate::wire::server::Registry;
+use serde_json::json;
 
 const IMAGE: &str = "--agent-image=elsewhere.corp/agent:1";
 const ENDPOINT: &str = "--registry-endpoint=http://10.0.0.2:5000";
@@ -115,4 +116,30 @@ async fn an_uninstall_shows_what_goes_and_asks() {
         .unwrap();
     session.exp_eof().unwrap();
     assert_eq!(exit_code(&session), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_install_that_is_left_while_the_agent_is_stopped_says_how_it_goes_on() {
+    let (old, new) = (Registry::start().await, Registry::start().await);
+    let home = tempfile::tempdir().unwrap();
+    let to = new.host.replace("127.0.0.1", "localhost");
+    // a pod that does not end
+    let cluster = Cluster::of(installed(&old.host, &[]), |_, path| {
+        let pods = json!({"kind": "List", "metadata": {}, "items": [{"metadata": {"name": "a"}}]});
+        path.ends_with("/image-cloner-system/pods")
+            .then_some((200, pods))
+    })
+    .await;
+    let args = ["install-agent", "--to", &to, IMAGE, ENDPOINT, "--yes"];
+    let mut session = on_terminal_with(cluster.plugin(home.path(), &args));
+    session
+        .exp_string("deployment.apps/image-cloner removed")
+        .unwrap();
+    press(&mut session, INTERRUPT);
+    session.exp_string("cancelled").unwrap();
+    session
+        .exp_string("hint: the agent is stopped; the same install-agent goes on")
+        .unwrap();
+    session.exp_eof().unwrap();
+    assert_eq!(exit_code(&session), 130);
 }

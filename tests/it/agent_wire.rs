@@ -247,14 +247,17 @@ async fn another_registry_gets_no_credentials_of_the_one_before() {
     }
     let writes = cluster.writes();
     assert_eq!(
-        writes[..4],
+        writes[..5],
         [
+            // how many of it there were
+            "PATCH configmaps/image-cloner-config",
             "DELETE deployments/image-cloner",
             "DELETE secrets/image-cloner-cr-login",
             "DELETE secrets/image-cloner-pull",
             "PUT configmaps/image-cloner-config"
         ]
     );
+    let writes = &writes[5..];
     let told = |write: &str| writes.iter().position(|line| line == write).unwrap();
     let config = told("PATCH configmaps/image-cloner-config");
     assert!(told("PATCH deployments/image-cloner") > config);
@@ -485,4 +488,248 @@ async fn a_pull_secret_that_may_be_in_use_outlives_the_agent() {
     let (code, _, said) = run(cluster.plugin(home.path(), &["uninstall-agent", "--yes"]));
     assert_eq!(code, 0, "{said}");
     assert!(is_gone(&cluster));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owned_workloads_are_repointed_where_the_flag_or_else_the_variable_says_so() {
+    let (source, target) = (Registry::start().await, Registry::start().await);
+    let home = tempfile::tempdir().unwrap();
+    let image = format!("{}/app:1", source.host);
+    let pod = json!({"containers": [{"name": "web", "image": image}]});
+    let owned = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default", "uid": "1", "resourceVersion": "1",
+            "labels": {"argocd.argoproj.io/instance": "shop"}},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": pod}},
+    });
+    let cluster = Cluster::of(vec![owned], |_, _| None).await;
+    let is_left = |variable: &str, more: &[&str]| {
+        let args = ["clone", "deploy/web", "--to", &target.host, "--dry-run"];
+        let mut command = cluster.plugin(home.path(), &[&args[..], more].concat());
+        command.env("IMAGE_CLONER_OWNED", variable);
+        let (_, _, said) = run(command);
+        assert!(said.contains(&target.host), "{said}");
+        said.contains("would be reverted by Argo CD")
+    };
+    assert!(is_left("", &[]));
+    assert!(!is_left("live", &[]));
+    assert!(is_left("live", &["--owned", "copy"]));
+    assert!(!is_left("copy", &["--owned", "live"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_in_place_of_the_agents_own_is_refused_and_not_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(installed("reg.corp", &[]), |_, _| None).await;
+    for args in [
+        &["uninstall-agent", "--yes", "--restore"][..],
+        &["agent", "uninstall", "--yes"],
+        &["agent", "install", "--yes"],
+        &["agent", "status"],
+        &["agent", "logs"],
+        &["agent", "pause"],
+        &["agent", "resume"],
+    ] {
+        let (code, printed, said) =
+            run(cluster.plugin(home.path(), &[args, &["-n", "shop"]].concat()));
+        assert_eq!((code, printed.as_str()), (2, ""), "{args:?}: {said}");
+        let first =
+            "error: -n shop: the agent lives in image-cloner-system\nnothing was changed\nhint: ";
+        assert!(said.starts_with(first), "{args:?}: {said}");
+        let (_, help, _) = run(cluster.plugin(home.path(), &[args, &["--help"]].concat()));
+        assert!(help.contains("--context"), "{args:?}: {help}");
+        assert!(!help.contains("--namespace "), "{args:?}: {help}");
+    }
+    assert_eq!(cluster.asked(), [""; 0]);
+    // its own is right, and nobody's business
+    let own = ["agent", "pause", "-n", "image-cloner-system"];
+    let (code, _, said) = run(cluster.plugin(home.path(), &own));
+    assert_eq!(code, 0, "{said}");
+}
+
+/// A program for Linux on this machine that needs no other file, as far as its header says.
+fn program() -> Vec<u8> {
+    let machine: u16 = if cfg!(target_arch = "aarch64") {
+        183
+    } else {
+        62
+    };
+    let mut bytes = vec![0; 64 + 56];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    bytes[18..20].copy_from_slice(&machine.to_le_bytes());
+    // one segment, to be loaded
+    (bytes[32], bytes[54], bytes[56], bytes[64]) = (64, 56, 1, 1);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_dry_run_says_that_the_image_is_not_pushed() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("image-cloner-agent");
+    std::fs::write(&path, program()).unwrap();
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let node = json!({"kind": "Node", "metadata": {"name": "n"}, "status": {"nodeInfo":
+        {"operatingSystem": "linux", "architecture": architecture}}});
+    for (mode, pushed) in [
+        ("--dry-run=client", false),
+        ("--dry-run=server", false),
+        ("--wait=false", true),
+    ] {
+        let cluster = Cluster::of(vec![node.clone()], |_, _| None).await;
+        let args = [
+            "install-agent",
+            "-A",
+            "--to",
+            &registry.host,
+            "--registry-endpoint=http://10.0.0.2:5000",
+            "--agent-binary",
+            path.to_str().unwrap(),
+            "-o",
+            "yaml",
+            mode,
+        ];
+        let (code, printed, said) = run(cluster.plugin(home.path(), &args));
+        assert_eq!(code, 0, "{mode}: {said}");
+        assert!(printed.contains("kind: Deployment"), "{printed}");
+        let log = registry.log();
+        let is_there = log.iter().any(|asked| asked.is("PUT", "/manifests/"));
+        assert_eq!(is_there, pushed, "{mode}");
+        assert_eq!(
+            said.contains("is not pushed yet"),
+            !pushed,
+            "{mode}: {said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_stand_for_all_or_none_are_no_namespaces() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(Vec::new(), |_, _| None).await;
+    let with = |more: &[&str]| {
+        let args = [
+            "install-agent",
+            "--to",
+            &registry.host,
+            "--agent-image=elsewhere.corp/agent:1",
+            "--registry-endpoint=http://10.0.0.2:5000",
+            "--dry-run",
+            "-o",
+            "yaml",
+        ];
+        run(cluster.plugin(home.path(), &[&args[..], more].concat()))
+    };
+    for (more, words) in [
+        (
+            &["-A", "--secrets", "none,shop"][..],
+            "--secrets none,shop: \"none\"",
+        ),
+        (
+            &["-A", "--secrets", "shop,all"],
+            "--secrets shop,all: \"all\"",
+        ),
+        (
+            &["-A", "--secrets", "none,all"],
+            "--secrets none,all: \"none\"",
+        ),
+        (&["-A", "--secrets", "*"], "--secrets *: \"*\""),
+        (&["--namespaces", "shop,*"], "--namespaces shop,*: \"*\""),
+        (
+            &["--namespaces", "team-*"],
+            "--namespaces team-*: \"team-*\"",
+        ),
+        (&["--namespaces", "Shop"], "--namespaces Shop: \"Shop\""),
+    ] {
+        let (code, printed, said) = with(more);
+        assert_eq!((code, printed.as_str()), (2, ""), "{more:?}: {said}");
+        assert!(
+            said.contains(words) && said.contains("hint: "),
+            "{more:?}: {said}"
+        );
+    }
+    let (code, everywhere, said) = with(&["--namespaces", "*"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(everywhere, with(&["-A"]).1);
+    assert!(
+        !everywhere.contains("IMAGE_CLONER_NAMESPACES"),
+        "{everywhere}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_install_that_stopped_the_agent_and_failed_says_so_and_goes_on_with_as_many() {
+    let (old, new) = (Registry::start().await, Registry::start().await);
+    let home = tempfile::tempdir().unwrap();
+    let to = new.host.replace("127.0.0.1", "localhost");
+    let image = "--agent-image=elsewhere.corp/agent:1";
+    let endpoint = "--registry-endpoint=http://10.0.0.2:5000";
+    let args = ["install-agent", "--to", &to, image, endpoint, "--yes"];
+    let mut objects = installed(&old.host, &[]);
+    for object in &mut objects {
+        if object["kind"] == "Deployment" {
+            object["spec"]["replicas"] = json!(3);
+        }
+    }
+    let forbidden: Says = |method, path| {
+        let body = json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"});
+        (method == "PATCH" && path.ends_with("/deployments/image-cloner")).then_some((403, body))
+    };
+    let cluster = Cluster::of(objects.clone(), forbidden).await;
+    let (code, printed, said) = run(cluster.plugin(home.path(), &args));
+    assert_eq!(code, 1, "{said}");
+    let removed: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.ends_with(" removed"))
+        .collect();
+    assert_eq!(
+        removed,
+        [
+            "deployment.apps/image-cloner removed",
+            "secret/image-cloner-cr-login removed",
+            "secret/image-cloner-pull removed"
+        ]
+    );
+    assert!(
+        said.ends_with("hint: the agent is stopped; the same install-agent goes on\n"),
+        "{said}"
+    );
+    assert!(!said.contains("nothing was changed"), "{said}");
+
+    // what it left: no Deployment, and a note of how many of it there were
+    let noted = install::noting_replicas(&objects).unwrap();
+    objects.retain(|object| object["kind"] != "Deployment" && object["kind"] != "ConfigMap");
+    objects.push(noted);
+    let cluster = Cluster::of(objects, |_, _| None).await;
+    let dry = [&args[..], &["--dry-run", "-o", "yaml"]].concat();
+    let (code, printed, said) = run(cluster.plugin(home.path(), &dry));
+    assert_eq!(code, 0, "{said}");
+    assert!(printed.contains("  replicas: 3\n"), "{printed}");
+    assert!(!printed.contains("image-cloner.io/replicas"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_are_not_repointed_are_told_of() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::of(installed(&registry.host, &[]), |_, _| None).await;
+    let image = "--agent-image=elsewhere.corp/agent:1";
+    let note = "note: StatefulSets are copied and not repointed: --set STATEFUL=true does that";
+    for (more, is_told) in [
+        (&["--kinds", "deploy,sts"][..], true),
+        (&["--kinds", "deploy,sts", "--set", "STATEFUL=true"], false),
+        (&["--kinds", "deploy,sts", "--mode", "copy"], false),
+        (&["--kinds", "deploy,ds"], false),
+    ] {
+        let args = [&["install-agent", image, "--dry-run"], more].concat();
+        let (code, _, said) = run(cluster.plugin(home.path(), &args));
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(said.contains(note), is_told, "{more:?}: {said}");
+    }
 }

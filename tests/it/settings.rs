@@ -248,6 +248,92 @@ fn slips_are_answered_with_what_was_meant() {
 }
 
 #[test]
+fn every_switch_takes_the_same_words() {
+    let home = Home::new();
+    home.has("");
+    let clone = [
+        "clone",
+        "deploy/x",
+        "--to",
+        "localhost:1",
+        "--server",
+        "http://127.0.0.1:1",
+    ];
+    for switch in ["--restore-on-failure", "--wait", "--share-credentials"] {
+        for word in ["yes", "ON", "1", "no", "off"] {
+            let flag = format!("{switch}={word}");
+            let (code, said) = home.run(&[&clone[..], &[&flag]].concat());
+            // nobody is there, and that is all that is wrong
+            assert!(code == 1 && said.contains("localhost:1"), "{flag}: {said}");
+        }
+        let flag = format!("{switch}=maybe");
+        let words = [switch, "not one of true, yes, on, 1, false, no, off, 0"];
+        home.refuses(&[&clone[..], &[&flag]].concat(), &words);
+    }
+}
+
+#[test]
+fn a_word_that_says_nothing_of_owned_workloads_is_refused_before_a_cluster_is_asked() {
+    let home = Home::new();
+    home.has("");
+    let clone = ["clone", "deploy/x", "--server", "http://127.0.0.1:1"];
+    let with = |more: &[&str]| {
+        let mut command = home.command(&[&clone[..], more].concat());
+        command
+            .env("IMAGE_CLONER_REGISTRY", "localhost:1")
+            .env("IMAGE_CLONER_OWNED", "lively");
+        home.ran(command)
+    };
+    let (code, said) = with(&[]);
+    let words = "IMAGE_CLONER_OWNED is \"lively\": not one of copy, live";
+    assert!(code == 2 && said.contains(words), "{said}");
+    // a flag goes before it
+    let (code, said) = with(&["--owned", "copy"]);
+    assert!(code == 1 && said.contains("localhost:1"), "{said}");
+}
+
+#[test]
+fn flags_that_mean_nothing_beside_each_other_are_refused() {
+    let home = Home::new();
+    home.has("");
+    let nowhere = ["--to", "localhost:1", "--server", "http://127.0.0.1:1"];
+    let clone = [&["clone", "deploy/x"], &nowhere[..]].concat();
+    for (only, said) in [
+        (
+            &["-o", "kustomize"][..],
+            "-o kustomize repoints nothing live",
+        ),
+        (&["-o", "patch"], "-o patch repoints nothing live"),
+        (&["--copy-only"], "--copy-only repoints nothing"),
+    ] {
+        for flags in [
+            &["--wait"][..],
+            &["--batch", "2"],
+            &["--restore-on-failure"],
+            &["--canary"],
+            &["--owned", "live"],
+            &["--pull-secret", "mine"],
+            &["--share-credentials"],
+        ] {
+            let why = format!("{said}: it has no {}", flags.join(" "));
+            let why = why.trim_end_matches(" 2").trim_end_matches(" mine");
+            home.refuses(&[&clone[..], only, flags].concat(), &[why]);
+        }
+        // what says no is no contradiction, and neither is what holds for every clone
+        let no = ["--wait=false", "--share-credentials=false"];
+        let mut command = home.command(&[&clone[..], only, &no].concat());
+        command.env("IMAGE_CLONER_SHARE_CREDENTIALS", "true");
+        let (code, said) = home.ran(command);
+        assert!(code == 1 && said.contains("localhost:1"), "{said}");
+    }
+    for secret in ["none", "mine"] {
+        let flags = ["--pull-secret", secret, "--share-credentials"];
+        let words = ["'--pull-secret <NAME|none>' cannot be used with '--share-credentials"];
+        home.refuses(&[&clone[..], &flags].concat(), &words);
+    }
+}
+
+#[test]
 fn connection_flags_count_before_the_verb_and_behind_it() {
     let home = Home::new();
     home.has("");
@@ -313,6 +399,35 @@ fn every_verb_helps_in_eighty_columns_and_shows_examples() {
         seen += 1;
     }
     assert!(seen > 15, "{seen}");
+}
+
+#[test]
+fn the_options_of_a_clone_stand_under_what_they_are_about() {
+    let home = Home::new();
+    let (code, help) = home.run(&["clone", "--help"]);
+    assert_eq!(code, 0);
+    let (_, options) = help.split_once("Options:").unwrap();
+    let (options, _) = options.split_once("Connection").unwrap();
+    let mut told = String::from("Options:");
+    for line in options.lines() {
+        let long = line.split_whitespace().find(|word| word.starts_with("--"));
+        match (line.find('-'), long) {
+            // what is further in explains an option
+            (Some(2 | 6), Some(long)) => {
+                told += " ";
+                told += long.split_once('[').map_or(long, |(name, _)| name);
+            }
+            _ if line.ends_with(':') => told.extend(["\n", line]),
+            _ => {}
+        }
+    }
+    insta::assert_snapshot!(told, @r"
+    Options: --all-namespaces --selector --all --kinds --skip-namespace --source --interactive --to --from --dry-run --yes --output --report --help
+    How images are copied: --layout --concurrency --platform --foreign-layers --referrers --resolve
+    How workloads are changed: --copy-only --pin --owned --pull-secret --share-credentials
+    How rollouts go: --batch --restore-on-failure --canary --wait --timeout
+    Manifest files: --filename --recursive --write --no-copy
+    ");
 }
 
 #[test]

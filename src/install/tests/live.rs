@@ -109,6 +109,32 @@ fn what_is_left_of_an_install_says_where_it_worked() {
 }
 
 #[test]
+fn how_many_there_were_outlives_the_deployment() {
+    let whole = Settings {
+        replicas: 4,
+        extras: [Extra::Budget].into(),
+        ..settings()
+    };
+    let mut left = objects(&whole);
+    let noted = noting_replicas(&left).unwrap();
+    left.retain(|object| object["kind"] != "Deployment");
+    let config = left
+        .iter_mut()
+        .find(|it| it["kind"] == "ConfigMap")
+        .unwrap();
+    assert_eq!(noted["data"], config["data"]);
+    *config = noted;
+    assert_eq!(Live::read(&left).unwrap().replicas, 4);
+    // and again, when it is stopped a second time
+    let config = noting_replicas(&left).unwrap();
+    assert_eq!(
+        config["metadata"]["annotations"]["image-cloner.io/replicas"],
+        "4"
+    );
+    assert_eq!(noting_replicas(&[]), None);
+}
+
+#[test]
 fn differences_are_told_and_credentials_are_not() {
     let password = |text: &str| [("IMAGE_CLONER_PASS".to_owned(), text.to_owned().into())].into();
     let before = Settings {

@@ -98,7 +98,7 @@ apiserver_command() { # PORT
 		--requestheader-username-headers X-Remote-User
 		--proxy-client-cert-file "$pki/aggregator.crt" --proxy-client-key-file "$pki/aggregator.key"
 		--enable-aggregator-routing=true
-		--authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,ServiceAccount
+		--authorization-mode "Node,RBAC" --enable-admission-plugins "NodeRestriction,ServiceAccount"
 		--allow-privileged=true --profiling=false
 		--max-requests-inflight 2000 --max-mutating-requests-inflight 1000
 	)
