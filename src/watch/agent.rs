@@ -4,6 +4,8 @@
 //! Decides how many rounds are under way and when everything is looked at again.
 
 mod places;
+#[cfg(test)]
+mod tests;
 
 use super::deeds::{Brought, Done, Hands};
 use super::footing::{Footing, RunId};
@@ -394,34 +396,4 @@ fn said(
 
 fn prover(settings: &AgentSettings) -> Arc<Prover> {
     Arc::new(Prover::new(false, settings.concurrency))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workload::Kind;
-
-    #[test]
-    fn in_a_pause_only_what_was_put_back_becomes_an_event() {
-        let id = WorkloadId {
-            kind: Kind::from_word("deploy").unwrap(),
-            namespace: "shop".to_owned(),
-            name: "web".to_owned(),
-        };
-        let telling = |reason| {
-            let telling = Telling {
-                reason,
-                message: String::new(),
-                warning: true,
-            };
-            (id.clone(), String::new(), telling)
-        };
-        let reasons = |is_paused| {
-            let said = said(vec![telling("CloneFailed"), telling(PUT_BACK)], is_paused);
-            let said = said.into_iter().map(|(_, _, telling)| telling.reason);
-            said.collect::<Vec<_>>()
-        };
-        assert_eq!(reasons(false), ["CloneFailed", PUT_BACK]);
-        assert_eq!(reasons(true), [PUT_BACK]);
-    }
 }

@@ -63,10 +63,7 @@ pub(super) struct Hands {
 impl Hands {
     pub(super) async fn carry_out(self, action: Action) -> Done {
         match action {
-            Action::Image(job) => match *job {
-                Job::Bring(copy, keyrings) => self.bring(copy, keyrings).await,
-                Job::Check(copy) => self.check(copy).await,
-            },
+            Action::Image(job) => self.image(*job).await,
             Action::Repoint(planned) => {
                 let id = planned.workload.id.clone();
                 let written = self.repoint(&planned).await;
@@ -90,6 +87,17 @@ impl Hands {
                 }
                 Done::PutBack(now.id, result)
             }
+        }
+    }
+
+    async fn image(&self, job: Job) -> Done {
+        let (Job::Bring(copy, _) | Job::Check(copy)) = &job;
+        if let Err(failure) = self.footing.covers(&copy.target) {
+            return Done::Checked(copy.clone(), Checked::Failed(failure));
+        }
+        match job {
+            Job::Bring(copy, keyrings) => self.bring(copy, keyrings).await,
+            Job::Check(copy) => self.check(copy).await,
         }
     }
 

@@ -106,6 +106,16 @@ impl Footing {
         })
     }
 
+    /// Whether our credentials are for this copy: they are for nothing but the target.
+    pub(super) fn covers(&self, copy: &Reference) -> Result<(), Failure> {
+        let target = &self.settings.target;
+        if target.holds(copy) {
+            return Ok(());
+        }
+        let message = format!("{copy} is not in {target}: no credentials are sent there");
+        Err(Failure::new(message))
+    }
+
     /// Whether the target takes our credentials.
     pub(super) async fn log_in(&self) -> Result<(), Failure> {
         let host = self.settings.target.host();

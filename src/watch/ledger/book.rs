@@ -213,14 +213,17 @@ impl Book {
         }
     }
 
-    /// Other settings hold: nothing that was tried before counts.
+    /// Other settings hold: nothing that was tried before counts, nor what was asked for. It may be in another
+    /// registry, where nothing is done with the credentials that hold now.
     pub(super) fn anew(&mut self) {
-        for target in self.tries.anew() {
-            self.drop_unwanted(&target);
-        }
-        for image in self.images.values_mut() {
-            image.asked.clear();
-            image.why = None;
+        self.tries.anew();
+        self.wanted.clear();
+        self.unwanted.clear();
+        for target in std::mem::take(&mut self.images).into_keys() {
+            // what is under way ends before it is tried again
+            if self.tries.is_next(&target) {
+                self.tries.forget(&target);
+            }
         }
     }
 
@@ -255,7 +258,7 @@ impl Book {
     /// Drops an image that nobody asks for, whatever it came to.
     fn drop_unwanted(&mut self, target: &Reference) {
         let image = self.images.get(target);
-        if image.is_some_and(|image| image.copy.users.is_empty()) {
+        if image.is_none_or(|image| image.copy.users.is_empty()) {
             self.forget(target);
         }
     }

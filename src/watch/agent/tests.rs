@@ -1,0 +1,89 @@
+//! What the loop begins by itself, and what it leaves to the ledger.
+
+use super::*;
+use crate::config::{Config, Environment};
+use crate::plan::Copy;
+use crate::reference::Reference;
+use crate::watch::ledger::{Action, Checked, Job};
+use crate::workload::Kind;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn settings(variables: &[(&str, &str)]) -> Arc<AgentSettings> {
+    let of_all = [("REGISTRY", "127.0.0.1:1/new"), ("KINDS", "deployments")];
+    let all = of_all.iter().chain(variables);
+    let all = all.map(|(name, value)| (format!("IMAGE_CLONER_{name}"), (*value).to_owned()));
+    let environment: Environment = all.collect();
+    Arc::new(AgentSettings::new(environment, Config::default()).unwrap())
+}
+
+/// An agent whose cluster has nothing.
+fn agent(variables: &[(&str, &str)]) -> Agent {
+    Agent {
+        cluster: Cluster::answering(|_, _| (404, Value::Null)),
+        settings: watch::channel(settings(variables)).1,
+        paused: watch::channel(false).1,
+        health: Health::starting(),
+        metrics: Metrics::default(),
+        known: Known::default(),
+        run: RunId {
+            id: "a7f3".to_owned(),
+            time: "2024-01-01T00:00:00Z".to_owned(),
+        },
+    }
+}
+
+async fn working(agent: &Agent) -> Working<'_> {
+    let settings = agent.settings.borrow().clone();
+    let begun = Working::begin(agent, settings, CancellationToken::new());
+    begun.await.unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_another_registry_than_the_target() {
+    let agent = agent(&[]);
+    let hands = working(&agent).await.hands;
+    let copy_in = |target: &str| Copy {
+        source: Reference::parse("127.0.0.1:1/a").unwrap(),
+        target: Reference::parse(target).unwrap(),
+        running: BTreeSet::new(),
+        users: BTreeMap::new(),
+    };
+    for target in ["127.0.0.1:1/a", "127.0.0.1:1/newer/a", "127.0.0.1:2/new/a"] {
+        let copy = copy_in(target);
+        for job in [Job::Check(copy.clone()), Job::Bring(copy, BTreeMap::new())] {
+            let done = hands.clone().carry_out(Action::Image(Box::new(job))).await;
+            let Done::Checked(_, Checked::Failed(failure)) = done else {
+                panic!("{target} is none of ours");
+            };
+            let why = failure.message;
+            assert!(why.contains("no credentials are sent there"), "{why}");
+        }
+    }
+    let own = hands.footing.covers(&copy_in("127.0.0.1:1/new/a").target);
+    assert!(own.is_ok());
+}
+
+#[test]
+fn in_a_pause_only_what_was_put_back_becomes_an_event() {
+    let id = WorkloadId {
+        kind: Kind::from_word("deploy").unwrap(),
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+    };
+    let telling = |reason| {
+        let telling = Telling {
+            reason,
+            message: String::new(),
+            warning: true,
+        };
+        (id.clone(), String::new(), telling)
+    };
+    let reasons = |is_paused| {
+        let said = said(vec![telling("CloneFailed"), telling(PUT_BACK)], is_paused);
+        let said = said.into_iter().map(|(_, _, telling)| telling.reason);
+        said.collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(false), ["CloneFailed", PUT_BACK]);
+    assert_eq!(reasons(true), [PUT_BACK]);
+}
