@@ -44,6 +44,7 @@ async fn nothing_is_asked_of_another_registry_than_the_target() {
     let agent = agent(&[]);
     let hands = working(&agent).await.hands;
     let copy_in = |target: &str| Copy {
+        origin: Reference::parse("127.0.0.1:1/a").unwrap(),
         source: Reference::parse("127.0.0.1:1/a").unwrap(),
         target: Reference::parse(target).unwrap(),
         running: BTreeSet::new(),

@@ -29,8 +29,8 @@ struct Image {
     keyrings: BTreeMap<WorkloadId, Keyring>,
     /// Whether it is only to be looked whether it is there.
     check: bool,
-    /// For which namespaces it was asked, with which credentials: what failed so need not be tried so again
-    /// before its time.
+    /// For which namespaces it was asked, from where and with which credentials: what failed so need not be
+    /// tried so again before its time.
     asked: HashSet<u64>,
     /// Why it failed last.
     why: Option<String>,
@@ -103,7 +103,8 @@ impl Book {
             .keys()
             .map(|user| user.namespace.as_str())
             .collect();
-        let asking = self.hashes.hash_one((namespaces, keyring, &copy.running));
+        let asking = (namespaces, keyring, &copy.source, &copy.running);
+        let asking = self.hashes.hash_one(asking);
         self.unwanted.remove(&target);
         let image = self.images.entry(target.clone()).or_insert_with(|| Image {
             copy: Copy {
@@ -121,6 +122,7 @@ impl Book {
             let with = users.map(|user| (user.clone(), keyring.clone()));
             image.keyrings.extend(with);
         }
+        image.copy.also_from(&copy.source);
         image.copy.running.extend(copy.running);
         for (user, runs) in copy.users {
             image.copy.users.entry(user).or_default().extend(runs);

@@ -247,6 +247,7 @@ fn copy(user: &str) -> Copy {
 
 fn copy_of(image: &str, user: &str) -> Copy {
     Copy {
+        origin: Reference::parse(image).unwrap(),
         source: Reference::parse(image).unwrap(),
         target: Reference::parse(&format!("reg.corp/{image}")).unwrap(),
         running: BTreeSet::new(),

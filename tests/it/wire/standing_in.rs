@@ -44,6 +44,7 @@ fn wanted(from: &Registry, to: &Registry, users: &[(&str, &[&[u8]])]) -> plan::C
         digests.map(|digest| digest.parse().unwrap()).collect()
     };
     plan::Copy {
+        origin: reference(&format!("{}/a/b:1", from.host)),
         source: reference(&format!("{}/a/b:1", from.host)),
         target: reference(&format!("{}/a/b:1", to.host)),
         running: users.iter().flat_map(|(_, all)| runs(all)).collect(),
