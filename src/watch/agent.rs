@@ -223,10 +223,9 @@ impl<'a> Working<'a> {
                     copy,
                     outcome,
                     denied,
-                    with_own,
+                    openly,
                 } = *brought;
-                self.ledger
-                    .brought(&copy, &outcome, &denied, &with_own, now);
+                self.ledger.brought(&copy, &outcome, &denied, &openly, now);
             }
             Done::Checked(copy, checked) => self.ledger.checked(&copy, &checked, now),
             Done::Written(id, written) => self.ledger.written(&id, written, now),

@@ -133,24 +133,29 @@ impl Play {
         self.brought_of(IMAGE, users, state);
     }
 
+    /// The image is there for this one, unless it is denied, and maybe for anybody.
+    fn brought_to(
+        &mut self,
+        name: &str,
+        denied: &BTreeMap<WorkloadId, Failure>,
+        openly: &BTreeSet<WorkloadId>,
+    ) {
+        let copy = copy(name);
+        let outcome = outcome(&copy, ImageState::Present);
+        self.ledger
+            .brought(&copy, &outcome, denied, openly, self.now);
+    }
+
     fn brought_of(&mut self, image: &str, users: &[&str], state: ImageState) {
         let mut copy = copy_of(image, users[0]);
         copy.users = users
             .iter()
             .map(|name| (id(name), BTreeSet::new()))
             .collect();
-        let failed = matches!(state, ImageState::Failed(_));
-        let outcome = ImageOutcome {
-            source: copy.source.clone(),
-            target: copy.target.clone(),
-            digest: (!failed).then(digest),
-            state,
-            foreign_left: 0,
-            notes: Vec::new(),
-        };
-        let (denied, with_own) = (BTreeMap::new(), BTreeSet::new());
+        let outcome = outcome(&copy, state);
+        let (denied, openly) = (BTreeMap::new(), copy.users.keys().cloned().collect());
         self.ledger
-            .brought(&copy, &outcome, &denied, &with_own, self.now);
+            .brought(&copy, &outcome, &denied, &openly, self.now);
     }
 
     fn written(&mut self, name: &str) {
@@ -221,6 +226,18 @@ impl Play {
         self.sees(name, COPY, true);
         assert_eq!(self.begins(), [format!("look {name}")]);
         self.looked(name, pulling);
+    }
+}
+
+fn outcome(copy: &Copy, state: ImageState) -> ImageOutcome {
+    let failed = matches!(state, ImageState::Failed(_));
+    ImageOutcome {
+        source: copy.source.clone(),
+        target: copy.target.clone(),
+        digest: (!failed).then(digest),
+        state,
+        foreign_left: 0,
+        notes: Vec::new(),
     }
 }
 

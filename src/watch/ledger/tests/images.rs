@@ -163,6 +163,21 @@ fn an_image_that_nobody_has_in_use_any_more_is_not_looked_at_again() {
 }
 
 #[test]
+fn a_copy_is_for_all_namespaces_only_where_its_origin_was_read_openly() {
+    for is_open in [false, true] {
+        let mut play = Play::new(None);
+        play.sees("a", IMAGE, true);
+        play.round();
+        assert_eq!(play.begins(), [format!("bring {COPY}")]);
+        let openly = is_open.then(|| id("a")).into_iter().collect();
+        play.brought_to("a", &BTreeMap::new(), &openly);
+        let is_for = |namespace| play.known.copy_for(namespace, &copy("a").target).is_some();
+        assert!(is_for("shop"));
+        assert_eq!(is_for("lab"), is_open);
+    }
+}
+
+#[test]
 fn what_anybody_still_has_from_its_origin_is_brought_from_there_for_all() {
     let of_origin = || copy("new");
     let of_copy = || Copy {
