@@ -162,7 +162,9 @@ impl<'a> Working<'a> {
             offering: false,
             stop,
         };
-        working.ledger.look_again(Instant::now());
+        let now = Instant::now();
+        working.refreshes(now);
+        working.ledger.look_again(now);
         working.survey().await?;
         Ok(working)
     }
@@ -257,7 +259,7 @@ impl<'a> Working<'a> {
             self.look_again(now).await;
         }
         if self.refresh.is_some_and(|at| at <= now) {
-            self.refresh = self.settings.refresh.map(|after| now + after);
+            self.refreshes(now);
             tracing::info!("looking at the tags of all sources again");
             self.ledger.ask_all(Purpose::Refresh, now);
         }
@@ -325,12 +327,17 @@ impl<'a> Working<'a> {
         match agent.footing(&self.settings, &self.stop).await {
             Ok(footing) => {
                 agent.health.well("footing");
-                let are_others = !Arc::ptr_eq(&self.settings, &self.hands.footing.settings);
+                let before = Arc::clone(&self.hands.footing.settings);
+                let are_others = !Arc::ptr_eq(&self.settings, &before);
                 self.hands.footing = Arc::new(footing);
                 self.hands.prover = prover(&self.settings);
                 self.offering = false;
                 agent.known.about(&self.settings.target);
                 agent.known.set_terms(None);
+                // surveys are more frequent, and put nothing off
+                if self.settings.refresh != before.refresh {
+                    self.refreshes(now);
+                }
                 if are_others {
                     self.ledger.anew(self.settings.max_rollouts, now);
                 } else {
@@ -345,6 +352,11 @@ impl<'a> Working<'a> {
         if let Err(failure) = self.survey().await {
             tracing::error!("{failure}");
         }
+    }
+
+    /// When the tags of all sources are looked at next.
+    fn refreshes(&mut self, now: Instant) {
+        self.refresh = self.settings.refresh.map(|after| now + after);
     }
 
     fn tell_of_itself(&mut self) {

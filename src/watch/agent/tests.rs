@@ -40,6 +40,25 @@ async fn working(agent: &Agent) -> Working<'_> {
 }
 
 #[tokio::test]
+async fn looking_at_everything_again_puts_off_no_look_at_the_tags() {
+    let agent = agent(&[("RESYNC", "1h"), ("REFRESH", "24h")]);
+    let mut working = working(&agent).await;
+    let first = working.refresh;
+    assert!(first.is_some());
+    working.look_again(Instant::now()).await;
+    assert_eq!(working.refresh, first);
+    working.settings = settings(&[("REFRESH", "24h"), ("MODE", "copy")]);
+    working.look_again(Instant::now()).await;
+    assert_eq!(working.refresh, first, "other settings than this one");
+    working.settings = settings(&[("REFRESH", "12h")]);
+    working.look_again(Instant::now()).await;
+    assert!(working.refresh.is_some_and(|at| Some(at) < first));
+    working.settings = settings(&[]);
+    working.look_again(Instant::now()).await;
+    assert_eq!(working.refresh, None);
+}
+
+#[tokio::test]
 async fn nothing_is_asked_of_another_registry_than_the_target() {
     let agent = agent(&[]);
     let hands = working(&agent).await.hands;
