@@ -213,7 +213,7 @@ impl Ledger {
         else {
             return;
         };
-        let (standing, unpullable) = (work.standing, work.unpullable);
+        let is_ready = work.is_ready();
         match then {
             Then::Leave(reason) => {
                 if let Some(entry) = self.workloads.get_mut(id) {
@@ -224,21 +224,23 @@ impl Ledger {
                 }
                 self.rest(id);
             }
-            Then::Repoint(plan) => match standing {
-                // what runs was not known yet when it was planned, or may be known better now
-                Standing::Settled | Standing::Idle if now.duration_since(planned) > FRESH => {
-                    self.make_due(id);
-                }
-                Standing::Settled | Standing::Idle => self.enqueue(id, plan, now),
-                Standing::Rolling | Standing::Ailing if unpullable => self.enqueue(id, plan, now),
-                Standing::Paused | Standing::Rolling | Standing::Ailing => {
-                    work.stage = Stage::unsettled(&plan);
-                    self.gate.over(id);
-                    if standing != Standing::Paused {
-                        self.wake_at(id, now + LOOK);
-                    }
-                }
-            },
+            Then::Repoint(plan) if !is_ready => self.unsettled(id, &plan, now),
+            // what runs was not known yet when it was planned, or may be known better now
+            Then::Repoint(_) if now.duration_since(planned) > FRESH => self.make_due(id),
+            Then::Repoint(plan) => self.enqueue(id, plan, now),
+        }
+    }
+
+    /// It is not to be repointed before it is settled. It is looked at whether it can be at all.
+    fn unsettled(&mut self, id: &WorkloadId, planned: &Planned, now: Instant) {
+        let Some(work) = self.work(id) else {
+            return;
+        };
+        work.stage = Stage::unsettled(planned);
+        let is_paused = work.standing == Standing::Paused;
+        self.gate.over(id);
+        if !is_paused {
+            self.wake_at(id, now + LOOK);
         }
     }
 
@@ -282,16 +284,21 @@ impl Ledger {
     }
 
     /// Begins to write one whose turn it is. One that was planned long ago is planned again before, and keeps
-    /// its turn.
+    /// its turn; one that something else is rolled out in meanwhile loses it.
     pub(super) fn write(&mut self, id: &WorkloadId, now: Instant) -> Option<Action> {
         let work = self.work(id)?;
-        let Stage::Queued { at, .. } = work.stage else {
+        let Stage::Queued { planned, at } = &work.stage else {
             return None;
         };
-        if now.duration_since(at) > FRESH {
+        if now.duration_since(*at) > FRESH {
             work.called = true;
             self.gate.found(id);
             self.make_due(id);
+            return None;
+        }
+        let planned = planned.clone();
+        if !work.is_ready() {
+            self.unsettled(id, &planned, now);
             return None;
         }
         let is_idle = work.standing == Standing::Idle;
@@ -301,10 +308,6 @@ impl Ledger {
             return None;
         }
         let work = self.work(id)?;
-        let Stage::Queued { planned, .. } = &work.stage else {
-            return None;
-        };
-        let planned = planned.clone();
         work.stage = Stage::Writing {
             planned: planned.clone(),
             is_idle,

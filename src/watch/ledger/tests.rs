@@ -7,7 +7,7 @@ mod pull_secrets;
 mod rollouts;
 
 use super::*;
-use crate::cluster::{NotReady, Pulling};
+use crate::cluster::{NotReady, Pulling, Standing};
 use crate::credentials::Keyring;
 use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};

@@ -183,3 +183,24 @@ fn what_a_look_showed_of_former_images_is_no_answer() {
     play.looked("a", cannot_pull());
     assert_eq!(play.round(), ["a"]);
 }
+
+#[test]
+fn one_that_is_not_settled_when_its_turn_comes_waits_until_it_is() {
+    for standing in [Standing::Rolling, Standing::Ailing, Standing::Paused] {
+        let mut play = with_copies(Some(1), &["a", "b", "c"]);
+        assert_eq!(play.begins(), ["repoint a"]);
+        play.written("a");
+        // something else of it is changed, which no plan looks at
+        let mut changed = play.seen("b", IMAGE, false);
+        changed.standing = standing;
+        play.ledger.seen(changed, 1, play.now);
+        play.settles("a", Pulling::Done);
+        assert_eq!(play.begins(), ["repoint c"], "{standing:?}");
+        play.written("c");
+        play.sees("c", COPY, true);
+        assert_eq!(play.begins(), [""; 0]);
+        play.sees("b", IMAGE, true);
+        assert_eq!(play.round(), ["b"]);
+        assert_eq!(play.begins(), ["repoint b"]);
+    }
+}
