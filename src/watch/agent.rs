@@ -252,8 +252,11 @@ impl<'a> Working<'a> {
         }
     }
 
-    /// Begins everything whose time has come.
+    /// Begins everything whose time has come; in a process that ends nothing has, but to tell what ended.
     async fn begin_what_is_due(&mut self) {
+        if self.ledger.ends {
+            return self.tell();
+        }
         let now = Instant::now();
         if self.resync.is_some_and(|at| at <= now) {
             self.look_again(now).await;
@@ -311,6 +314,9 @@ impl<'a> Working<'a> {
     /// When something may be due that nobody tells of.
     fn wakes(&self) -> Instant {
         let now = Instant::now();
+        if self.ledger.ends {
+            return now + BEAT;
+        }
         let gathered = self.due_since.map(|since| since + GATHERING);
         let gathered = gathered.filter(|_| self.rounds < ROUNDS);
         let all = [gathered, self.ledger.wakes(), self.resync, self.refresh];

@@ -5,8 +5,9 @@ use crate::config::{Config, Environment};
 use crate::plan::Copy;
 use crate::reference::Reference;
 use crate::watch::ledger::{Action, Checked, Job};
+use crate::watch::seen::Seen;
 use crate::workload::Kind;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn settings(variables: &[(&str, &str)]) -> Arc<AgentSettings> {
@@ -56,6 +57,31 @@ async fn looking_at_everything_again_puts_off_no_look_at_the_tags() {
     working.settings = settings(&[]);
     working.look_again(Instant::now()).await;
     assert_eq!(working.refresh, None);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_begins_nothing_more() {
+    let agent = agent(&[]);
+    let mut working = working(&agent).await;
+    let now = Instant::now();
+    let object = json!({
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "nginx"}]}}},
+    });
+    let seen = Seen::of(&Kind::from_word("deploy").unwrap(), &object).unwrap();
+    working.ledger.seen(seen, 1, now);
+    (working.resync, working.refresh) = (Some(now), Some(now));
+    working.due_since = now.checked_sub(GATHERING);
+    working.ledger.ends = true;
+    working.begin_what_is_due().await;
+    assert!(working.tasks.is_empty());
+    assert_eq!((working.resync, working.refresh), (Some(now), Some(now)));
+    assert!(working.wakes() > Instant::now(), "nothing is waited for");
+    working.ledger.ends = false;
+    working.begin_what_is_due().await;
+    assert_eq!(working.rounds, 1);
+    assert_ne!(working.resync, Some(now));
+    assert_ne!(working.refresh, Some(now));
 }
 
 #[tokio::test]

@@ -175,3 +175,17 @@ fn what_a_former_try_came_to_says_nothing_of_what_is_asked_for_anew() {
     assert_eq!(play.ledger.due(), 0, "in the former target");
     assert_eq!(play.begins(), [format!("check {COPY}")]);
 }
+
+#[test]
+fn a_process_that_ends_begins_nothing() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, false);
+    play.rests_on_its_copy("b");
+    play.ledger.login.ask(play.now);
+    play.passes(LOOK);
+    play.ledger.ends = true;
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.ends = false;
+    let all = ["log in", "look a", &format!("check {COPY}")];
+    assert_eq!(play.begins(), all);
+}
