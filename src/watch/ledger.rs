@@ -150,21 +150,17 @@ impl Ledger {
         let is_new = entry.print == 0;
         entry.print = seen.print;
         entry.uid.clone_from(&seen.uid);
-        match &mut entry.work {
-            Some(work) => {
-                work.take(seen);
-                self.changed(&id, now);
-            }
-            None if is_new && is_rolling_out => {
-                self.begin(&id, Work::of(seen, Stage::Due, now));
-                self.follow(&id, now);
-            }
-            None => {
-                // what it had in use it may have no more
-                self.book.unwant(&id);
-                self.begin(&id, Work::of(seen, Stage::Due, now));
-                self.due.insert(id);
-            }
+        if let Some(work) = &mut entry.work {
+            work.take(seen);
+            return self.changed(&id, now);
+        }
+        // what it had in use it may have no more
+        self.book.unwant(&id);
+        self.begin(&id, Work::of(seen, Stage::Due, now));
+        if is_new && is_rolling_out {
+            self.follow(&id, now);
+        } else {
+            self.due.insert(id);
         }
     }
 

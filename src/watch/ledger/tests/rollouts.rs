@@ -204,3 +204,27 @@ fn one_that_is_not_settled_when_its_turn_comes_waits_until_it_is() {
         assert_eq!(play.begins(), ["repoint b"]);
     }
 }
+
+#[test]
+fn a_rollout_is_followed_whatever_becomes_of_what_was_asked_for_before_it() {
+    let mut play = Play::new(None);
+    play.rests_on_its_copy("a");
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+    let sound = Checked::Sound(digest(), false);
+    play.ledger.checked(&copy("a"), &sound, play.now);
+    play.ledger.ask_all(Purpose::Refresh, play.now);
+    assert_eq!(play.ledger.take_due(1).len(), 1);
+    let renew = Verdict::Renew {
+        copies: vec![copy("a")],
+        keyring: Keyring::default(),
+    };
+    play.ledger.planned(&id("a"), None, renew, play.now);
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+    // everything is listed again, and it is being rolled out
+    play.ledger.look_again(play.now);
+    play.sees("a", COPY, false);
+    let denied = [(id("a"), Failure::new("denied"))].into();
+    play.brought_to("a", &denied, &BTreeSet::new());
+    play.passes(LOOK);
+    assert!(play.begins().contains(&"look a".to_owned()));
+}
