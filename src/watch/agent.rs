@@ -189,7 +189,7 @@ impl<'a> Working<'a> {
                 Some((at, told)) = self.watches.next() => self.take_in(at, told),
                 Some(told) = self.namespaces.next() => self.take_namespace(told),
                 Some(ended) = self.tasks.join_next() => {
-                    // a task that was aborted or panicked has nothing to tell
+                    // none is aborted; of one that panicked there is nothing to tell, where the process goes on
                     if let Ok(ended) = ended {
                         self.ended(ended);
                     }
