@@ -32,7 +32,7 @@ const SHOWN_BY: usize = 3;
 /// How a deed ended.
 pub(super) enum Done {
     Brought(Box<Brought>),
-    Checked(Copy, Checked),
+    Checked(Box<Copy>, Checked),
     Written(WorkloadId, Written),
     Looked(WorkloadId, Pulling, Pulls),
     PutBack(WorkloadId, Result<PutBack, Failure>),
@@ -93,7 +93,7 @@ impl Hands {
     async fn image(&self, job: Job) -> Done {
         let (Job::Bring(copy, _) | Job::Check(copy)) = &job;
         if let Err(failure) = self.footing.covers(&copy.target) {
-            return Done::Checked(copy.clone(), Checked::Failed(failure));
+            return Done::Checked(Box::new(copy.clone()), Checked::Failed(failure));
         }
         match job {
             Job::Bring(copy, keyrings) => self.bring(copy, keyrings).await,
@@ -164,7 +164,7 @@ impl Hands {
                 Checked::Failed(failure)
             }
         };
-        Done::Checked(copy, checked)
+        Done::Checked(Box::new(copy), checked)
     }
 
     /// Whether a pod has this copy, which is in use: looked at for whoever asks, who may not look himself, until one
