@@ -265,6 +265,7 @@ async fn a_request_that_is_not_answered_in_time_is_given_up_when_the_fence_close
     let cluster = server.cluster().await.behind(&fence);
     let asking = tokio::spawn(async move { cluster.namespaces().await });
     while server.asked().is_empty() {
+        assert!(!asking.is_finished(), "nobody was asked");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     fence.close();

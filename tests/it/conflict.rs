@@ -187,11 +187,15 @@ fn a_status_writer_that_never_stops_starves_nobody() {
     });
     let mut rounds = 0;
     // enough of both that they met
-    while rounds < 3 || writes.load(Ordering::Relaxed) < 100 {
+    while rounds < 3 || (writes.load(Ordering::Relaxed) < 100 && rounds < 50) {
         bed.plugin(&["clone", "deploy/web"]).exits(0);
         bed.plugin(&["restore", "deploy/web"]).exits(0);
         rounds += 1;
     }
     stop.store(true, Ordering::Relaxed);
     background.join().expect("the writer");
+    assert!(
+        writes.load(Ordering::Relaxed) >= 100,
+        "there was no such writer"
+    );
 }

@@ -1,17 +1,12 @@
 //! `clone -o kustomize` and `-o patch`: for clusters that are changed by their manifests.
 
-use crate::bed::{Bed, Ran, deployment};
+use crate::bed::{Bed, Ran, deployment, idle};
 use serde_json::Value;
 use std::fs;
 
 fn image(bed: &Bed, name: &str) -> Value {
     bed.get(name)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
 }
-
-fn idle(name: &str, image: &str) -> String {
-    deployment(name, &[("web", image)], &[]).replace("replicas: 1", "replicas: 0")
-}
-
 /// As Argo CD leaves it.
 fn owned(name: &str, image: &str) -> String {
     idle(name, image).replace(

@@ -1,25 +1,17 @@
 //! Agents as bare processes on one Lease: who works, how work passes on, and what each shows of it.
 
-use crate::bed::{Agent, Bed, Cable, Gate, deployment, var};
+use crate::bed::{Agent, Bed, Cable, Gate, idle, image, var};
 use serde_json::Value;
 
 const SOURCE: &str = "busybox:1.36";
-
-fn image(object: &Value) -> &str {
-    object["spec"]["template"]["spec"]["containers"][0]["image"]
-        .as_str()
-        .expect("an image")
-}
 
 fn is_copy(bed: &Bed) -> impl Fn(&Value) -> bool {
     let copy = format!("{}/{SOURCE}", bed.target());
     move |web| image(web) == copy
 }
 
-/// A workload that is settled without a pod.
 fn apply(bed: &Bed, name: &str) {
-    let web = deployment(name, &[("web", SOURCE)], &[]);
-    bed.apply(&web.replace("  replicas: 1\n", "  replicas: 0\n"));
+    bed.apply(&idle(name, SOURCE));
 }
 
 /// Two agents, of which the first leads. Docker Hub is behind a gate for the first.
@@ -136,13 +128,9 @@ fn a_leader_that_lost_its_api_server_leaves_the_work_to_the_other() {
     };
     let server = var("ADMIN_SERVER");
     let cable = Cable::to(server.trim_start_matches("https://").to_owned());
-    let kubeconfig = std::env::var("KUBECONFIG").expect("the bed sets it");
-    let kubeconfig = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
-    let kubeconfig = kubeconfig.replace(&server, &format!("https://{}", cable.address()));
-    let file = bed.folder().join("cut.kubeconfig");
-    std::fs::write(&file, kubeconfig).expect("a file");
+    let kubeconfig = bed.kubeconfig_at(&format!("https://{}", cable.address()));
 
-    let one = bed.candidate_as(file.to_str().expect("UTF-8"), "one", &[]);
+    let one = bed.candidate_as(&kubeconfig, "one", &[]);
     one.says(&["leading", "one_"]);
     let other = bed.candidate("other", &[]);
     other.says(&["the lease has a new holder", "one_"]);

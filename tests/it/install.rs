@@ -2,7 +2,7 @@
 //!
 //! There is one agent in a cluster: these tests take turns.
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, deployment, idle, var};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde_json::Value;
@@ -118,7 +118,8 @@ impl Turn {
     fn figure(&self, name: &str) -> u64 {
         let pod = self.leader();
         let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{pod}:8080/proxy/metrics");
-        let figures = self.bed.kubectl(&["get", "--raw", &path]);
+        let answer = self.bed.try_kubectl(&["get", "--raw", &path]);
+        let figures = String::from_utf8_lossy(&answer.stdout);
         let name = format!("image_cloner_{name} ");
         let value = figures.lines().find_map(|line| line.strip_prefix(&name));
         value.and_then(|value| value.parse().ok()).unwrap_or(0)
@@ -140,6 +141,8 @@ fn what_is_missing_is_said_before_anything_is_made() {
     let Some(bed) = Bed::share("installing", false) else {
         return;
     };
+    // an agent that another test has installed would say what is missing here
+    let _alone = bed.alone();
     let endpoint = format!("--registry-endpoint={}", var("TARGET"));
     let plugin = env!("CARGO_BIN_EXE_kubectl-image_cloner");
     bed.plugin(&["install-agent"]).exits(2).says(
@@ -310,12 +313,19 @@ fn an_applied_deployment_is_cloned_kept_and_given_back() {
     let generation = || bed.get("deploy/nginx")["metadata"]["generation"].as_u64();
     let before = generation().unwrap();
     let writes = bed.writes("TARGET").len();
-    let said = turn.log().matches("image already cloned").count();
-    // an annotation would count as a change of the Deployment itself
-    bed.kubectl(&["label", "deploy/nginx", "looked-at=again"]);
-    bed.until("another look", || {
-        turn.log().matches("image already cloned").count() > said
-    });
+    let looks = || {
+        let log = turn.log();
+        let looks = log
+            .lines()
+            .filter(|line| line.contains("image already cloned") && line.contains(&copy));
+        looks.count()
+    };
+    bed.until("a look after its rollout", || looks() > 0);
+    let before_it = looks();
+    // a change that plans look at, and none of its spec
+    bed.kubectl(&["label", "deploy/nginx", "image-cloner.io/skip=true"]);
+    bed.kubectl(&["label", "deploy/nginx", "image-cloner.io/skip-"]);
+    bed.until("another look", || looks() > before_it);
     assert_eq!(generation(), Some(before));
     assert_eq!(bed.writes("TARGET").len(), writes);
 
@@ -360,7 +370,13 @@ fn an_applied_deployment_is_cloned_kept_and_given_back() {
     bed.until("another workload to be seen", || {
         turn.figure("workloads") > seen
     });
+    bed.rolled_out("deploy/held");
     assert_eq!(turn.image("deploy/held"), "busybox:1.36");
+    let written = bed.writes("TARGET");
+    assert!(
+        !written.iter().any(|line| line.contains("/busybox/")),
+        "{written:?}"
+    );
     bed.plugin(&["agent", "resume"]).exits(0);
     turn.becomes("deploy/held", &format!("{}/busybox:1.36", bed.target()));
 
@@ -444,14 +460,6 @@ fn of_two_pods_one_works_and_answers_the_api_server_and_the_other_takes_over() {
     }
 }
 
-/// Deployments without pods, which are settled as soon as they are seen.
-fn idle(names: impl Iterator<Item = String>, image: &str) -> String {
-    let documents = names.map(|name| {
-        deployment(&name, &[("web", image)], &[]).replace("replicas: 1", "replicas: 0")
-    });
-    documents.collect::<Vec<_>>().join("---\n")
-}
-
 #[test]
 fn many_at_once_converge_although_the_agent_is_killed_and_some_are_deleted() {
     const COUNT: usize = 500;
@@ -461,10 +469,8 @@ fn many_at_once_converge_although_the_agent_is_killed_and_some_are_deleted() {
     let bed = &turn.bed;
     turn.install(&["--secrets", "all", "--set", "MAX_ROLLOUTS=0"])
         .exits(0);
-    bed.apply(&idle(
-        (0..COUNT).map(|at| format!("idle-{at}")),
-        "busybox:1.36",
-    ));
+    let all = (0..COUNT).map(|at| idle(&format!("idle-{at}"), "busybox:1.36"));
+    bed.apply(&all.collect::<Vec<_>>().join("---\n"));
     // in the middle of it the agent is killed, and work taken away
     let copy = format!("{}/busybox:1.36", bed.target());
     let cloned = || {
@@ -515,7 +521,7 @@ fn a_namespace_in_which_the_agent_may_nothing_stops_no_other() {
         "rolebinding",
         "image-cloner-role-binding",
     ]);
-    bed.apply(&idle(std::iter::once("idle".to_owned()), "busybox:1.36"));
+    bed.apply(&idle("idle", "busybox:1.36"));
     turn.becomes("deploy/idle", &format!("{}/busybox:1.36", bed.target()));
     bed.kubectl(&["delete", "namespace", &other, "--wait=false"]);
 }

@@ -1,24 +1,13 @@
 //! What the agent comes through: what it works with fails, and is there again. Nothing is lost, and nobody has
 //! to start it again.
 
-use crate::bed::{Agent, ApiProxy, Bed, Hold, deployment, var};
+use crate::bed::{Agent, ApiProxy, Bed, Hold, deployment, idle, image, var};
 use crate::wire::server::Registry;
 use crate::wire::{MANIFEST, bytes};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Runtime;
 
 const SOURCE: &str = "busybox:1.36";
-
-fn image(object: &Value) -> &str {
-    object["spec"]["template"]["spec"]["containers"][0]["image"]
-        .as_str()
-        .expect("an image")
-}
-
-/// A workload that is settled without a pod.
-fn idle(name: &str, image: &str) -> String {
-    deployment(name, &[("web", image)], &[]).replace("  replicas: 1\n", "  replicas: 0\n")
-}
 
 /// Waits until its readiness probe fails for a reason with these words; gives all of it.
 #[track_caller]
@@ -37,12 +26,12 @@ fn a_new_leader_is_ready_when_it_has_listed_everything() {
     let Some(bed) = Bed::share("listing", true) else {
         return;
     };
-    // another led until just now
+    // another leads
     bed.apply(
         "apiVersion: coordination.k8s.io/v1
 kind: Lease
 metadata: {name: image-cloner}
-spec: {holderIdentity: another, leaseDurationSeconds: 6}
+spec: {holderIdentity: another, leaseDurationSeconds: 3600}
 ",
     );
     let proxy = ApiProxy::start();
@@ -51,6 +40,8 @@ spec: {holderIdentity: another, leaseDurationSeconds: 6}
     let agent = bed.candidate_as(&kubeconfig, "one", &[]);
     agent.says(&["the lease has a new holder", "another"]);
     agent.figure("ready", "1");
+    let gone = r#"{"spec":{"holderIdentity":""}}"#;
+    bed.kubectl(&["patch", "lease/image-cloner", "--type=merge", "-p", gone]);
     hold.holds();
     agent.figure("leading", "1");
     let (code, why) = agent.answers("probes", "/readyz");

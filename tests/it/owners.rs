@@ -1,12 +1,7 @@
 //! Workloads that somebody else writes: what the plan says of them, what becomes of them, and how it is said.
 
-use crate::bed::{Bed, Ran, deployment};
+use crate::bed::{Bed, Ran, idle};
 use serde_json::json;
-
-/// A Deployment without pods.
-fn asleep(name: &str) -> String {
-    deployment(name, &[("web", "busybox:1.36")], &[]).replace("replicas: 1", "replicas: 0")
-}
 
 fn image(bed: &Bed, name: &str) -> String {
     let path = "jsonpath={.spec.template.spec.containers[0].image}";
@@ -16,7 +11,7 @@ fn image(bed: &Bed, name: &str) -> String {
 /// One Deployment of each kind of owner, and a free one.
 fn owned(bed: &Bed) {
     for name in ["argo", "flux", "helm", "operated", "free"] {
-        bed.apply(&asleep(name));
+        bed.apply(&idle(name, "busybox:1.36"));
     }
     let tracked = format!(
         "argocd.argoproj.io/tracking-id=shop:apps/Deployment:{}/argo",
@@ -38,7 +33,7 @@ fn owned(bed: &Bed) {
     let patch = json!({"metadata": {"ownerReferences": [owner]}}).to_string();
     bed.kubectl(&["patch", "deploy/operated", "-p", &patch]);
     let manifest = bed.folder().join("applied.yaml");
-    std::fs::write(&manifest, asleep("applied")).expect("a file");
+    std::fs::write(&manifest, idle("applied", "busybox:1.36")).expect("a file");
     bed.kubectl(&[
         "apply",
         "--server-side",

@@ -1,6 +1,6 @@
 //! Whether pods need credentials to pull their copies.
 
-use crate::bed::{Bed, deployment};
+use crate::bed::{Bed, idle};
 use crate::wire::server::{Registry, Reply};
 use serde_json::json;
 
@@ -17,8 +17,7 @@ async fn repositories_of_one_registry_are_asked_each_whether_they_are_public() {
         (is_private && asked.header("authorization").is_none()).then_some(refused)
     });
     for (name, image) in [("one", "busybox:1.36"), ("two", "nginx:1.21.4-alpine")] {
-        let yaml = deployment(name, &[("web", image)], &[]);
-        bed.apply(&yaml.replace("replicas: 1", "replicas: 0"));
+        bed.apply(&idle(name, image));
     }
     let mut command = bed.plugin_command(&["clone", "deploy/one", "deploy/two"]);
     command.env("IMAGE_CLONER_REGISTRY", &target.host);

@@ -1,17 +1,12 @@
 //! Target registries that are pushed to at another address than workloads name.
 
-use crate::bed::{Bed, Ran, deployment, var};
+use crate::bed::{Bed, Ran, idle, var};
 use base64::Engine as _;
 use serde_json::json;
 use std::process::Command;
 
 /// A name that nobody answers to: only the push address leads there.
 const NAME: &str = "registry.example";
-
-/// A Deployment without pods: nothing pulls from a registry that is not there.
-fn asleep(name: &str, image: &str) -> String {
-    deployment(name, &[("web", image)], &[]).replace("replicas: 1", "replicas: 0")
-}
 
 /// The address of the bed's target registry, by a name that is neither loopback nor the registry's own.
 fn address() -> String {
@@ -42,7 +37,7 @@ fn what_was_pushed_there_is_looked_at_with_the_same_credentials() {
     let Some(bed) = Bed::share("push-address", false) else {
         return;
     };
-    bed.apply(&asleep("web", "busybox:1.36"));
+    bed.apply(&idle("web", "busybox:1.36"));
     run(&bed, &["clone", "deploy/web"]).exits(0);
 
     let status = run(&bed, &["status", "--exit-code"]).exits(0);
@@ -61,7 +56,7 @@ fn a_target_that_is_left_is_read_as_it_was_written() {
     let Some(bed) = Bed::share("leaves", false) else {
         return;
     };
-    bed.apply(&asleep("web", "busybox:1.36"));
+    bed.apply(&idle("web", "busybox:1.36"));
     run(&bed, &["clone", "deploy/web"]).exits(0);
 
     // its user and password are docker's now, the environment's those of the new one

@@ -4,7 +4,7 @@
 //! The README's names are given a meaning: `registry.corp` is the bed's open target, the namespaces are the
 //! test's own, `-A` stands for that namespace alone (others use the same cluster).
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, deployment, idle, var};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -181,10 +181,7 @@ fn lay_out(folder: &Path, namespace: &str) {
     write("manifests/web.yaml", &manifest("web"));
     write("manifests/below/api.yaml", &manifest("api"));
     write("chart.yaml", &manifest("chart"));
-    write(
-        "prod/web.yaml",
-        &deployment("web", &[("web", "busybox:1.36")], &[]).replace("replicas: 1", "replicas: 0"),
-    );
+    write("prod/web.yaml", &idle("web", "busybox:1.36"));
     write(
         "prod/kustomization.yaml",
         &format!("namespace: {namespace}\nresources:\n- web.yaml\n"),

@@ -1,6 +1,6 @@
 //! Which digest a tag means: what runs, what it is upstream now, or what a workload is pinned to.
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, deployment, idle, var};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -71,9 +71,7 @@ fn what_was_cloned_is_pinned_to_what_runs_by_one_change_and_restored_to_what_it_
     };
     let (old, new) = (of(&bed, OLD), of(&bed, NEW));
     bed.apply(&deployment("web", &[("web", OLD)], &[]));
-    bed.apply(
-        &deployment("idle", &[("web", "busybox:1.36")], &[]).replace("replicas: 1", "replicas: 0"),
-    );
+    bed.apply(&idle("idle", "busybox:1.36"));
     bed.plugin(&["clone", "deploy/web", "deploy/idle", "--wait"])
         .exits(0);
     bed.rolled_out("deploy/web");

@@ -1,6 +1,6 @@
 //! How rollouts are followed: batches, and what becomes of those that come to nothing.
 
-use crate::bed::{Bed, Ran, deployment, var};
+use crate::bed::{Bed, Ran, deployment, image, var};
 use serde_json::Value;
 use std::process::Stdio;
 
@@ -17,12 +17,6 @@ fn nowhere(bed: &Bed) -> std::path::PathBuf {
 
 fn namespace(bed: &Bed) -> String {
     format!("ns/{}", bed.namespace)
-}
-
-fn image(object: &Value) -> &str {
-    object["spec"]["template"]["spec"]["containers"][0]["image"]
-        .as_str()
-        .expect("an image")
 }
 
 fn record(object: &Value) -> &Value {

@@ -1,6 +1,6 @@
 //! What is chosen: kubectl's words, kinds, namespaces, sources, and how much is asked for many.
 
-use crate::bed::{ApiProxy, Bed, Tally, deployment, var};
+use crate::bed::{ApiProxy, Bed, Tally, deployment, idle, var};
 use crate::wire::server::{Registry, digest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,11 +25,6 @@ fn stateful_set(name: &str) -> String {
         .replace("kind: Deployment", "kind: StatefulSet")
         .replace("replicas: 1", "replicas: 0\n  serviceName: none")
 }
-
-fn idle(name: &str, image: &str) -> String {
-    deployment(name, &[("web", image)], &[]).replace("replicas: 1", "replicas: 0")
-}
-
 #[test]
 fn kubectls_words_choose_what_kubectl_would() {
     let Some(bed) = Bed::share("choosing", false) else {

@@ -1,6 +1,6 @@
 //! `status` after everything that can happen to an image.
 
-use crate::bed::{Bed, Ran, deployment, var};
+use crate::bed::{Bed, Ran, deployment, idle, var};
 use serde_json::Value;
 
 const NGINX: &str = "nginx:1.21.4-alpine";
@@ -31,11 +31,6 @@ fn reads(bed: &Bed, registry: &str) -> usize {
         .count()
 }
 
-/// A Deployment without pods, whose rollouts are over at once.
-fn asleep(name: &str, image: &str) -> String {
-    deployment(name, &[("web", image)], &[]).replace("replicas: 1", "replicas: 0")
-}
-
 #[track_caller]
 fn is(ran: &Ran, expected: &[(&str, &str, &str)]) {
     let rows = rows(ran);
@@ -64,7 +59,7 @@ fn the_truth_is_told_after_a_clone_an_edit_and_a_restore() {
     let Some(bed) = Bed::share("truth", false) else {
         return;
     };
-    bed.apply(&asleep("web", NGINX));
+    bed.apply(&idle("web", NGINX));
     is(&status(&bed, 3), &[(NGINX, "external", "-")]);
 
     bed.plugin(&["clone", "deploy/web"]).exits(0);
@@ -129,9 +124,9 @@ fn copies_sources_and_registries_go_missing_each_in_their_own_way() {
     for (tag, image) in [("1", NGINX), ("2", NGINX)] {
         bed.plugin(&["copy", image, "--as", &source(tag)]).exits(0);
     }
-    bed.apply(&asleep("one", &source("1")));
-    bed.apply(&asleep("two", &source("2")));
-    bed.apply(&asleep("three", "busybox:1.36"));
+    bed.apply(&idle("one", &source("1")));
+    bed.apply(&idle("two", &source("2")));
+    bed.apply(&idle("three", "busybox:1.36"));
     bed.plugin(&["clone", "deploy", "--yes"]).exits(0);
     let sound: &[_] = &[
         ("busybox:1.36", "cloned", "-"),
@@ -196,8 +191,8 @@ fn what_a_registry_does_not_tell_is_said_in_a_word_and_once_in_full() {
     let Some(bed) = Bed::share("untold", false) else {
         return;
     };
-    bed.apply(&asleep("web", NGINX));
-    bed.apply(&asleep("api", "busybox:1.36"));
+    bed.apply(&idle("web", NGINX));
+    bed.apply(&idle("api", "busybox:1.36"));
     bed.plugin(&["clone", "deploy", "--yes"]).exits(0);
     // as an operator would have it who lost his password, and a source that is away
     bed.kubectl(&["delete", "secret", "image-cloner-pull"]);
@@ -241,7 +236,7 @@ fn a_sidecar_that_no_template_names_is_seen_in_its_pods() {
     let Some(bed) = Bed::share("sidecar", false) else {
         return;
     };
-    bed.apply(&asleep("web", NGINX));
+    bed.apply(&idle("web", NGINX));
     bed.plugin(&["clone", "deploy/web"]).exits(0);
     let uid = bed.kubectl(&["get", "deploy/web", "-o", "jsonpath={.metadata.uid}"]);
     let copy = format!("{}/{NGINX}", bed.target());

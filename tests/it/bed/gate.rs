@@ -37,14 +37,12 @@ impl Gate {
     }
 
     /// Waits until somebody wants to pass.
+    #[track_caller]
     pub(crate) fn knocked(&self) {
         let (state, changed) = &*self.state;
         let state = state.lock().expect("no panic");
-        drop(
-            changed
-                .wait_while(state, |state| !state.knocked)
-                .expect("no panic"),
-        );
+        let waited = changed.wait_timeout_while(state, super::PATIENCE, |state| !state.knocked);
+        assert!(!waited.expect("no panic").1.timed_out(), "nobody knocked");
     }
 
     pub(crate) fn open(&self) {

@@ -8,6 +8,7 @@ mod api;
 mod cable;
 mod gate;
 mod hold;
+mod manifests;
 mod part;
 mod tally;
 
@@ -16,6 +17,7 @@ pub(crate) use api::ApiProxy;
 pub(crate) use cable::Cable;
 pub(crate) use gate::Gate;
 pub(crate) use hold::Hold;
+pub(crate) use manifests::{deployment, idle, image};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -275,7 +277,7 @@ impl Bed {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    fn try_kubectl(&self, args: &[&str]) -> Output {
+    pub(crate) fn try_kubectl(&self, args: &[&str]) -> Output {
         Command::new("kubectl")
             .args(["-n", &self.namespace])
             .args(args)
@@ -391,35 +393,4 @@ impl Drop for Bed {
     fn drop(&mut self) {
         let _ = self.try_kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
     }
-}
-
-/// A Deployment of these containers, `name=image`, and init containers.
-pub(crate) fn deployment(name: &str, containers: &[(&str, &str)], init: &[(&str, &str)]) -> String {
-    let list = |items: &[(&str, &str)]| {
-        items.iter().fold(String::new(), |mut text, (name, image)| {
-            let _ = write!(text, "\n      - {{name: {name}, image: '{image}'}}");
-            text
-        })
-    };
-    let init = if init.is_empty() {
-        "[]".to_owned()
-    } else {
-        list(init)
-    };
-    let containers = list(containers);
-    format!(
-        "apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  replicas: 1
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      initContainers: {init}
-      containers: {containers}
-"
-    )
 }

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// An API server or a registry beside those that all tests share; ends with the test.
@@ -54,11 +55,21 @@ impl Bed {
     }
 }
 
+/// A port that nobody else takes while its part is down: the system gives those from 32768 on to whoever asks
+/// for any.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // two runs of the tests at once look in different places
+    let first = 20_000 + (std::process::id() % 100) as u16 * 100;
+    let ports = || Some(first + NEXT.fetch_add(1, Ordering::Relaxed) % 100);
+    let mut ports = std::iter::from_fn(ports).take(100);
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a port")
+}
+
 impl Part {
     fn new(bed: &Bed, what: &str) -> Self {
-        // free again at the end of this line
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let port = free.expect("a port").port();
+        let port = free_port();
         let folder = bed.folder().join(format!("{what}-{port}"));
         std::fs::create_dir(&folder).expect("a folder");
         let mut arguments = vec!["--dir".to_owned(), var("DIR"), what.to_owned()];
@@ -91,10 +102,14 @@ impl Part {
             .stderr(log("errors.log"))
             .spawn()
             .expect("bash starts");
-        self.process = Some(process);
+        let process = self.process.insert(process);
+        let errors = self.folder.join("errors.log");
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(started.elapsed() < PATIENCE, "{}", self.text("errors.log"));
+            let is_late = started.elapsed() > PATIENCE;
+            let has_ended = process.try_wait().is_ok_and(|ended| ended.is_some());
+            let errors = || std::fs::read_to_string(&errors).unwrap_or_default();
+            assert!(!is_late && !has_ended, "{}", errors());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -126,10 +141,6 @@ impl Part {
     pub(crate) fn node_settings(&self) -> PathBuf {
         let hosts = Path::new(&var("DIR")).join("node/certs.d");
         hosts.join(self.host()).join("hosts.toml")
-    }
-
-    fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 }
 

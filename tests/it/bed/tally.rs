@@ -3,12 +3,16 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// A way to an HTTP server, with everything that was asked on it.
 pub(crate) struct Tally {
     address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Asked>>,
 }
+
+/// What was asked, and when.
+type Asked = Vec<(String, Instant)>;
 
 impl Tally {
     pub(crate) fn before(upstream: String) -> Self {
@@ -32,11 +36,17 @@ impl Tally {
 
     /// `METHOD path`, in the order of their coming.
     pub(crate) fn asked(&self) -> Vec<String> {
+        let asked = self.times().into_iter();
+        asked.map(|(request, _)| request).collect()
+    }
+
+    /// The same, with the time of each.
+    pub(crate) fn times(&self) -> Asked {
         self.asked.lock().expect("no panic").clone()
     }
 }
 
-fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Vec<String>>) {
+fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Asked>) {
     let Ok(server) = TcpStream::connect(upstream) else {
         return;
     };
@@ -55,7 +65,11 @@ fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Vec<String>>) {
     while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         let text = String::from_utf8_lossy(&line);
         if let Some(request) = text.strip_suffix(" HTTP/1.1\r\n") {
-            asked.lock().expect("no panic").push(request.to_owned());
+            let now = Instant::now();
+            asked
+                .lock()
+                .expect("no panic")
+                .push((request.to_owned(), now));
         }
         if to.write_all(&line).is_err() {
             break;
