@@ -258,7 +258,8 @@ fn is_failed_test(status: &Status) -> bool {
     status.reason == "Invalid" && no_causes && !status.message.starts_with("admission webhook")
 }
 
-fn one_line(text: &str) -> String {
+/// A text of several lines, in one.
+pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -9,6 +9,7 @@ mod canary;
 mod collection;
 mod connect;
 mod discovery;
+mod disown;
 mod error;
 mod fence;
 mod former;
@@ -53,10 +54,10 @@ use crate::credentials::Keyring;
 use crate::plan::{Observed, SlotChange};
 use crate::status::InPods;
 use crate::target::TargetRegistry;
-use crate::workload::{FIELD_MANAGER, Record, SlotList, Workload, WorkloadId};
+use crate::workload::{Record, SlotList, Workload, WorkloadId};
 use collection::Collection;
 use request::Only;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,8 +164,9 @@ pub struct NotReady {
     pub is_denied: bool,
 }
 
-/// How often a write is tried again that someone else's write came before.
-const TRIES: u32 = 5;
+/// How often a write is tried that someone else's write comes before: writers of one object can collide; after
+/// so many collisions in a row something else is wrong.
+pub(crate) const TRIES: u32 = 5;
 
 impl Cluster {
     /// Connects as kubectl would with these flags; reads `KUBECONFIG`, skipping files that are missing.
@@ -332,24 +334,6 @@ impl Cluster {
         let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
         self.patch_one(&collection, &id.name, body).await
     }
-
-    /// Removes our managedFields entry, after a restore, so that server-side appliers find nobody to
-    /// conflict with.
-    pub async fn disown(&self, id: &WorkloadId) -> Result<(), Error> {
-        let collection = self.collection(&id.kind, Some(&id.namespace)).await?;
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let object = self.get_one(&collection, &id.name).await?;
-            let Some(body) = disowning(&object) else {
-                return Ok(());
-            };
-            match self.patch_one(&collection, &id.name, &body).await {
-                Err(Error::Conflict(_)) if attempt < TRIES => {}
-                answer => return answer.map(|_| ()),
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -386,43 +370,4 @@ impl Cluster {
 fn workload_of(id: &WorkloadId, object: &Value) -> Result<Workload, Error> {
     Workload::from_object(&id.kind, object)
         .map_err(|reason| Error::Failed(format!("reading {id} in {}: {reason}", id.namespace)))
-}
-
-/// The patch that removes our entries of managedFields, the last one first; none where there are none.
-fn disowning(object: &Value) -> Option<Value> {
-    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
-    let ours = entries.iter().enumerate().rev();
-    let ours = ours.filter(|(_, entry)| entry["manager"] == FIELD_MANAGER);
-    let operations: Vec<Value> = ours
-        .flat_map(|(index, _)| {
-            let path = format!("/metadata/managedFields/{index}");
-            [
-                json!({"op": "test", "path": format!("{path}/manager"), "value": FIELD_MANAGER}),
-                json!({"op": "remove", "path": path}),
-            ]
-        })
-        .collect();
-    (!operations.is_empty()).then_some(Value::Array(operations))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn disowning_removes_our_entries_from_the_end() {
-        let object = json!({"metadata": {"managedFields": [
-            {"manager": "image-cloner"}, {"manager": "kubectl"}, {"manager": "image-cloner"},
-        ]}});
-        assert_eq!(
-            disowning(&object),
-            Some(json!([
-                {"op": "test", "path": "/metadata/managedFields/2/manager", "value": "image-cloner"},
-                {"op": "remove", "path": "/metadata/managedFields/2"},
-                {"op": "test", "path": "/metadata/managedFields/0/manager", "value": "image-cloner"},
-                {"op": "remove", "path": "/metadata/managedFields/0"},
-            ]))
-        );
-        assert_eq!(disowning(&json!({"metadata": {}})), None);
-    }
 }

@@ -61,7 +61,10 @@ fn tolerates(toleration: &Value, taint: &Value) -> bool {
 }
 
 impl Cluster {
-    /// Its nodes.
+    /// All nodes that have reported what they run.
+    ///
+    /// # Errors
+    /// When they may not be listed, or the API server fails.
     pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
         let nodes = Collection::core("nodes", "node", None);
         let read = |node: Value| Node::read(&node);
@@ -73,11 +76,8 @@ impl Cluster {
     /// # Errors
     /// [`Error::Untold`] when the nodes may not be listed or say nothing.
     pub async fn platforms(&self) -> Result<BTreeSet<Platform>, Error> {
-        let nodes = Collection::core("nodes", "node", None);
-        let read = |node: Value| platform_of(&node);
-        let listed = self.list(&nodes, Only::default(), read).await;
-        let platforms: BTreeSet<Platform> = match listed {
-            Ok(platforms) => platforms.into_iter().collect(),
+        let platforms: BTreeSet<Platform> = match self.nodes().await {
+            Ok(nodes) => nodes.into_iter().map(|node| node.platform).collect(),
             Err(Error::Forbidden(message)) => {
                 return Err(Error::Untold {
                     message: format!("finding out the platforms of the cluster: {message}"),

@@ -38,6 +38,9 @@ const CONSTRAINTS: &str = "/apis/constraints.gatekeeper.sh/v1beta1";
 
 impl Cluster {
     /// Admission policies that look at images and do not name this registry host, in a namespace or in all.
+    ///
+    /// # Errors
+    /// When the API server fails; what may not be listed is told in the answer.
     pub async fn image_policies(
         &self,
         host: &str,

@@ -48,7 +48,11 @@ impl PullSecret {
 
 impl Cluster {
     /// Makes sure the namespace has our pull secret of this name, saying this; other entries stay. No write
-    /// when it is so already. A namesake without our label is an error. Tells whether it was not there before.
+    /// when it is so already. Tells whether it was not there before.
+    ///
+    /// # Errors
+    /// [`Error::Namesake`] for a namesake that is not ours: without our label, or of another type. When it may
+    /// not be read or written, and when it changed too often meanwhile.
     pub async fn ensure_pull_secret(
         &self,
         namespace: &str,
@@ -172,7 +176,7 @@ pub(super) fn has_credentials(pulls: &Keyring, target: &TargetRegistry) -> bool 
 pub(super) fn docker_config(secret: &Value) -> Option<Vec<u8>> {
     let content = |key: &str| STANDARD.decode(secret["data"][key].as_str()?).ok();
     match secret["type"].as_str()? {
-        "kubernetes.io/dockerconfigjson" => content(".dockerconfigjson"),
+        TYPE => content(KEY),
         "kubernetes.io/dockercfg" => {
             let auths: Value = serde_json::from_slice(&content(".dockercfg")?).ok()?;
             Some(json!({ "auths": auths }).to_string().into_bytes())

@@ -34,6 +34,9 @@ pub struct Right {
 
 impl Cluster {
     /// The API server's address, version and clock.
+    ///
+    /// # Errors
+    /// When it cannot be reached or does not answer as one.
     pub async fn server(&self) -> Result<Server, Error> {
         let doing = self.doing("asking for the version");
         let request = Request::get("/version").body(Body::empty());
@@ -55,6 +58,9 @@ impl Cluster {
     }
 
     /// Those of these rights that are lacking, in a namespace or in all: one question each.
+    ///
+    /// # Errors
+    /// When one of the questions is not answered.
     pub async fn lacking(
         &self,
         rights: Vec<Right>,

@@ -7,6 +7,7 @@
 mod tests;
 
 use super::collection::Collection;
+use super::error::one_line;
 use super::pulls::{Pulling, Pulls, Try};
 use super::request::Only;
 use super::rollout::condition;
@@ -347,8 +348,4 @@ fn of_container(pod: &Value, spec: &Value, status: &Value, pulls: &Pulls) -> Opt
         at,
         message: format!("{reason}: {message}"),
     })
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

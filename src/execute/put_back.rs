@@ -3,8 +3,7 @@
 //! Decides what belongs to that: what the workload had before, our claim to its fields, and the pods that would
 //! hold a StatefulSet up. Never decides whether it is to be, nor follows what comes of it.
 
-use super::workloads::TRIES;
-use crate::cluster::{Cluster, Error};
+use crate::cluster::{Cluster, Error, TRIES};
 use crate::outcome::Failure;
 use crate::patch;
 use crate::plan::{self, Decision, Repoint, Undo};

@@ -1,7 +1,7 @@
 //! The workloads of a run: each written once, and followed where that was asked for.
 
 use super::{Event, Observer, Options};
-use crate::cluster::{Cluster, Error, NotReady, Rollout, Write};
+use crate::cluster::{Cluster, Error, NotReady, Rollout, TRIES, Write};
 use crate::outcome::{DryRun, Failure, ImageOutcome, Outcome, WorkloadOutcome, WorkloadState};
 use crate::patch;
 use crate::plan::{Decision, Plan, Planned};
@@ -11,8 +11,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Writers of one object can collide; after so many collisions in a row something else is wrong.
-pub(super) const TRIES: usize = 5;
 /// Workloads written at once.
 pub(super) const WRITERS: usize = 16;
 

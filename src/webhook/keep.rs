@@ -4,7 +4,7 @@
 //! same.
 
 use super::certificate::{Kept, Pair};
-use crate::cluster::{Cluster, Error};
+use crate::cluster::{Cluster, Error, TRIES};
 use crate::install::MANAGED_BY;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,9 +14,6 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
-
-/// How often a write is tried again that somebody else's came before.
-const TRIES: u32 = 5;
 
 /// Where the certificate is kept and whom it is for.
 #[derive(Debug, Clone)]
