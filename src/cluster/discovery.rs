@@ -7,7 +7,7 @@
 use super::observe::PARALLEL;
 use super::selection::{Selection, Type, hint, unknown};
 use super::{Cluster, Error};
-use crate::workload::Kind;
+use crate::workload::{Kind, Names};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
@@ -101,12 +101,12 @@ impl Version {
     }
 
     fn kind(&self, resource: &Value) -> Option<Kind> {
-        Some(Kind {
+        Some(Kind::from(Names {
             group: self.group.clone(),
             version: self.version.clone(),
             kind: resource["kind"].as_str()?.to_owned(),
             plural: resource["name"].as_str()?.to_owned(),
-        })
+        }))
     }
 
     /// The kind that goes by this name, and whether its objects are in namespaces.

@@ -19,7 +19,9 @@ fn roles() -> [Role; 3] {
         Role {
             name: "image-cloner-workloads",
             verbs: &["get", "list", "patch"],
-            resources: workloads.map(|kind| (kind.group, kind.plural)).collect(),
+            resources: workloads
+                .map(|kind| (kind.group.clone(), kind.plural.clone()))
+                .collect(),
         },
         Role {
             name: "image-cloner-accounts",

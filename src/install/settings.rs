@@ -93,7 +93,8 @@ impl Settings {
             named
         };
         for kind in words.iter().filter_map(|word| Kind::from_word(word)) {
-            resources.entry(kind.group).or_default().insert(kind.plural);
+            let of_group = resources.entry(kind.group.clone()).or_default();
+            of_group.insert(kind.plural.clone());
         }
         resources
     }

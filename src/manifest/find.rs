@@ -4,7 +4,7 @@
 
 use super::tree::{Id, Tree};
 use super::{Image, Kustomization, Object};
-use crate::workload::{Kind, ORIGINALS, SKIP, Slot, SlotKey, SlotList, WorkloadId};
+use crate::workload::{Kind, Names, ORIGINALS, SKIP, Slot, SlotKey, SlotList, WorkloadId};
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
@@ -105,12 +105,12 @@ impl Finder<'_> {
             |place| annotation(place, SKIP).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let object = Object {
             id: WorkloadId {
-                kind: Kind {
+                kind: Kind::from(Names {
                     group: group.to_owned(),
                     version: version.to_owned(),
                     kind: kind.to_owned(),
                     plural: kind.to_lowercase() + "s",
-                },
+                }),
                 namespace: named("namespace").unwrap_or_default(),
                 name: named("name").unwrap_or_default(),
             },

@@ -128,6 +128,8 @@ impl Engine {
     /// Believes nothing any more of what a repository was seen to have.
     fn forget(&self, to: &Repository) {
         self.blobs.forget(&to.endpoint.host, &to.name);
+        // it may have stored less than it said
+        to.endpoint.ways.doubt_posts();
         self.proven
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -14,12 +14,13 @@ use super::refusal::{Kind, Refusal, Result};
 use super::repository::Access;
 use super::token::Tokens;
 use super::waits::Waits;
+use super::ways::Ways;
 use crate::config::{HostConfig, Insecure};
 use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
@@ -56,8 +57,8 @@ pub(super) struct Endpoint {
     /// Scopes that challenges asked for besides the repository's own (a registry that knows it by
     /// another name): without them a body would be sent in vain each time.
     wanted: Mutex<HashMap<(String, Access), BTreeSet<String>>>,
-    /// The size of the pieces that were taken where whole blobs were refused; 0 where none were.
-    pub(super) piece: AtomicU64,
+    /// In which ways it takes blobs.
+    pub(super) ways: Ways,
     /// Whether it ever answered.
     pub(super) answered: AtomicBool,
     /// Who was let in, by the fingerprints of their credentials.
@@ -165,7 +166,7 @@ impl Endpoint {
             challenge: RwLock::new(None),
             asked: OnceCell::new(),
             wanted: Mutex::default(),
-            piece: AtomicU64::new(0),
+            ways: Ways::default(),
             answered: AtomicBool::new(false),
             let_in: LetIn::default(),
             not_before: Mutex::default(),

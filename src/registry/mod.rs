@@ -49,6 +49,7 @@ mod token;
 mod transport;
 mod upload;
 mod waits;
+mod ways;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};
 pub use ends::{Source, Target};

@@ -12,8 +12,10 @@ use super::refusal::{Kind, Refusal, Result};
 use super::token;
 use crate::credentials::Credentials;
 use crate::reference::Digest;
+use bytes::Bytes;
 use reqwest::header::RANGE;
 use reqwest::{Method, Response, Url};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -45,7 +47,7 @@ pub(super) struct Repository {
     pub(super) told: Option<UnboundedSender<Event>>,
     /// The one blob that is to be had there, where it is no repository but an address in a manifest.
     pub(super) address: Option<Url>,
-    /// What is in it, where that was made here and nobody is asked for it.
+    /// What is in it, where that was made here, or read already, and nobody is asked for it.
     pub(super) made: Option<Arc<Contents>>,
     /// What its asker was let in for; its clones share that.
     pub(super) let_in: Arc<LetIn<Method>>,
@@ -103,6 +105,18 @@ impl Repository {
         Self {
             made: Some(Arc::new(contents)),
             ..Self::root(endpoint, &Credentials::Anonymous, Access::Pull)
+        }
+    }
+
+    /// The same, where a blob that was read already is not asked for again.
+    pub(super) fn holding(&self, digest: &Digest, blob: Bytes) -> Self {
+        let contents = Contents {
+            blobs: BTreeMap::from([(digest.clone(), blob)]),
+            referrers: BTreeMap::new(),
+        };
+        Self {
+            made: Some(Arc::new(contents)),
+            ..self.clone()
         }
     }
 

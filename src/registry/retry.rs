@@ -91,6 +91,24 @@ impl Pauses {
     }
 }
 
+/// Whether it is no reason to give up an upload, although the same request would be refused again: a wrong body may
+/// come right, a token be renewed, a lost upload be opened anew.
+pub(super) fn is_odd(refusal: &Refusal) -> bool {
+    let lost = [
+        "BLOB_UPLOAD_UNKNOWN",
+        "BLOB_UPLOAD_INVALID",
+        "DIGEST_INVALID",
+    ];
+    match refusal.kind {
+        Kind::Corrupt => true,
+        Kind::Status(status) => {
+            matches!(status.as_u16(), 401 | 404 | 410 | 416)
+                || lost.contains(&refusal.code.as_str())
+        }
+        _ => false,
+    }
+}
+
 /// Why there is a pause after this refusal.
 fn why(host: &str, refusal: &Refusal) -> String {
     match refusal.kind {

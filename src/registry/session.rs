@@ -117,7 +117,7 @@ impl Repository {
 }
 
 impl Session {
-    fn read(response: &Response) -> Result<Self> {
+    pub(super) fn read(response: &Response) -> Result<Self> {
         let location = next_location(response)?.ok_or_else(|| {
             Refusal::new(
                 refusal::describe(&Method::POST, response.url()),

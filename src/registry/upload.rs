@@ -1,17 +1,20 @@
 //! A blob on its way into a target repository.
 //!
-//! Decides how an upload goes, in one request where the registry takes it, in pieces where not, and where
-//! it goes on after a break. Never decides whether a blob is needed.
+//! Decides when a blob is sent again, where its upload goes on after a break, and what of the answers is
+//! believed. Never decides whether a blob is needed, nor which way it goes (that is [`super::ways`]).
 
-use super::body::{Meter, Source};
+use super::body::{BodyError, Meter, Source};
 use super::call::Call;
 use super::host::Endpoint;
 use super::manifest::{Content, header_digest};
 use super::refusal::{self, Kind, Refusal, Result};
 use super::repository::Repository;
-use super::retry::{Pauses, RETRIES};
+use super::retry::{Pauses, RETRIES, is_odd};
 use super::session::{Session, finished};
 use super::transport::drain;
+use super::ways::{Posting, Way};
+use bytes::Bytes;
+use futures::TryStreamExt as _;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use reqwest::{Body, Method, Response, StatusCode};
 use std::sync::Arc;
@@ -20,12 +23,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const BYTES: &str = "application/octet-stream";
-
-/// Size of a piece where a blob does not go in one request.
-const PIECE: u64 = 16 * 1024 * 1024;
-
-/// Down to this size a piece is cut where it is too large; nginx takes that much unless told otherwise.
-const LEAST_PIECE: u64 = 1024 * 1024;
 
 /// So many bytes are worth a question about whether the registry still has them.
 const WORTH_ASKING: u64 = 1024 * 1024;
@@ -87,73 +84,48 @@ enum Failure {
     Sending(Box<Refusal>),
 }
 
-/// Whether it is no reason to give up, although the same request would be refused again: a wrong body may
-/// come right, a token be renewed, a lost upload be opened anew.
-fn is_odd(refusal: &Refusal) -> bool {
-    let lost = [
-        "BLOB_UPLOAD_UNKNOWN",
-        "BLOB_UPLOAD_INVALID",
-        "DIGEST_INVALID",
-    ];
-    match refusal.kind {
-        Kind::Corrupt => true,
-        Kind::Status(status) => {
-            matches!(status.as_u16(), 401 | 404 | 410 | 416)
-                || lost.contains(&refusal.code.as_str())
-        }
-        _ => false,
-    }
-}
-
-/// Whether a registry, or a proxy before it, does not take a blob this way.
-fn refuses_the_way(refusal: &Refusal) -> bool {
-    refusal
-        .status()
-        .is_some_and(|status| matches!(status.as_u16(), 400 | 405 | 411 | 413 | 415 | 501))
+/// Whether a registry says that it has a blob which came by POST.
+fn is_stored(response: &Response) -> bool {
+    matches!(
+        response.status(),
+        StatusCode::CREATED | StatusCode::NO_CONTENT
+    )
 }
 
 /// A blob that is being uploaded.
 struct Upload<'a> {
-    /// Where its bytes come from.
-    from: Arc<Endpoint>,
+    from: &'a Repository,
     to: &'a Repository,
     content: &'a Content,
+    /// Where its bytes come from.
     source: Source,
     meter: Arc<Meter>,
+    /// Whether nothing was tried yet.
+    is_new: bool,
     /// What is open; none before the first and where nothing is left of it.
     session: Option<Session>,
-    /// How much goes into one request; none where that is everything.
-    piece: Option<u64>,
-    /// Whether the registry refused the blob as a whole.
-    refused_whole: bool,
-    /// Whether it refused it in pieces.
-    refused_pieces: bool,
+    way: Way<'a>,
     /// The furthest place from which it went on after a break.
     resumed: u64,
 }
 
 impl<'a> Upload<'a> {
     fn new(
-        from: &Repository,
+        from: &'a Repository,
         to: &'a Repository,
         content: &'a Content,
         session: Option<Session>,
     ) -> Result<Self> {
         let meter = Arc::new(Meter::default());
-        let piece = match to.endpoint.piece.load(Ordering::Relaxed) {
-            0 => None,
-            piece => Some(piece).filter(|_| content.size > 0),
-        };
         Ok(Self {
-            from: Arc::clone(&from.endpoint),
+            from,
             to,
             content,
             source: Source::new(from, content, &meter)?,
             meter,
+            is_new: true,
             session,
-            piece,
-            refused_whole: piece.is_some(),
-            refused_pieces: false,
+            way: Way::new(&to.endpoint.ways, content.size),
             resumed: 0,
         })
     }
@@ -164,6 +136,14 @@ impl<'a> Upload<'a> {
     }
 
     async fn attempt(&mut self) -> std::result::Result<(), Failure> {
+        if std::mem::take(&mut self.is_new) && self.session.is_none() {
+            let ways = &self.to.endpoint.ways;
+            if let Some(posting) = ways.posting(self.content.size)
+                && self.post(posting).await?
+            {
+                return Ok(());
+            }
+        }
         let at = self.session.as_ref().map_or(0, |session| session.at);
         let (to, opened) = (self.to, self.session.take());
         let opened = async {
@@ -175,13 +155,80 @@ impl<'a> Upload<'a> {
         let (session, ()) = futures::future::try_join(opened, self.source.seek(at))
             .await
             .map_err(Failure::Before)?;
-        let sent = match self.piece {
+        let sent = match self.way.piece {
             Some(piece) => self.pieces(session, piece).await,
             None => self.whole(session).await,
         };
         self.check(sent.map_err(Failure::Sending)?)
             .await
             .map_err(Failure::Sending)
+    }
+
+    /// One POST with everything; whether the registry has it now. Where not, it goes on in a session: never
+    /// does a blob fail for this one.
+    async fn post(&mut self, posting: Posting<'_>) -> std::result::Result<bool, Failure> {
+        if posting.is_trial {
+            self.hold().await.map_err(Failure::Before)?;
+        }
+        self.source.seek(0).await.map_err(Failure::Before)?;
+        let url = self.to.url("blobs/uploads/").await;
+        let url = finished(url.map_err(Failure::Before)?, &self.content.digest);
+        let call = Call::new(Method::POST, url);
+        let refusal = match self.stream(call, self.content.size).await {
+            Ok(response) if is_stored(&response) => {
+                match self.believe(&Method::POST, response).await {
+                    Ok(()) => return self.settle(posting).await,
+                    Err(refusal) => {
+                        posting.refused();
+                        return Err(Failure::Sending(refusal));
+                    }
+                }
+            }
+            Ok(response) if response.status() == StatusCode::ACCEPTED => {
+                posting.refused();
+                self.session = Session::read(&response).ok();
+                drain(response).await;
+                return Ok(false);
+            }
+            Ok(response) => self.to.refuse(&Method::POST, response).await,
+            Err(refusal) => refusal,
+        };
+        posting.failed(&refusal);
+        if refusal.transient() || refusal.kind == Kind::Corrupt {
+            return Err(Failure::Sending(refusal));
+        }
+        tracing::debug!(
+            what = refusal.what,
+            detail = refusal.detail,
+            "opening a session"
+        );
+        Ok(false)
+    }
+
+    /// Reads a small blob into memory, from where it goes however often it is sent.
+    async fn hold(&mut self) -> Result<()> {
+        self.source.seek(0).await?;
+        let stream = self.source.stream(self.content.size);
+        let read: std::result::Result<Vec<_>, BodyError> = stream.try_collect().await;
+        let chunks = read.map_err(|error| {
+            let lost = || Refusal::new("reading a blob", Kind::Other, error.to_string());
+            error.take().unwrap_or_else(lost)
+        })?;
+        let blob = Bytes::from(chunks.concat());
+        let held = self.from.holding(&self.content.digest, blob);
+        self.source = Source::new(&held, self.content, &self.meter)?;
+        Ok(())
+    }
+
+    /// Whether what the registry says it stored is there. The first one is asked for: who answers 201 may have
+    /// dropped the body.
+    async fn settle(&self, posting: Posting<'_>) -> std::result::Result<bool, Failure> {
+        if posting.is_trial && !self.is_there().await.map_err(Failure::Before)? {
+            posting.refused();
+            return Ok(false);
+        }
+        posting.taken();
+        Ok(true)
     }
 
     /// One PUT with everything.
@@ -228,15 +275,29 @@ impl<'a> Upload<'a> {
             .to
             .send_stream(&call, Body::wrap_stream(self.source.stream(length)));
         let what = call.name();
-        watched(sending, &what, self.content, &self.meter, &self.from).await
+        watched(
+            sending,
+            &what,
+            self.content,
+            &self.meter,
+            &self.from.endpoint,
+        )
+        .await
     }
 
-    /// What the answer to the last request of an upload is worth.
+    /// What the answer to the last request of a session is worth.
     async fn check(&mut self, response: Response) -> Result<()> {
         if !response.status().is_success() {
             return Err(self.to.refuse(&Method::PUT, response).await);
         }
-        let what = refusal::describe(&Method::PUT, response.url());
+        self.believe(&Method::PUT, response).await?;
+        self.way.led_there();
+        Ok(())
+    }
+
+    /// Whether it may be believed that the blob was stored.
+    async fn believe(&self, method: &Method, response: Response) -> Result<()> {
+        let what = refusal::describe(method, response.url());
         let stored = header_digest(response.headers());
         drain(response).await;
         // an answer before the last byte proves nothing
@@ -251,50 +312,17 @@ impl<'a> Upload<'a> {
                 let detail = format!("the registry stored {stored} instead of {wanted}");
                 Err(Refusal::new(what, Kind::Corrupt, detail))
             }
-            _ => {
-                // only now: one odd answer to a whole blob must not slow down all that follow
-                if let Some(piece) = self.piece.filter(|_| self.refused_whole) {
-                    self.to.endpoint.piece.store(piece, Ordering::Relaxed);
-                }
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
     /// Whether there is another way left after this refusal. It starts anew.
     fn turns(&mut self, refusal: &Refusal, odd: usize) -> bool {
-        if refusal.transient() && self.piece.is_none() && self.content.size > PIECE {
-            // also where a limit on the size of a request is enforced by closing the connection
-            self.piece = Some(PIECE).filter(|_| !self.refused_pieces);
-        }
-        if self.content.size == 0 || !refuses_the_way(refusal) {
+        let Some(way) = self.way.turns(refusal, odd) else {
             return false;
-        }
-        // bytes that arrived wrong may arrive right; who drops the body of a PUT says so again
-        if refusal.code == "DIGEST_INVALID" && odd == 0 {
-            return false;
-        }
-        let (host, detail) = (&self.to.endpoint.host, &refusal.detail);
-        match self.piece {
-            None if !self.refused_pieces => {
-                tracing::debug!(host, detail, "uploading in pieces");
-                self.refused_whole = true;
-                self.piece = Some(PIECE);
-            }
-            Some(piece)
-                if refusal.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
-                    && piece > LEAST_PIECE =>
-            {
-                tracing::debug!(host, detail, "uploading in smaller pieces");
-                self.piece = Some(piece / 4);
-            }
-            Some(_) if !self.refused_whole && refusal.code != "DIGEST_INVALID" => {
-                tracing::debug!(host, detail, "uploading as a whole again");
-                self.refused_pieces = true;
-                self.piece = None;
-            }
-            _ => return false,
-        }
+        };
+        let host = &self.to.endpoint.host;
+        tracing::debug!(host, detail = refusal.detail, "uploading {way}");
         self.session = None;
         true
     }
@@ -315,7 +343,7 @@ impl<'a> Upload<'a> {
     /// is further than ever.
     async fn resume(&mut self, worth_asking: bool) -> Result<bool> {
         let sent = self.meter.at.load(Ordering::Relaxed);
-        let worth_asking = worth_asking && sent >= WORTH_ASKING && !self.refused_pieces;
+        let worth_asking = worth_asking && sent >= WORTH_ASKING && self.way.may_go_on();
         let Some(session) = self.session.take().filter(|_| worth_asking) else {
             return Ok(false);
         };
@@ -327,8 +355,7 @@ impl<'a> Upload<'a> {
         };
         let further = session.at >= self.resumed + WORTH_ASKING;
         self.resumed = session.at;
-        // whoever has a part takes the rest as a piece, not as a whole
-        self.piece.get_or_insert(PIECE);
+        self.way.goes_on();
         self.session = Some(session);
         Ok(further)
     }

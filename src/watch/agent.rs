@@ -4,23 +4,25 @@
 //! Decides how many rounds are under way and when everything is looked at again.
 
 mod places;
+mod telling;
 #[cfg(test)]
 mod tests;
 
 use super::deeds::{Brought, Done, Hands};
 use super::footing::{Footing, RunId};
-use super::ledger::{Ledger, PUT_BACK, Purpose};
+use super::ledger::{Ledger, Purpose};
 use super::round::{Found, Said, round};
 use super::{Health, Known, Metrics};
-use crate::cluster::{Cluster, Error, Telling, Watched};
+use crate::cluster::{Cluster, Error, Watched};
 use crate::config::AgentSettings;
 use crate::outcome::Failure;
 use crate::registry::Prover;
-use crate::workload::WorkloadId;
 use futures::stream::{self, BoxStream, SelectAll, StreamExt as _};
 use places::Place;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use telling::{TELLERS, Told};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +33,6 @@ const ROUND: usize = 250;
 const ROUNDS: usize = 2;
 /// For how long more is waited for before a round is begun.
 const GATHERING: Duration = Duration::from_millis(20);
-/// Events written at once.
-const TELLERS: usize = 16;
 /// The loop moves at least this often: its probe asks for that.
 const BEAT: Duration = Duration::from_secs(10);
 /// Between two tries to look at everything, or to take settings over.
@@ -81,6 +81,8 @@ struct Working<'a> {
     tasks: JoinSet<Ended>,
     rounds: usize,
     said: Arc<Said>,
+    /// What is to be told of workloads in Events that nobody writes yet.
+    untold: VecDeque<Told>,
     tellers: Arc<Semaphore>,
     due_since: Option<Instant>,
     resync: Option<Instant>,
@@ -155,6 +157,7 @@ impl<'a> Working<'a> {
             tasks: JoinSet::new(),
             rounds: 0,
             said: Arc::default(),
+            untold: VecDeque::new(),
             tellers: Arc::new(Semaphore::new(TELLERS)),
             due_since: None,
             resync: None,
@@ -275,21 +278,6 @@ impl<'a> Working<'a> {
         self.tell();
     }
 
-    /// Tells of workloads what there is to tell.
-    fn tell(&mut self) {
-        let tellings = self.ledger.tellings();
-        for (id, uid, telling) in said(tellings, *self.agent.paused.borrow()) {
-            let (cluster, tellers) = (self.agent.cluster.clone(), Arc::clone(&self.tellers));
-            self.tasks.spawn(async move {
-                let _teller = tellers.acquire().await;
-                if let Err(error) = cluster.tell(&id, &uid, &telling).await {
-                    tracing::debug!("telling of {id}: {error}");
-                }
-                Ended::Aside
-            });
-        }
-    }
-
     fn begin_rounds(&mut self, now: Instant) {
         if self.ledger.due() == 0 || self.stop.is_cancelled() {
             self.due_since = None;
@@ -390,25 +378,6 @@ impl<'a> Working<'a> {
         metrics.lag.set(lag);
         metrics.paused.set(i64::from(*self.agent.paused.borrow()));
     }
-}
-
-/// Logs these, and gives those that become Events too: in a pause only what was put back, which alone is
-/// written then. The others would come out in one burst after it.
-fn said(
-    mut tellings: Vec<(WorkloadId, String, Telling)>,
-    is_paused: bool,
-) -> Vec<(WorkloadId, String, Telling)> {
-    for (id, _, telling) in &tellings {
-        if telling.warning {
-            tracing::warn!(
-                workload = %id, namespace = id.namespace, reason = telling.reason, "{}", telling.message
-            );
-        } else {
-            tracing::debug!(workload = %id, reason = telling.reason, "{}", telling.message);
-        }
-    }
-    tellings.retain(|(_, _, telling)| !is_paused || telling.reason == PUT_BACK);
-    tellings
 }
 
 fn prover(settings: &AgentSettings) -> Arc<Prover> {

@@ -7,7 +7,7 @@
 //! A workload is *at rest* until something of it changes that a plan looks at; at rest, all that is kept of it
 //! is a hash. One that changed is *due*: it is read with its surroundings and planned, together with all
 //! others that are due. From there on it waits: for its images, for being settled, for a rollout's turn, for
-//! its rollout.
+//! its rollout. Of those that wait, few keep what was planned; the others are planned again when they go on.
 
 mod again;
 mod book;
@@ -20,7 +20,9 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod tries;
+mod turns;
 mod work;
+mod writes;
 
 pub(super) use book::Job;
 pub(super) use endings::{Checked, Written};
@@ -35,12 +37,14 @@ use crate::workload::{Workload, WorkloadId};
 use book::Book;
 use figures::{Census, Waiting};
 use gate::Gate;
-use line::Line;
 use login::Login;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tries::{Patience, Tries};
-use work::{Entry, Stage, Work};
+use turns::{AHEAD, Turns};
+use work::{Asked, Entry, Stage, Work};
 
 /// Images under way at once.
 const IMAGES: usize = 16;
@@ -52,6 +56,8 @@ const LOOKS: usize = 8;
 const LOOK: Duration = Duration::from_secs(4);
 /// The longest pause between two looks at the pods of a workload that is not settled.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
+/// What was planned so long ago is planned again before it is done.
+const FRESH: Duration = Duration::from_secs(30);
 /// A rollout that no controller gives up on is given up after so long, as Deployments are by default.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -84,9 +90,11 @@ pub(super) struct Ledger {
     /// When something is to be done about a workload that waits.
     wakes: BTreeSet<(Instant, WorkloadId)>,
     /// Those that may be repointed, in the order in which they came to it.
-    queue: Line<WorkloadId>,
+    queue: Turns<WorkloadId>,
     /// The same of those from which no rollout follows.
-    idle: Line<WorkloadId>,
+    idle: Turns<WorkloadId>,
+    /// For the plans of those that wait for images.
+    room: Arc<Semaphore>,
     to_look_at: BTreeSet<WorkloadId>,
     to_put_back: VecDeque<WorkloadId>,
     looking: usize,
@@ -113,8 +121,9 @@ impl Ledger {
             workloads: HashMap::new(),
             due: BTreeSet::new(),
             wakes: BTreeSet::new(),
-            queue: Line::new(),
-            idle: Line::new(),
+            queue: Turns::new(),
+            idle: Turns::new(),
+            room: Arc::new(Semaphore::new(AHEAD)),
             to_look_at: BTreeSet::new(),
             to_put_back: VecDeque::new(),
             looking: 0,
@@ -276,12 +285,13 @@ impl Ledger {
                 keyring,
                 then,
             } => {
-                work.stage = Stage::Copying {
+                work.stage = Stage::Copying(Some(Box::new(Asked {
                     copies,
                     keyring,
                     then,
                     planned: now,
-                };
+                    room: None,
+                })));
                 self.advance(id, now);
             }
         }
@@ -324,6 +334,7 @@ impl Ledger {
                 self.secrets.forget(&namespace);
             }
         }
+        self.call();
         while let Some(id) = self.next_to_write() {
             actions.extend(self.write(&id, now));
         }

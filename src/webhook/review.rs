@@ -2,7 +2,7 @@
 //!
 //! Decides how both are read and written. Never what the answer is.
 
-use crate::workload::{Kind, Workload};
+use crate::workload::{Kind, Names, Workload};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -80,12 +80,12 @@ impl Request {
     }
 
     fn read(&self, object: &Value) -> Result<Workload, String> {
-        let kind = Kind {
+        let kind = Kind::from(Names {
             group: self.kind.group.clone(),
             version: self.kind.version.clone(),
             kind: self.kind.kind.clone(),
             plural: self.resource.resource.clone(),
-        };
+        });
         let mut object = object.clone();
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
             return Err(format!("a {kind} has no metadata"));

@@ -4,13 +4,19 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
 
-/// A kind as the API server knows it.
+/// A kind as the API server knows it. Clones share its names: every mention of a workload has one.
 ///
 /// Two kinds are equal when their group and name are: a server may offer CronJobs as `batch/v1` or only
 /// as `batch/v1beta1`, and they are CronJobs either way.
 #[derive(Debug, Clone)]
-pub struct Kind {
+pub struct Kind(Arc<Names>);
+
+/// How a kind is called.
+#[derive(Debug)]
+pub struct Names {
     /// API group, empty for the core group.
     pub group: String,
     /// API version, such as `v1`.
@@ -37,12 +43,7 @@ impl Kind {
     pub fn builtin() -> Vec<Kind> {
         BUILTIN
             .iter()
-            .map(|(group, kind, plural, _)| Kind {
-                group: (*group).to_owned(),
-                version: "v1".to_owned(),
-                kind: (*kind).to_owned(),
-                plural: (*plural).to_owned(),
-            })
+            .map(|it| Kind::from(builtin(it, "v1")))
             .collect()
     }
 
@@ -56,7 +57,7 @@ impl Kind {
         let position = BUILTIN.iter().position(|(_, kind, plural, short)| {
             name == *plural || name == *short || name == kind.to_lowercase()
         })?;
-        let mut kind = Self::builtin().swap_remove(position);
+        let kind = Self::from(builtin(&BUILTIN[position], "v1"));
         match rest {
             None => Some(kind),
             Some(group) if group == kind.group && !group.is_empty() => Some(kind),
@@ -64,8 +65,8 @@ impl Kind {
             Some(rest) => {
                 let (version, group) = rest.split_once('.')?;
                 let offered = version == "v1" || (version == "v1beta1" && kind.kind == "CronJob");
-                version.clone_into(&mut kind.version);
-                (offered && group == kind.group).then_some(kind)
+                let is_meant = offered && group == kind.group;
+                is_meant.then(|| Self::from(builtin(&BUILTIN[position], version)))
             }
         }
     }
@@ -101,6 +102,29 @@ impl Kind {
     /// The parts that make two kinds equal.
     pub(super) fn canonical(&self) -> (&str, &str) {
         (&self.group, &self.kind)
+    }
+}
+
+fn builtin((group, kind, plural, _): &(&str, &str, &str, &str), version: &str) -> Names {
+    Names {
+        group: (*group).to_owned(),
+        version: version.to_owned(),
+        kind: (*kind).to_owned(),
+        plural: (*plural).to_owned(),
+    }
+}
+
+impl From<Names> for Kind {
+    fn from(names: Names) -> Self {
+        Self(Arc::new(names))
+    }
+}
+
+impl Deref for Kind {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.0
     }
 }
 

@@ -12,7 +12,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use kind::Kind;
+pub use kind::{Kind, Names};
 pub use mutability::Mutability;
 pub use owner::{Controller, Owner};
 pub use read::opted_out;

@@ -95,7 +95,8 @@ fn a_leader_that_is_told_to_stop_ends_its_copy_and_hands_over() {
     // the second found the first one's copy
     assert_eq!(one.count(&["deployment image cloned"]), 1, "{}", one.log());
     let uploads = bed.writes("TARGET");
-    let uploads = uploads.iter().filter(|line| line.contains("digest=sha256"));
+    let puts = uploads.iter().filter(|line| line.contains("\"PUT "));
+    let uploads = puts.filter(|line| line.contains("digest=sha256"));
     let mut uploads: Vec<_> = uploads
         .filter_map(|line| line.split_once("digest=")?.1.split([' ', '&']).next())
         .collect();

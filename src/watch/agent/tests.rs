@@ -109,27 +109,3 @@ async fn nothing_is_asked_of_another_registry_than_the_target() {
     let own = hands.footing.covers(&copy_in("127.0.0.1:1/new/a").target);
     assert!(own.is_ok());
 }
-
-#[test]
-fn in_a_pause_only_what_was_put_back_becomes_an_event() {
-    let id = WorkloadId {
-        kind: Kind::from_word("deploy").unwrap(),
-        namespace: "shop".to_owned(),
-        name: "web".to_owned(),
-    };
-    let telling = |reason| {
-        let telling = Telling {
-            reason,
-            message: String::new(),
-            warning: true,
-        };
-        (id.clone(), String::new(), telling)
-    };
-    let reasons = |is_paused| {
-        let said = said(vec![telling("CloneFailed"), telling(PUT_BACK)], is_paused);
-        let said = said.into_iter().map(|(_, _, telling)| telling.reason);
-        said.collect::<Vec<_>>()
-    };
-    assert_eq!(reasons(false), ["CloneFailed", PUT_BACK]);
-    assert_eq!(reasons(true), [PUT_BACK]);
-}

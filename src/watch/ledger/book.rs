@@ -50,7 +50,7 @@ pub(super) struct Book {
     images: BTreeMap<Reference, Image>,
     tries: Tries<Reference>,
     /// What each workload asks for.
-    wanted: HashMap<WorkloadId, BTreeSet<Reference>>,
+    wanted: HashMap<WorkloadId, Vec<Reference>>,
     /// What failed and nobody asks for any more: kept until its time comes, since whoever is planned anew asks
     /// for it again.
     unwanted: BTreeSet<Reference>,
@@ -96,7 +96,9 @@ impl Book {
         let target = copy.target.clone();
         for user in copy.users.keys() {
             let wanted = self.wanted.entry(user.clone()).or_default();
-            wanted.insert(target.clone());
+            if !wanted.contains(&target) {
+                wanted.push(target.clone());
+            }
         }
         let namespaces: BTreeSet<&str> = copy
             .users
@@ -165,6 +167,11 @@ impl Book {
         }
         self.forget(target);
         users
+    }
+
+    /// Whether a workload waits for any image.
+    pub(super) fn is_asked_by(&self, user: &WorkloadId) -> bool {
+        self.wanted.contains_key(user)
     }
 
     /// An image could not be brought or looked at: it is tried again later.
@@ -250,7 +257,7 @@ impl Book {
 
     fn no_longer(&mut self, user: &WorkloadId, target: &Reference) {
         if let Some(wanted) = self.wanted.get_mut(user) {
-            wanted.remove(target);
+            wanted.retain(|it| it != target);
             if wanted.is_empty() {
                 self.wanted.remove(user);
             }

@@ -20,21 +20,11 @@ impl<K: Ord + Clone> Line<K> {
     }
 
     pub(super) fn push_back(&mut self, key: K) {
+        self.remove(&key);
         let last = self.order.last_key_value();
         let place = last.map_or(0, |(place, _)| place + 1);
-        self.put(key, place);
-    }
-
-    pub(super) fn push_front(&mut self, key: K) {
-        let first = self.order.first_key_value();
-        let place = first.map_or(0, |(place, _)| place - 1);
-        self.put(key, place);
-    }
-
-    pub(super) fn pop_front(&mut self) -> Option<K> {
-        let (_, key) = self.order.pop_first()?;
-        self.places.remove(&key);
-        Some(key)
+        self.order.insert(place, key.clone());
+        self.places.insert(key, place);
     }
 
     pub(super) fn remove(&mut self, key: &K) {
@@ -43,18 +33,8 @@ impl<K: Ord + Clone> Line<K> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &K> {
         self.order.values()
-    }
-
-    fn put(&mut self, key: K, place: i64) {
-        self.remove(&key);
-        self.order.insert(place, key.clone());
-        self.places.insert(key, place);
     }
 }
 
@@ -68,13 +48,8 @@ mod tests {
         for key in [1, 2, 3, 2, 4] {
             line.push_back(key);
         }
-        line.push_front(4);
-        line.push_front(5);
         line.remove(&3);
         line.remove(&9);
-        assert_eq!(line.iter().copied().collect::<Vec<_>>(), [5, 4, 1, 2]);
-        let all: Vec<i32> = std::iter::from_fn(|| line.pop_front()).collect();
-        assert_eq!(all, [5, 4, 1, 2]);
-        assert!(line.is_empty() && line.places.is_empty());
+        assert_eq!(line.iter().copied().collect::<Vec<_>>(), [1, 2, 4]);
     }
 }

@@ -2,17 +2,15 @@
 //!
 //! Decides what follows when something of it changes, and when its turn has come.
 
-use super::work::{Followed, Purpose, Stage, Then, Work};
-use super::{Action, DEADLINE, LOOK, Ledger};
+use super::work::{Asked, Followed, Purpose, Stage, Then, Work};
+use super::{Action, DEADLINE, FRESH, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
 use crate::outcome::Failure;
 use crate::plan::Planned;
 use crate::watch::seen::stands;
 use crate::workload::WorkloadId;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What was planned so long ago is planned again before it is done.
-const FRESH: Duration = Duration::from_secs(30);
 
 impl Ledger {
     pub(super) fn work(&mut self, id: &WorkloadId) -> Option<&mut Work> {
@@ -87,6 +85,7 @@ impl Ledger {
         };
         work.followed = Followed::Once;
         work.stage = Stage::rolling(work.workload.as_ref(), None, now);
+        self.lose_turn(id);
         self.gate.found(id);
         self.wake_at(id, now + LOOK);
     }
@@ -97,25 +96,28 @@ impl Ledger {
         self.later(id, now + Duration::from_secs(1));
     }
 
-    /// What was planned of it holds no more: it waits for no image, and for no turn.
-    fn drop_plan(&mut self, id: &WorkloadId) {
-        self.book.unwant(id);
-        self.queue.remove(id);
-        self.idle.remove(id);
-    }
-
-    /// It is to be read and planned again.
+    /// It is to be read and planned again. Where it was called for its turn, it keeps it.
     pub(super) fn make_due(&mut self, id: &WorkloadId) {
-        self.drop_plan(id);
+        self.book.unwant(id);
+        self.queue.leave(id);
+        self.idle.leave(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Due;
             self.due.insert(id.clone());
         }
     }
 
+    /// It waits for no turn to be written, nor holds one.
+    pub(super) fn lose_turn(&mut self, id: &WorkloadId) {
+        self.queue.forget(id);
+        self.idle.forget(id);
+        self.gate.over(id);
+    }
+
     /// Nothing is to be done about it any more, whatever was.
     pub(super) fn rest(&mut self, id: &WorkloadId) {
-        self.drop_plan(id);
+        self.book.unwant(id);
+        self.lose_turn(id);
         self.due.remove(id);
         self.gate.rests(id);
         let entry = self.workloads.get_mut(id);
@@ -125,8 +127,8 @@ impl Ledger {
     }
 
     pub(super) fn later(&mut self, id: &WorkloadId, at: Instant) {
-        self.drop_plan(id);
-        self.gate.over(id);
+        self.book.unwant(id);
+        self.lose_turn(id);
         if let Some(work) = self.work(id) {
             work.stage = Stage::Later;
             self.wake_at(id, at);
@@ -195,24 +197,29 @@ impl Ledger {
         else {
             return;
         };
-        let Stage::Copying {
-            copies, keyring, ..
-        } = &work.stage
-        else {
+        let Stage::Copying(asked) = &mut work.stage else {
+            return;
+        };
+        let Some(mut asked) = asked.take() else {
+            if !self.book.is_asked_by(id) {
+                self.make_due(id);
+            }
             return;
         };
         let mut there = true;
-        for copy in copies {
-            there &= self.book.want(&self.copies, copy, keyring);
+        for copy in &asked.copies {
+            there &= self.book.want(&self.copies, copy, &asked.keyring);
         }
         if !there {
+            if asked.room.is_none() {
+                asked.room = Arc::clone(&self.room).try_acquire_owned().ok();
+            }
+            work.stage = Stage::Copying(asked.room.is_some().then_some(asked));
             // where its turn had come, others go on
-            return self.gate.over(id);
+            return self.lose_turn(id);
         }
-        let Stage::Copying { then, planned, .. } = std::mem::replace(&mut work.stage, Stage::Due)
-        else {
-            return;
-        };
+        let Asked { then, planned, .. } = *asked;
+        work.stage = Stage::Due;
         let is_ready = work.is_ready();
         match then {
             Then::Leave(reason) => {
@@ -232,88 +239,16 @@ impl Ledger {
     }
 
     /// It is not to be repointed before it is settled. It is looked at whether it can be at all.
-    fn unsettled(&mut self, id: &WorkloadId, planned: &Planned, now: Instant) {
+    pub(super) fn unsettled(&mut self, id: &WorkloadId, planned: &Planned, now: Instant) {
         let Some(work) = self.work(id) else {
             return;
         };
         work.stage = Stage::unsettled(planned);
         let is_paused = work.standing == Standing::Paused;
-        self.gate.over(id);
+        self.lose_turn(id);
         if !is_paused {
             self.wake_at(id, now + LOOK);
         }
-    }
-
-    fn enqueue(&mut self, id: &WorkloadId, planned: Box<Planned>, now: Instant) {
-        let Some(work) = self.work(id) else {
-            return;
-        };
-        let is_idle = work.standing == Standing::Idle;
-        let called = std::mem::take(&mut work.called);
-        work.stage = Stage::Queued { planned, at: now };
-        let queue = if is_idle {
-            &mut self.idle
-        } else {
-            &mut self.queue
-        };
-        if called {
-            self.gate.over(id);
-            queue.push_front(id.clone());
-        } else {
-            queue.push_back(id.clone());
-        }
-    }
-
-    /// The next workload that may be written. Those from which no rollout follows wait as long as another may
-    /// show whether nodes pull.
-    pub(super) fn next_to_write(&mut self) -> Option<WorkloadId> {
-        if !self.listed {
-            return None;
-        }
-        if self.gate.has_room(false)
-            && let Some(id) = self.queue.pop_front()
-        {
-            return Some(id);
-        }
-        let may_show =
-            !self.gate.is_proven() && (self.gate.unfinished() > 0 || !self.queue.is_empty());
-        if self.gate.has_room(true) && !may_show {
-            return self.idle.pop_front();
-        }
-        None
-    }
-
-    /// Begins to write one whose turn it is. One that was planned long ago is planned again before, and keeps
-    /// its turn; one that something else is rolled out in meanwhile loses it.
-    pub(super) fn write(&mut self, id: &WorkloadId, now: Instant) -> Option<Action> {
-        let work = self.work(id)?;
-        let Stage::Queued { planned, at } = &work.stage else {
-            return None;
-        };
-        if now.duration_since(*at) > FRESH {
-            work.called = true;
-            self.gate.found(id);
-            self.make_due(id);
-            return None;
-        }
-        let planned = planned.clone();
-        if !work.is_ready() {
-            self.unsettled(id, &planned, now);
-            return None;
-        }
-        let is_idle = work.standing == Standing::Idle;
-        if !is_idle && !self.gate.has_room(false) {
-            // scaled up since it was queued: a rollout follows now
-            self.queue.push_front(id.clone());
-            return None;
-        }
-        let work = self.work(id)?;
-        work.stage = Stage::Writing {
-            planned: planned.clone(),
-            is_idle,
-        };
-        self.gate.write(id, is_idle);
-        Some(Action::Repoint(planned))
     }
 
     /// Looks at the pods of one that waits for being settled, or for its rollout.

@@ -3,6 +3,7 @@
 mod changes;
 mod halts;
 mod images;
+mod many;
 mod pull_secrets;
 mod rollouts;
 
@@ -110,6 +111,13 @@ impl Play {
             self.ledger.planned(&due.id, None, verdict, self.now);
         }
         names
+    }
+
+    /// Reads all that are due.
+    fn rounds(&mut self) {
+        while self.ledger.due() > 0 {
+            self.round();
+        }
     }
 
     /// What is begun now, in a word each.

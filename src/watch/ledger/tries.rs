@@ -259,10 +259,10 @@ mod tests {
             tries.ask(&key, true);
             tries.forget(&key);
         }
-        assert!(tries.next.is_empty());
+        assert_eq!(tries.next.iter().next(), None);
         tries.ask(&1, true);
         assert_eq!(tries.start(1, |_| false), Some(1));
-        assert!(tries.next.is_empty());
+        assert_eq!(tries.next.iter().next(), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::plan::{Copy, Decision, Planned};
 use crate::watch::seen::{Seen, stands};
 use crate::workload::{Workload, WorkloadId};
 use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A workload that is due.
 #[derive(Debug)]
@@ -138,8 +139,6 @@ pub(super) struct Work {
     pub(super) wake: Option<Instant>,
     /// Which state of it was seen last.
     version: u64,
-    /// Whether its turn has come, and it is planned again for it.
-    pub(super) called: bool,
     /// Whether what is under way was begun under settings that no longer hold.
     pub(super) is_former: bool,
 }
@@ -159,23 +158,15 @@ pub(super) enum Stage {
     Reading {
         again: bool,
     },
-    /// It waits for images.
-    Copying {
-        copies: Vec<Copy>,
-        keyring: Keyring,
-        then: Then,
-        planned: Instant,
-    },
+    /// It waits for images; where it is not kept what was planned, it is planned again when they are there.
+    Copying(Option<Box<Asked>>),
     /// Its images are there; it waits for being settled.
     Unsettled {
         looks: u32,
         pulls: Pulls,
     },
-    /// It waits for its turn to be written.
-    Queued {
-        planned: Box<Planned>,
-        at: Instant,
-    },
+    /// It waits for its turn to be written; where its plan is not kept, it is called before.
+    Queued(Option<(Box<Planned>, Instant)>),
     Writing {
         planned: Box<Planned>,
         is_idle: bool,
@@ -199,6 +190,17 @@ pub(super) enum Stage {
     },
     /// Something failed and is tried again at some time.
     Later,
+}
+
+/// What a workload asked for by its plan, and what follows.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) copies: Vec<Copy>,
+    pub(super) keyring: Keyring,
+    pub(super) then: Then,
+    pub(super) planned: Instant,
+    /// Where it has to wait.
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Stage {
@@ -266,7 +268,6 @@ impl Work {
             followed: Followed::Not,
             wake: None,
             version: 0,
-            called: false,
             is_former: false,
         }
     }
@@ -303,7 +304,7 @@ impl Work {
     pub(super) fn waits(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Copying { .. } | Stage::Unsettled { .. } | Stage::Queued { .. }
+            Stage::Copying(_) | Stage::Unsettled { .. } | Stage::Queued(_)
         )
     }
 }

@@ -174,3 +174,27 @@ async fn a_blob_stalls() {
         }
     }
 }
+
+#[tokio::test]
+async fn blobs_that_go_by_one_post_come_out_complete_too() {
+    let rules = [
+        every(3, moves_a_blob, |_| Fault::Cut),
+        every(3, moves_a_blob, |_| Fault::Flip),
+        every(3, moves_a_blob, |_| Fault::Lost),
+        every(5, |_| true, |_| Fault::Reset),
+        every(5, |_| true, |_| Fault::Lost),
+        every(5, |_| true, |_| refusal(503, None)),
+        every(5, |_| true, |_| refusal(429, Some(2))),
+    ];
+    for rule in rules {
+        let Some(trial) = Trial::by_posts(rule).await else {
+            return;
+        };
+        trial.comes_out_complete(Side::Target).await;
+        let passed = trial.target.passed();
+        let posted = passed.iter().filter(|p| {
+            p.request.method == "POST" && p.request.length() > 0 && p.status == Some(201)
+        });
+        assert!(posted.count() > 5);
+    }
+}

@@ -18,6 +18,7 @@ mod matrix;
 mod meanwhile;
 mod patience;
 mod platforms;
+mod posts;
 mod proofs;
 mod quotas;
 mod referrers;

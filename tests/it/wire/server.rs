@@ -108,6 +108,7 @@ struct State {
     hooks: Vec<Hook>,
     amendments: Vec<Amendment>,
     breakers: Vec<Breaker>,
+    takes_posts: bool,
 }
 
 /// The registry; its contents can be read and set from the test.
@@ -154,6 +155,11 @@ impl Registry {
     /// Asked with a request's head whether it breaks. One that does is not in the log.
     pub(crate) fn breaks(&self, breaks: impl FnMut(&Request) -> Option<Break> + Send + 'static) {
         self.state.lock().unwrap().breakers.push(Box::new(breaks));
+    }
+
+    /// Takes a blob by one POST from now on, where it opened a session before.
+    pub(crate) fn takes_posts(&self) {
+        self.state.lock().unwrap().takes_posts = true;
     }
 
     pub(crate) fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
@@ -367,6 +373,10 @@ impl State {
                 self.blobs.insert((repository.to_owned(), digest), bytes);
                 return Reply::new(201);
             }
+            let wanted = request.parameter("digest").filter(|_| self.takes_posts);
+            if let Some(wanted) = wanted {
+                return self.store(repository, wanted, request.body.clone());
+            }
             let id = format!("u{}", self.uploads.len());
             self.uploads.insert(id.clone(), Vec::new());
             return Reply::new(202).header(
@@ -403,11 +413,15 @@ impl State {
         let Some(wanted) = request.parameter("digest") else {
             return Reply::error(400, "DIGEST_INVALID", "no digest");
         };
-        if digest_like(&wanted, upload) != wanted {
+        let bytes = upload.clone();
+        self.store(repository, wanted, bytes)
+    }
+
+    fn store(&mut self, repository: &str, digest: String, bytes: Vec<u8>) -> Reply {
+        if digest_like(&digest, &bytes) != digest {
             return Reply::error(400, "DIGEST_INVALID", "provided digest did not match");
         }
-        let bytes = upload.clone();
-        self.blobs.insert((repository.to_owned(), wanted), bytes);
+        self.blobs.insert((repository.to_owned(), digest), bytes);
         Reply::new(201)
     }
 }

@@ -5,7 +5,7 @@ use super::distribution::Distribution;
 use super::images::{Image, Repositories, big, five};
 use super::lapse::Lapse;
 use super::proxy::{Fault, Proxy, Rule};
-use crate::wire::server::{Reply, Request as Asked};
+use crate::wire::server::{Registry, Reply, Request as Asked};
 use crate::wire::{Engine, Request, Told, copier, reference};
 use futures::future::join_all;
 use image_cloner::credentials::Credentials;
@@ -31,13 +31,16 @@ pub(super) struct Trial {
     pub(super) images: Vec<Image>,
     pub(super) told: Told,
     credentials: Credentials,
+    /// Where the target really is.
+    target_host: String,
+    engine: Engine,
 }
 
 impl Trial {
     /// None, with the reason printed, where there are no real registries.
     pub(super) async fn prepare() -> Option<Self> {
         // the engine's own, made first: it settles how TLS is done in this process
-        let _: Engine = copier();
+        let engine = copier();
         let source_registry = Distribution::start().await?;
         let target_registry = Distribution::start().await?;
         let from = Repositories::of(&source_registry.host);
@@ -47,6 +50,8 @@ impl Trial {
             from.publish(image).await;
         }
         Some(Self {
+            target_host: target_registry.host.clone(),
+            engine,
             source: Proxy::before(from).await,
             target: Proxy::before(to).await,
             source_registry,
@@ -64,6 +69,21 @@ impl Trial {
     ) -> Option<Self> {
         let trial = Self::prepare().await?;
         trial.side(side).obey(rule);
+        Some(trial)
+    }
+
+    /// The same into a registry of this process, which takes blobs by one POST where Distribution opens a
+    /// session; the first image has gone there before anything breaks, and that was found out.
+    pub(super) async fn by_posts(
+        rule: impl FnMut(&Asked) -> Option<Fault> + Send + 'static,
+    ) -> Option<Self> {
+        let mut trial = Self::prepare().await?;
+        let taking = Registry::start().await;
+        taking.takes_posts();
+        trial.target = Proxy::before(Repositories::of(&taking.host)).await;
+        trial.target_host = taking.host;
+        trial.copy(&trial.images[0], Side::Target).await;
+        trial.target.obey(rule);
         Some(trial)
     }
 
@@ -85,34 +105,33 @@ impl Trial {
     /// Copies all five at once with one engine; whatever broke, all must come out complete.
     pub(super) async fn comes_out_complete(&self, side: Side) {
         let lapse = Lapse::start();
-        let engine = copier();
-        let copies = self.images.iter().map(|image| {
-            let name = format!("{}:{}", image.repository, image.tag);
-            let request = Request {
-                source: reference(&format!("{}/{name}", self.source.host)),
-                source_credentials: vec![self.credentials.clone()],
-                digest: None,
-                target: reference(&format!("{}/{name}", self.target.host)),
-                target_credentials: self.credentials.clone(),
-                verify: false,
-            };
-            let engine = &engine;
-            async move { (engine.copy(&request, &self.told).await, name) }
-        });
-        for (copied, name) in join_all(copies).await {
-            copied.unwrap_or_else(|error| panic!("{side:?}: {name}: {error}"));
-        }
+        let copies = self.images.iter().map(|image| self.copy(image, side));
+        join_all(copies).await;
         drop(lapse);
         self.is_complete("").await;
         // what breaks nothing shows nothing
         assert!(self.side(side).faults() > 0, "{side:?}");
     }
 
+    async fn copy(&self, image: &Image, side: Side) {
+        let name = format!("{}:{}", image.repository, image.tag);
+        let request = Request {
+            source: reference(&format!("{}/{name}", self.source.host)),
+            source_credentials: vec![self.credentials.clone()],
+            digest: None,
+            target: reference(&format!("{}/{name}", self.target.host)),
+            target_credentials: self.credentials.clone(),
+            verify: false,
+        };
+        let copied = self.engine.copy(&request, &self.told).await;
+        copied.unwrap_or_else(|error| panic!("{side:?}: {name}: {error}"));
+    }
+
     /// Panics unless all images are in the target, below `prefix`, byte for byte, and nothing was ever
     /// tagged, or named by an index, that was not.
     pub(super) async fn is_complete(&self, prefix: &str) {
         assert_eq!(self.target.wrong(), Vec::<String>::new());
-        let target = Repositories::of(&self.target_registry.host);
+        let target = Repositories::of(&self.target_host);
         for image in &self.images {
             let repository = format!("{prefix}{}", image.repository);
             let differs = target.differs(image, &repository).await;
