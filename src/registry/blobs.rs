@@ -6,6 +6,8 @@
 use super::copy::{Asking, Job};
 use super::flights::Flights;
 use super::foreign::Owners;
+use super::host::Endpoint;
+use super::lanes::{AHEAD, Room};
 use super::manifest::Content;
 use super::refusal::Result;
 use super::repository::{Event, Repository};
@@ -89,6 +91,11 @@ impl Blobs {
         Ok(carried)
     }
 
+    /// A repository of a source, with room for reading big blobs of it ahead.
+    pub(super) fn reading_ahead(&self, from: &Repository) -> Repository {
+        from.reading_ahead(self.limits.room(&from.endpoint))
+    }
+
     async fn bring(&self, job: &Job<'_>, blob: &Content, session: Option<Session>) -> Result<u64> {
         let worth_asking = match job.asking {
             Asking::All => session.is_none(),
@@ -155,10 +162,11 @@ async fn is_there(to: &Repository, blob: &Digest) -> Result<bool> {
     }
 }
 
-/// Transfers at once, per host.
+/// Transfers at once, per host, and what is read ahead for all of them.
 #[derive(Debug)]
 pub(super) struct Limits {
     concurrency: usize,
+    ahead: Arc<Semaphore>,
     hosts: Mutex<HashMap<(String, bool), Arc<Semaphore>>>,
 }
 
@@ -166,6 +174,7 @@ impl Limits {
     pub(super) fn new(concurrency: usize) -> Self {
         Self {
             concurrency: concurrency.max(1),
+            ahead: Arc::new(Semaphore::new(AHEAD)),
             hosts: Mutex::default(),
         }
     }
@@ -181,6 +190,13 @@ impl Limits {
             permits.extend(semaphore.acquire_owned().await);
         }
         permits
+    }
+
+    fn room(&self, endpoint: &Endpoint) -> Room {
+        Room {
+            ahead: Arc::clone(&self.ahead),
+            transfers: self.semaphore(&endpoint.host, endpoint.concurrency, false),
+        }
     }
 
     /// The room at a host, `own` where the user gave it a number of its own: that is for all blobs.

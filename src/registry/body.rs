@@ -1,10 +1,12 @@
 //! A blob on its way: read from the source, hashed, handed to the upload.
 //!
 //! Decides that the last bytes leave only when the whole is what its digest says, where a broken read goes
-//! on, and what is read again for an upload that broke. Never holds more than one chunk.
+//! on, and what is read again for an upload that broke. Never holds more than one chunk of one connection;
+//! what several are good for is in [`super::lanes`].
 
 use super::connection;
 use super::digest::Trail;
+use super::lanes::Lanes;
 use super::manifest::Content;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::repository::{Event, Repository};
@@ -16,11 +18,7 @@ use reqwest::{Method, Response, StatusCode};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::time::timeout;
-
-/// No byte for so long is a broken transfer, however long the whole takes.
-const STALL: Duration = Duration::from_secs(60);
+use tokio::time::Instant;
 
 /// How far a blob has come; shared by the stream and those who wait for it.
 #[derive(Debug, Default)]
@@ -82,7 +80,7 @@ impl Source {
             meter: Arc::clone(meter),
             trail,
             open: None,
-            skip: 0,
+            lanes: Lanes::new(repository, content),
             from: 0,
             left: None,
         }))))
@@ -135,13 +133,23 @@ struct Reading {
     /// The digest of what was read, in whose place the reading is.
     trail: Trail,
     /// What is open; none before the first and after a broken read.
-    open: Option<Response>,
-    /// Bytes of what is open that were read before.
-    skip: u64,
+    open: Option<Open>,
+    /// What is read beside it.
+    lanes: Lanes,
     /// What is before this is read to be hashed only.
     from: u64,
     /// Read already, to be given next.
     left: Option<Bytes>,
+}
+
+/// The one connection: the blob from some place on.
+#[derive(Debug)]
+struct Open {
+    response: Response,
+    /// Bytes to come that were read before.
+    skip: u64,
+    /// Bytes that came and are past where lanes begin.
+    rest: Bytes,
 }
 
 impl Reading {
@@ -149,6 +157,7 @@ impl Reading {
         let left = self.left.as_ref().map_or(0, |left| left.len() as u64);
         if at + left != self.trail.at() {
             (self.left, self.open) = (None, None);
+            self.lanes.clear();
             self.trail.back(at);
         }
         self.from = at;
@@ -157,7 +166,7 @@ impl Reading {
             // an upload of no bytes never asks for one
             self.finish()
         } else {
-            if self.open.is_none() {
+            if self.open.is_none() && self.lanes.are_empty() {
                 self.open = Some(self.get().await?);
             }
             Ok(())
@@ -201,14 +210,20 @@ impl Reading {
 
     /// The next bytes of the source. Broken reads are resumed where they broke.
     async fn read(&mut self) -> Result<Bytes> {
+        if let Some(chunk) = self.lanes.next(self.trail.at()).await {
+            if self.open.take().is_some() {
+                self.lanes.closed();
+            }
+            return Ok(chunk);
+        }
         let mut pauses = Pauses::new(&self.repository.endpoint, RETRIES);
         loop {
             // asking is tried again by the transport; here only what breaks later is
-            let response = match self.open.take() {
-                Some(response) => response,
+            let open = match self.open.take() {
+                Some(open) => open,
                 None => self.get().await?,
             };
-            match self.read_on(response).await {
+            match self.read_on(open).await {
                 Ok(chunk) => return Ok(chunk),
                 Err(refusal) if refusal.transient() => {
                     let pause = pauses.after(refusal)?;
@@ -219,49 +234,49 @@ impl Reading {
         }
     }
 
-    async fn read_on(&mut self, mut response: Response) -> Result<Bytes> {
-        let what = refusal::describe(&Method::GET, response.url());
+    async fn read_on(&mut self, mut open: Open) -> Result<Bytes> {
+        let at = self.trail.at();
         loop {
-            let mut chunk = match timeout(STALL, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => {
-                    let detail = format!(
-                        "the body ended after {} of {} bytes",
-                        self.trail.at(),
-                        self.content.size
-                    );
+            let mut chunk = std::mem::take(&mut open.rest);
+            if chunk.is_empty() {
+                let asked = Instant::now();
+                let Some(next) = connection::chunk(&mut open.response).await? else {
+                    let what = refusal::describe(&Method::GET, open.response.url());
+                    let detail =
+                        format!("the body ended after {at} of {} bytes", self.content.size);
                     return Err(Refusal::new(what, Kind::Connection, detail));
-                }
-                Ok(Err(error)) => return Err(connection::broken(what, &error)),
-                Err(_) => {
-                    let detail = format!("no byte for {} s", STALL.as_secs());
-                    return Err(Refusal::new(what, Kind::Connection, detail));
-                }
-            };
-            let skipped = usize::try_from(self.skip)
-                .unwrap_or(usize::MAX)
-                .min(chunk.len());
-            chunk.advance(skipped);
-            self.skip -= skipped as u64;
+                };
+                chunk = next;
+                let skipped = usize::try_from(open.skip)
+                    .unwrap_or(usize::MAX)
+                    .min(chunk.len());
+                chunk.advance(skipped);
+                open.skip -= skipped as u64;
+                let length = chunk.len();
+                self.lanes
+                    .watch(at + length as u64, length, asked.elapsed(), &open.response);
+            }
             if !chunk.is_empty() {
-                self.open = Some(response);
+                open.rest = chunk.split_off(self.lanes.spare(at, chunk.len()));
+                self.open = Some(open);
                 return Ok(chunk);
             }
         }
     }
 
     /// Opens the blob at the place that was reached.
-    async fn get(&mut self) -> Result<Response> {
-        self.skip = 0;
+    async fn get(&mut self) -> Result<Open> {
         let (digest, at) = (&self.content.digest, self.trail.at());
         let response = self.repository.blob(digest, at).await?;
         let what = refusal::describe(&Method::GET, response.url());
+        let mut skip = 0;
         match response.status() {
-            StatusCode::PARTIAL_CONTENT if self.trail.at() > 0 => {
-                self.check_range(&what, &response)?;
-            }
+            StatusCode::PARTIAL_CONTENT if at > 0 => self.check_range(&what, &response)?,
             // a server without Range starts again: what passed before is dropped
-            StatusCode::OK if self.trail.at() > 0 => self.skip = self.trail.at(),
+            StatusCode::OK if at > 0 => {
+                skip = at;
+                self.lanes.close();
+            }
             StatusCode::OK => {
                 if let Some(length) = response.content_length()
                     && length != self.content.size
@@ -271,16 +286,17 @@ impl Reading {
                 }
             }
             StatusCode::RANGE_NOT_SATISFIABLE => {
-                let detail = format!(
-                    "the body ends after {} of {} bytes",
-                    self.trail.at(),
-                    self.content.size
-                );
+                let detail = format!("the body ends after {at} of {} bytes", self.content.size);
                 return Err(Refusal::new(what, Kind::Corrupt, detail));
             }
             _ => return Err(self.repository.refuse(&Method::GET, response).await),
         }
-        Ok(response)
+        self.lanes.opened();
+        Ok(Open {
+            response,
+            skip,
+            rest: Bytes::new(),
+        })
     }
 
     fn check_range(&self, what: &str, response: &Response) -> Result<()> {
@@ -322,8 +338,9 @@ impl Reading {
     }
 
     fn corrupt(&mut self, detail: String) -> Box<Refusal> {
-        // nothing goes on from here
+        // nothing goes on from here, and what several connections gave is not trusted again
         self.open = None;
+        self.lanes.close();
         Refusal::new(
             format!(
                 "reading {} from {}/{}",

@@ -1,39 +1,40 @@
 //! Connections that fail, and bodies that break off.
 //!
-//! Decides what a failed connection reads like and for how long the body of a small answer is waited for.
+//! Decides what a failed connection reads like and for how long the next bytes of a body are waited for.
 
 use super::refusal::{Kind, Refusal, Result, describe, describe_url};
+use bytes::Bytes;
 use reqwest::{Method, Response};
 use std::error::Error as StdError;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// No byte of a small body for so long is a broken connection.
+/// No byte of a body for so long is a broken connection, however long the whole takes.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// The next bytes of a body; none at its end.
+pub(super) async fn chunk(response: &mut Response) -> Result<Option<Bytes>> {
+    let detail = match timeout(SILENCE, response.chunk()).await {
+        Ok(Ok(chunk)) => return Ok(chunk),
+        Ok(Err(error)) => return Err(broken(describe(&Method::GET, response.url()), &error)),
+        Err(_) => format!("no byte for {} s", SILENCE.as_secs()),
+    };
+    let what = describe(&Method::GET, response.url());
+    Err(Refusal::new(what, Kind::Connection, detail))
+}
 
 /// A whole body, up to `cap` bytes; more is an error of kind `Other`.
 pub(super) async fn capped(mut response: Response, cap: usize) -> Result<Vec<u8>> {
     let what = describe(&Method::GET, response.url());
     let mut bytes = Vec::new();
-    loop {
-        let chunk = timeout(SILENCE, response.chunk()).await;
-        let Ok(chunk) = chunk else {
-            let detail = format!("no byte for {} s", SILENCE.as_secs());
-            return Err(Refusal::new(what, Kind::Connection, detail));
-        };
-        match chunk {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > cap => {
-                return Err(Refusal::new(
-                    what,
-                    Kind::Other,
-                    format!("the answer is larger than {cap} bytes"),
-                ));
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(bytes),
-            Err(error) => return Err(broken(what, &error)),
+    while let Some(chunk) = chunk(&mut response).await? {
+        if bytes.len() + chunk.len() > cap {
+            let detail = format!("the answer is larger than {cap} bytes");
+            return Err(Refusal::new(what, Kind::Other, detail));
         }
+        bytes.extend_from_slice(&chunk);
     }
+    Ok(bytes)
 }
 
 /// A connection that could not be made or broke.

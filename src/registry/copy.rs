@@ -117,7 +117,7 @@ impl Engine {
         Job {
             same_registry: source.registry == target.reference.registry()
                 || (source.repository.endpoint).is_same_place(&target.repository.endpoint),
-            from: source.repository.clone(),
+            from: self.blobs.reading_ahead(&source.repository),
             to: target.repository.clone(),
             asking: Asking::All,
             foreign_left: Mutex::default(),

@@ -6,6 +6,7 @@
 use super::challenge::Challenge;
 use super::clients::{Clients, Lane};
 use super::connection;
+use super::distance::Distances;
 use super::doubt::LetIn;
 use super::place::{Place, api_host, host_of, is_loopback, same_registry};
 use super::quota::Quotas;
@@ -69,6 +70,8 @@ pub(super) struct Endpoint {
     pub(super) memory: Memory,
     /// How much may be read here, as it says itself.
     pub(super) quotas: Quotas,
+    /// How far it is, and those it redirects to.
+    pub(super) distances: Distances,
     /// Whether it was seen to know no referrers API.
     pub(super) lists_no_referrers: AtomicBool,
     pub(super) clients: Arc<Clients>,
@@ -172,6 +175,7 @@ impl Endpoint {
             not_before: Mutex::default(),
             memory: Memory::default(),
             quotas: Quotas::default(),
+            distances: Distances::default(),
             lists_no_referrers: AtomicBool::new(false),
             clients,
             tokens: Arc::clone(&shared.tokens),

@@ -6,6 +6,7 @@
 use super::call::Call;
 use super::doubt::LetIn;
 use super::host::Endpoint;
+use super::lanes::Room;
 use super::made::Contents;
 use super::quota::Quota;
 use super::refusal::{Kind, Refusal, Result};
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use reqwest::header::RANGE;
 use reqwest::{Method, Response, Url};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -51,6 +53,8 @@ pub(super) struct Repository {
     pub(super) made: Option<Arc<Contents>>,
     /// What its asker was let in for; its clones share that.
     pub(super) let_in: Arc<LetIn<Method>>,
+    /// Room for reading big blobs ahead, where somebody has it.
+    pub(super) room: Option<Room>,
 }
 
 impl Repository {
@@ -87,6 +91,7 @@ impl Repository {
             address: None,
             made: None,
             let_in: Arc::default(),
+            room: None,
         }
     }
 
@@ -133,6 +138,13 @@ impl Repository {
         self.send(&call).await
     }
 
+    /// Asks for a piece of a blob, once.
+    pub(super) async fn piece(&self, digest: &Digest, range: &Range<u64>) -> Result<Response> {
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        let call = Call::new(Method::GET, self.blob_url(digest).await?).bulk();
+        self.once(&call.header(RANGE, &range)).await
+    }
+
     /// Whether both are the same to a registry.
     pub(super) fn is_asked_as(&self, other: &Self) -> bool {
         self.credentials == other.credentials
@@ -147,6 +159,14 @@ impl Repository {
     pub(super) fn telling(&self, told: &UnboundedSender<Event>) -> Self {
         Self {
             told: Some(told.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same, with room for reading ahead.
+    pub(super) fn reading_ahead(&self, room: Room) -> Self {
+        Self {
+            room: Some(room),
             ..self.clone()
         }
     }

@@ -15,6 +15,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Redirects that are followed for one request.
 const REDIRECTS: usize = 8;
@@ -60,7 +61,8 @@ impl Repository {
         }
     }
 
-    async fn once(&self, call: &Call) -> Result<Response> {
+    /// Sends a request once, whatever the answer is; a 401 with a way out is none.
+    pub(super) async fn once(&self, call: &Call) -> Result<Response> {
         // blob bodies have their own limits, see `copy::Limits`
         let _permit = match call.lane {
             Lane::Small => self.endpoint.requests.acquire().await.ok(),
@@ -204,6 +206,7 @@ impl Repository {
             .clients
             .get(request.url(), call.lane)
             .map_err(|reason| Refusal::new(&what, Kind::Other, reason))?;
+        let (url, sent) = (request.url().clone(), Instant::now());
         let sending = client.execute(request);
         let result = match call.timeout {
             Some(limit) => tokio::time::timeout(limit, sending).await.map_err(|_| {
@@ -216,6 +219,7 @@ impl Repository {
             None => sending.await,
         };
         if let Ok(response) = &result {
+            self.endpoint.distances.learn(&url, sent.elapsed());
             tracing::debug!(%what, status = response.status().as_u16(), "asked a registry");
         }
         result.map_err(|error| connection::broken(what, &error))

@@ -23,27 +23,29 @@ sys.path.insert(0, HERE)
 
 import images  # noqa: E402
 import place  # noqa: E402
-from far import Far  # noqa: E402
+from far import RATE, Far  # noqa: E402
 from registry import Registry, processor_of_machine  # noqa: E402
 from report import report  # noqa: E402
 from tools import LIMIT, Failed, prefix_of, tools_of  # noqa: E402
 
 
 class Bench:
-    """Two registries, a line to each, and how often to run what from one to the other."""
+    """Two registries, lines to them, and how often to run what from one to the other."""
 
-    def __init__(self, arguments, registries, lines):
+    def __init__(self, arguments, registries, wide, narrow):
         self.plugin = arguments.plugin
         self.work = arguments.work
         self.count = 3 if arguments.quick else 5
         self.divisor = place.QUICK if arguments.quick else 1
         self.source, self.target = registries
-        self.lines = lines
+        self.lines = self.wide = wide
+        self.narrow = narrow  # where connections to the source are limited
 
     def case(self, name):
         say(f"{name}: filling the source")
         self.source.empty()
         filled = images.fill(self.source, name, self.divisor)
+        self.lines = self.narrow if name in images.NARROW else self.wide
         ends = self.lines if name in images.FAR else (self.source, self.target)
         if ends is self.lines:
             self.measure_lines(name)
@@ -218,8 +220,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         registries = [stack.enter_context(Registry(arguments.work, name)) for name in ("source", "target")]
-        lines = [stack.enter_context(Far(registry)) for registry in registries]
-        bench = Bench(arguments, registries, lines)
+        wide = [stack.enter_context(Far(registry)) for registry in registries]
+        narrow = [stack.enter_context(Far(registries[0], RATE)), wide[1]]
+        bench = Bench(arguments, registries, wide, narrow)
         results = [bench.case(name) for name in arguments.cases]
         code = report(results, bench.count, bench.divisor)
         print(f"\n{facts(arguments.plugin, arguments.work)}")

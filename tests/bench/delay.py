@@ -1,14 +1,15 @@
 """A line to somewhere far: passes connections on to a port of this machine, and
 every byte arrives half a round trip after it was sent, in either direction.
 
-usage: delay.py PORT ROUND_TRIP
+usage: delay.py PORT ROUND_TRIP [RATE]
 
-ROUND_TRIP is in seconds. The first line on stdout is the port on which it listens;
+ROUND_TRIP is in seconds, RATE what each connection brings from there, in bytes per
+second (default: as much as there is). The first line on stdout is the port on which it listens;
 each line on stdin is answered with what went through so far, as JSON; where stdin
 ends, it ends.
 
-What it is like: a line that is long, not narrow. There is no limit of bandwidth,
-no loss and no slow start; a receiver that does not read holds its sender back, as
+What it is like: a line that is long, not narrow, with a store at its end that may
+limit each connection. There is no loss and no slow start; a receiver that does not read holds its sender back, as
 the windows of TCP do.
 
 A TCP handshake costs a client one round trip before its first byte leaves. No
@@ -33,10 +34,11 @@ LOST = object()  # the connection is gone
 class Line:
     """What is on its way. All of it takes equally long: one queue, one timer."""
 
-    def __init__(self, loop, port, round_trip):
+    def __init__(self, loop, port, round_trip, rate):
         self.loop = loop
         self.port = port
         self.round_trip = round_trip
+        self.rate = rate
         self.queue = collections.deque()
         self.connections = self.up = self.down = 0  # how many; bytes to and from the registry
 
@@ -64,6 +66,7 @@ class End(asyncio.Protocol):
         self.other = other
         self.transport = None
         self.read_all = self.wrote_all = False
+        self.held = False  # by a receiver that does not read
 
     def connection_made(self, transport):
         self.transport = transport
@@ -82,10 +85,16 @@ class End(asyncio.Protocol):
             self.line.send(self.other, LOST)
 
     def pause_writing(self):
+        self.other.held = True
         self.other.transport.pause_reading()
 
     def resume_writing(self):
-        self.other.transport.resume_reading()
+        self.other.held = False
+        self.other.read_on()
+
+    def read_on(self):
+        if not self.held:
+            self.transport.resume_reading()
 
     def arrived(self, what):
         if self.transport.is_closing():
@@ -124,19 +133,37 @@ class ClientEnd(End):
 
 
 class RegistryEnd(End):
-    """The end at the registry."""
+    """The end at the registry, which gives so much a second."""
+
+    next_at = 0.0  # when more may be read
+    waiting = False
 
     def data_received(self, data):
         self.line.down += len(data)
         super().data_received(data)
+        if self.line.rate:
+            loop = self.line.loop
+            self.next_at = max(self.next_at, loop.time()) + len(data) / self.line.rate
+            self.waiting = True
+            self.transport.pause_reading()
+            loop.call_at(self.next_at, self.go_on)
+
+    def go_on(self):
+        self.waiting = False
+        self.read_on()
+
+    def read_on(self):
+        if not self.waiting:
+            super().read_on()
 
 
 def main():
     port, round_trip = int(sys.argv[1]), float(sys.argv[2])
+    rate = float(sys.argv[3]) if len(sys.argv) > 3 else None
     # epoll waits whole milliseconds, select microseconds: of 20 ms, that is seen
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     asyncio.set_event_loop(loop)
-    line = Line(loop, port, round_trip)
+    line = Line(loop, port, round_trip, rate)
     server = loop.run_until_complete(loop.create_server(lambda: ClientEnd(line), "127.0.0.1", 0, backlog=1024))
 
     def asked():

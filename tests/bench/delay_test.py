@@ -17,7 +17,7 @@ PIECES = [os.urandom(size) for size in (1, 4096, 25_000_000, 70_000, 5_000_000)]
 
 
 class Line(unittest.TestCase):
-    def through(self, serve, use):
+    def through(self, serve, use, rate=None):
         """Has one connection served at the far end and used at the near one; gives what `use` gives."""
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(LIMIT)
@@ -31,7 +31,7 @@ class Line(unittest.TestCase):
 
             thread = threading.Thread(target=accept, daemon=True)
             thread.start()
-            with Far(registry) as line:
+            with Far(registry, rate) as line:
                 self.begin = time.monotonic()
                 with socket.create_connection(("127.0.0.1", line.port), LIMIT) as client:
                     given = use(client, line)
@@ -76,6 +76,18 @@ class Line(unittest.TestCase):
         self.assertGreaterEqual(self.finished - self.begin, 4 * ROUND_TRIP)
         for took in others:
             self.assertGreaterEqual(took, ROUND_TRIP)
+
+    def test_a_limited_connection_brings_all_and_no_faster_than_it_is_said_to(self):
+        sent = os.urandom(3_000_000)
+
+        def use(client, _):
+            answer = rest(client)
+            return answer, time.monotonic() - self.begin
+
+        answer, took = self.through(lambda far: far.sendall(sent), use, rate=5_000_000)
+        self.assertTrue(answer == sent, f"{len(answer)} bytes came of {len(sent)}")
+        # what was read last is not waited for
+        self.assertGreaterEqual(took, (len(sent) - (1 << 18)) / 5_000_000)
 
     def test_a_client_that_goes_away_is_seen_at_the_far_end(self):
         def use(client, _):

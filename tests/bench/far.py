@@ -15,19 +15,21 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROUND_TRIP = 0.040  # seconds
+RATE = 20_000_000  # bytes a second, where a connection is limited
 
 
 class Far:
     """A registry at the other end of a line; usable as a context."""
 
-    def __init__(self, registry):
+    def __init__(self, registry, rate=None):
         self.registry = registry
+        self.limits = [str(ROUND_TRIP), *([str(rate)] if rate else [])]
         self.process = None
         self.port = None
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", os.path.join(HERE, "delay.py"), str(self.registry.port), str(ROUND_TRIP)],
+            [sys.executable, "-I", "-S", "-B", os.path.join(HERE, "delay.py"), str(self.registry.port), *self.limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -49,8 +49,10 @@ CASES = {
     "again": lambda: sharing(60, BASE),
     "far-layers": layers,
     "far-ten": lambda: sharing(10, BASE_OF_EIGHT),
+    "far-big": lambda: [("bench/far-big", [("amd64", named("far-big", (256_000_000,)))])],
 }
-FAR = ("far-layers", "far-ten")  # with both registries a round trip away
+FAR = ("far-layers", "far-ten", "far-big")  # with both registries a round trip away
+NARROW = ("far-big",)  # and each connection to the source limited
 
 
 def size(case, divisor):

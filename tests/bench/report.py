@@ -13,6 +13,7 @@ WHAT = {
     "again": "the same again, all there",
     "far-layers": "100 layers of 64 KiB, 40 ms",
     "far-ten": "10 images, common base, 40 ms",
+    "far-big": "a layer of 256 MB, 40 ms, 20 MB/s",
 }
 
 
@@ -98,7 +99,8 @@ sha256sum: the same with every byte hashed on the way, as a copy has to. MB are
 1,000,000 bytes: first the distinct blobs of the images, then the peak memory of a
 process in the worst run (8 x: of each of eight).
 40 ms: of round trip, to either registry, for every byte; a new connection takes one
-more; bandwidth is not limited.
+more; bandwidth is not limited. 20 MB/s: what each connection brings from the source,
+as stores behind registries limit them; the line itself is not full then.
 cpu s: processor seconds of the tool, of the two registries, of the two lines that
 delay and of everything else on the machine: where that is not small, others were at
 work and the seconds suffer.

@@ -16,13 +16,17 @@
 #                   far-layers  as layers, both registries 40 ms away
 #                   far-ten     10 images with a common base of 60 MB in 8
 #                               layers, both registries 40 ms away
+#                   far-big     one layer of 256 MB, both registries 40 ms away, and
+#                               each connection to the source brings 20 MB/s
+#                               (the layer of a quick run is too small to be read
+#                               over more than one)
 #                   (default: all)
 #
 # Both registries are Debian's docker-registry on loopback, without TLS and
 # without users; `big` stores 3.1 GB in them, `eight` 1, all others less. Far ones
 # are behind a proxy each that delays every byte by 20 ms, a new connection by a
-# round trip more, and limits no bandwidth (delay.py). A run whose bytes did not all
-# go through the proxies is a failure.
+# round trip more, and limits no bandwidth but that of `far-big` (delay.py). A run
+# whose bytes did not all go through the proxies is a failure.
 # Installs missing packages with apt-get (root). Nothing leaves this machine,
 # and nothing stays behind. All cases take about 15 minutes on two cores.
 #
@@ -49,11 +53,11 @@ while [ $# -gt 0 ]; do
 	--plugin) plugin=${2:?--plugin needs a file} && shift 2 ;;
 	--dir) folder=(--dir "${2:?--dir needs a folder}") && shift 2 ;;
 	-h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '/^set /d' && exit ;;
-	eight | big | layers | sixty | again | far-layers | far-ten) cases+=("$1") && shift ;;
+	eight | big | layers | sixty | again | far-layers | far-ten | far-big) cases+=("$1") && shift ;;
 	*) die "unknown argument $1 (see --help)" ;;
 	esac
 done
-[ ${#cases[@]} -gt 0 ] || cases=(eight big layers sixty again far-layers far-ten)
+[ ${#cases[@]} -gt 0 ] || cases=(eight big layers sixty again far-layers far-ten far-big)
 
 needed=(docker-registry skopeo curl util-linux)
 command -v python3 >/dev/null || needed+=(python3)

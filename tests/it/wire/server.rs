@@ -1,6 +1,7 @@
 //! A registry in this process: it answers by the distribution specification, remembers what it was
 //! asked, and misbehaves where a test tells it to.
 
+use super::line::Line;
 use sha2::{Digest as _, Sha256, Sha512};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -108,6 +109,7 @@ struct State {
     hooks: Vec<Hook>,
     amendments: Vec<Amendment>,
     breakers: Vec<Breaker>,
+    line: Option<Arc<Line>>,
     takes_posts: bool,
 }
 
@@ -139,6 +141,11 @@ impl Registry {
             }
         });
         registry
+    }
+
+    /// Puts it at the other end of a line.
+    pub(crate) fn at_the_end_of(&self, line: &Arc<Line>) {
+        self.state.lock().unwrap().line = Some(Arc::clone(line));
     }
 
     /// Asked before the registry itself; the first that answers wins.
@@ -241,7 +248,12 @@ impl Registry {
             }
             let reply = self.answer(&request);
             let head = request.method == "HEAD";
-            if !write(stream.get_mut(), &reply, head).await {
+            let line = self.state.lock().unwrap().line.clone();
+            let written = match line {
+                Some(line) => line.write(stream.get_mut(), &request, &reply).await,
+                None => write(stream.get_mut(), &reply, head).await,
+            };
+            if !written {
                 return;
             }
         }
@@ -350,18 +362,20 @@ impl State {
         let range = request
             .header("range")
             .and_then(|r| r.strip_prefix("bytes="));
-        let Some(from) = range.and_then(|r| r.strip_suffix('-')?.parse::<usize>().ok()) else {
+        let Some((from, to)) = range.and_then(|r| r.split_once('-')) else {
             return Reply::new(200).body(bytes.clone());
         };
+        let from: usize = from.parse().unwrap();
+        let to = to.parse().map_or(bytes.len(), |last: usize| last + 1);
         if from >= bytes.len() {
             return Reply::new(416);
         }
         Reply::new(206)
             .header(
                 "Content-Range",
-                format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()),
+                format!("bytes {from}-{}/{}", to - 1, bytes.len()),
             )
-            .body(&bytes[from..])
+            .body(&bytes[from..to])
     }
 
     fn uploads(&mut self, request: &Request, repository: &str, id: &str) -> Reply {
@@ -494,11 +508,7 @@ pub(crate) async fn write(
     reply: &Reply,
     head: bool,
 ) -> bool {
-    let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
-    for (name, value) in &reply.headers {
-        write!(text, "{name}: {value}\r\n").unwrap();
-    }
-    write!(text, "Content-Length: {}\r\n\r\n", reply.body.len()).unwrap();
+    let text = head_of(reply);
     let body = match reply.cut {
         _ if head => &[][..],
         Some(cut) => &reply.body[..cut],
@@ -507,4 +517,13 @@ pub(crate) async fn write(
     let sent =
         stream.write_all(text.as_bytes()).await.is_ok() && stream.write_all(body).await.is_ok();
     sent && (head || reply.cut.is_none())
+}
+
+pub(crate) fn head_of(reply: &Reply) -> String {
+    let mut text = format!("HTTP/1.1 {} X\r\n", reply.status);
+    for (name, value) in &reply.headers {
+        write!(text, "{name}: {value}\r\n").unwrap();
+    }
+    write!(text, "Content-Length: {}\r\n\r\n", reply.body.len()).unwrap();
+    text
 }
