@@ -127,6 +127,7 @@ fn copies(
         .map(|source| {
             let target = name(&source)?;
             Ok(Copy {
+                origin: source.clone(),
                 source,
                 target,
                 running: BTreeSet::new(),

@@ -140,6 +140,7 @@ async fn repair(
             continue;
         };
         let copy = copies.entry(target).or_insert_with(|| Copy {
+            origin: source.clone(),
             source: source.clone(),
             // the tag may have moved since: a repair is not an upgrade
             target: match &found.digest {

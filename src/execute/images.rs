@@ -22,12 +22,15 @@ const UNDER_WAY: usize = 32;
 
 /// What became of one image, shared by the workloads that wait for it.
 #[derive(Debug, Clone)]
-struct Arrival {
-    outcome: ImageOutcome,
+pub struct Arrival {
+    /// How it ended.
+    pub outcome: ImageOutcome,
     /// The workloads that it was settled for.
     users: Vec<WorkloadId>,
     /// Those of them whose own credentials do not read the source, and why.
-    denied: BTreeMap<WorkloadId, Failure>,
+    pub denied: BTreeMap<WorkloadId, Failure>,
+    /// Whether its registry let all others read the source; else what the target has stands in for it.
+    pub was_read: bool,
 }
 
 type Arriving = Shared<BoxFuture<'static, Arc<Arrival>>>;
@@ -105,13 +108,8 @@ impl Images {
     }
 
     /// Brings one image, and tells which of its users may not have it, and why.
-    pub async fn bring(
-        &self,
-        copy: &Copy,
-        observer: &Arc<dyn Observer>,
-    ) -> (ImageOutcome, BTreeMap<WorkloadId, Failure>) {
-        let arrival = self.arrive(copy, observer).await;
-        (arrival.outcome.clone(), arrival.denied.clone())
+    pub async fn bring(&self, copy: &Copy, observer: &Arc<dyn Observer>) -> Arc<Arrival> {
+        self.arrive(copy, observer).await
     }
 
     /// The digest of what is under this name in the target, where all of it is there; none where anything
@@ -236,6 +234,7 @@ impl Inner {
             },
             users: copy.users.keys().cloned().collect(),
             denied: BTreeMap::new(),
+            was_read: false,
         };
         let brought = tokio::select! {
             () = self.options.stop.cancelled() => Err(Failure::new("interrupted")),
@@ -271,6 +270,7 @@ impl Inner {
         let present = settled.is_present();
         arrival.outcome.digest = Some(settled.source.digest().clone());
         arrival.denied = settled.denied;
+        arrival.was_read = settled.was_read;
         arrival.outcome.notes = settled.notes;
         // where nobody will be pointed to the copy, its tag is believed
         let verify = !copy.users.is_empty();

@@ -22,7 +22,7 @@ mod workloads;
 pub use batches::Rollouts;
 pub use clone::CloneTerms;
 pub use credentials::SecretSync;
-pub use images::Images;
+pub use images::{Arrival, Images};
 pub use originals::unavailable;
 pub use put_back::{PutBack, put_back};
 pub use restore::RestoreTerms;

@@ -38,6 +38,8 @@ pub(super) struct Settled {
     pub(super) notes: Vec<String>,
     /// Workloads whose own credentials do not read the source, and why.
     pub(super) denied: BTreeMap<WorkloadId, Failure>,
+    /// Whether all others were let read it.
+    pub(super) was_read: bool,
 }
 
 impl Settled {
@@ -78,6 +80,7 @@ impl Sources {
                 moved: read.moved,
                 notes: read.notes,
                 denied: stand_in::by_user(refused.into_iter().map(|it| (it.users, it.why))),
+                was_read: true,
             });
         }
         self.stand_in(copy, refused, target).await
@@ -121,6 +124,7 @@ impl Sources {
             moved: None,
             notes,
             denied: BTreeMap::new(),
+            was_read: false,
         })
     }
 

@@ -3,7 +3,6 @@
 use super::{Copy, PlanError};
 use crate::reference::{Digest, Reference};
 use crate::workload::WorkloadId;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A copy that one slot asks for.
@@ -20,37 +19,28 @@ pub(super) struct Wanted {
     pub(super) means_running: bool,
 }
 
-/// Gathers copies by target, with the origin that each target stands for.
+/// Gathers copies by target.
 #[derive(Default)]
-pub(super) struct Copies(BTreeMap<Reference, (Reference, Copy)>);
+pub(super) struct Copies(BTreeMap<Reference, Copy>);
 
 impl Copies {
     /// Adds what a workload asks for.
     pub(super) fn add(&mut self, wanted: Wanted, user: &WorkloadId) -> Result<(), PlanError> {
-        let (origin, copy) = match self.0.entry(wanted.target.clone()) {
-            Entry::Vacant(entry) => entry.insert((
-                wanted.origin.clone(),
-                Copy {
-                    source: wanted.source.clone(),
-                    target: wanted.target,
-                    running: BTreeSet::new(),
-                    users: BTreeMap::new(),
-                },
-            )),
-            Entry::Occupied(entry) => entry.into_mut(),
-        };
-        if *origin != wanted.origin {
+        let copy = self.0.entry(wanted.target.clone()).or_insert_with(|| Copy {
+            origin: wanted.origin.clone(),
+            source: wanted.source.clone(),
+            target: wanted.target,
+            running: BTreeSet::new(),
+            users: BTreeMap::new(),
+        });
+        if copy.origin != wanted.origin {
             return Err(PlanError::Collision {
-                first: origin.to_string(),
+                first: copy.origin.to_string(),
                 second: wanted.origin.to_string(),
                 target: copy.target.to_string(),
             });
         }
-        // where one workload still runs the origin itself and another an earlier copy of it, the origin
-        // serves both
-        if wanted.source == *origin {
-            copy.source = wanted.source;
-        }
+        copy.also_from(&wanted.source);
         if wanted.means_running {
             copy.running.extend(wanted.runs.iter().cloned());
         }
@@ -61,7 +51,7 @@ impl Copies {
 
     /// All copies, sorted by source.
     pub(super) fn finish(self) -> Vec<Copy> {
-        let mut copies: Vec<Copy> = self.0.into_values().map(|(_, copy)| copy).collect();
+        let mut copies: Vec<Copy> = self.0.into_values().collect();
         copies
             .sort_by(|one, other| (&one.source, &one.target).cmp(&(&other.source, &other.target)));
         copies
@@ -127,6 +117,7 @@ mod tests {
             assert_eq!(
                 copies.finish(),
                 [Copy {
+                    origin: reference("nginx"),
                     source: reference("nginx"),
                     target: reference("reg.corp/nginx:latest"),
                     running: BTreeSet::new(),

@@ -136,8 +136,10 @@ pub enum PullAccess {
 /// One image to copy; no two of a plan have the same target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Where it comes from; where that is its own name in the target, it is only looked at, to be named by
-    /// its digest.
+    /// What it is a copy of: the reference that the target is named after.
+    pub origin: Reference,
+    /// Where it comes from: the origin, or an earlier copy of it in another target registry. Where that is its
+    /// own name in the target, it is only looked at, to be named by its digest.
     pub source: Reference,
     /// Where it goes.
     pub target: Reference,
@@ -147,6 +149,16 @@ pub struct Copy {
     /// The workloads that asked for it, and what their pods run of it; its source must be readable with the
     /// credentials of each one's namespace.
     pub users: BTreeMap<WorkloadId, BTreeSet<Digest>>,
+}
+
+impl Copy {
+    /// Another asks for it from there: where one still runs the origin itself and another an earlier copy of it,
+    /// the origin serves both.
+    pub fn also_from(&mut self, source: &Reference) {
+        if *source == self.origin {
+            self.source = source.clone();
+        }
+    }
 }
 
 /// One slot's change.

@@ -31,6 +31,7 @@ pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
         let copy = Reference::parse(&slot.image).ok()?;
         let source = Reference::parse(&recorded.original).ok()?;
         (slot.image == recorded.target && target.holds(&copy)).then(|| Copy {
+            origin: source.clone(),
             source,
             target: copy,
             running: runs(observed, slot),

@@ -5,6 +5,8 @@
 
 mod places;
 mod telling;
+#[cfg(test)]
+mod tests;
 
 use super::deeds::{Brought, Done, Hands};
 use super::footing::{Footing, RunId};
@@ -163,7 +165,9 @@ impl<'a> Working<'a> {
             offering: false,
             stop,
         };
-        working.ledger.look_again(Instant::now());
+        let now = Instant::now();
+        working.refreshes(now);
+        working.ledger.look_again(now);
         working.survey().await?;
         Ok(working)
     }
@@ -188,7 +192,7 @@ impl<'a> Working<'a> {
                 Some((at, told)) = self.watches.next() => self.take_in(at, told),
                 Some(told) = self.namespaces.next() => self.take_namespace(told),
                 Some(ended) = self.tasks.join_next() => {
-                    // a task that was aborted or panicked has nothing to tell
+                    // none is aborted; of one that panicked there is nothing to tell, where the process goes on
                     if let Ok(ended) = ended {
                         self.ended(ended);
                     }
@@ -224,10 +228,9 @@ impl<'a> Working<'a> {
                     copy,
                     outcome,
                     denied,
-                    with_own,
+                    openly,
                 } = *brought;
-                self.ledger
-                    .brought(&copy, &outcome, &denied, &with_own, now);
+                self.ledger.brought(&copy, &outcome, &denied, &openly, now);
             }
             Done::Checked(copy, checked) => self.ledger.checked(&copy, &checked, now),
             Done::Written(id, written) => self.ledger.written(&id, written, now),
@@ -252,14 +255,17 @@ impl<'a> Working<'a> {
         }
     }
 
-    /// Begins everything whose time has come.
+    /// Begins everything whose time has come; in a process that ends nothing has, but to tell what ended.
     async fn begin_what_is_due(&mut self) {
+        if self.ledger.ends {
+            return self.tell();
+        }
         let now = Instant::now();
         if self.resync.is_some_and(|at| at <= now) {
             self.look_again(now).await;
         }
         if self.refresh.is_some_and(|at| at <= now) {
-            self.refresh = self.settings.refresh.map(|after| now + after);
+            self.refreshes(now);
             tracing::info!("looking at the tags of all sources again");
             self.ledger.ask_all(Purpose::Refresh, now);
         }
@@ -296,6 +302,9 @@ impl<'a> Working<'a> {
     /// When something may be due that nobody tells of.
     fn wakes(&self) -> Instant {
         let now = Instant::now();
+        if self.ledger.ends {
+            return now + BEAT;
+        }
         let gathered = self.due_since.map(|since| since + GATHERING);
         let gathered = gathered.filter(|_| self.rounds < ROUNDS);
         let all = [gathered, self.ledger.wakes(), self.resync, self.refresh];
@@ -312,12 +321,17 @@ impl<'a> Working<'a> {
         match agent.footing(&self.settings, &self.stop).await {
             Ok(footing) => {
                 agent.health.well("footing");
-                let are_others = !Arc::ptr_eq(&self.settings, &self.hands.footing.settings);
+                let before = Arc::clone(&self.hands.footing.settings);
+                let are_others = !Arc::ptr_eq(&self.settings, &before);
                 self.hands.footing = Arc::new(footing);
                 self.hands.prover = prover(&self.settings);
                 self.offering = false;
                 agent.known.about(&self.settings.target);
                 agent.known.set_terms(None);
+                // surveys are more frequent, and put nothing off
+                if self.settings.refresh != before.refresh {
+                    self.refreshes(now);
+                }
                 if are_others {
                     self.ledger.anew(self.settings.max_rollouts, now);
                 } else {
@@ -332,6 +346,11 @@ impl<'a> Working<'a> {
         if let Err(failure) = self.survey().await {
             tracing::error!("{failure}");
         }
+    }
+
+    /// When the tags of all sources are looked at next.
+    fn refreshes(&mut self, now: Instant) {
+        self.refresh = self.settings.refresh.map(|after| now + after);
     }
 
     fn tell_of_itself(&mut self) {

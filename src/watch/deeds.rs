@@ -11,7 +11,7 @@ use super::seen::Seen;
 use crate::cluster::{Cluster, Error, Pulling, Pulls};
 use crate::config::Mode;
 use crate::credentials::Keyring;
-use crate::execute::{Event, Observer, PutBack, put_back};
+use crate::execute::{Arrival, Event, Observer, PutBack, put_back};
 use crate::outcome::{Failure, ImageOutcome, ImageState};
 use crate::patch;
 use crate::plan::{self, Copy, Decision, Planned, Repoint, Undo};
@@ -32,7 +32,7 @@ const SHOWN_BY: usize = 3;
 /// How a deed ended.
 pub(super) enum Done {
     Brought(Box<Brought>),
-    Checked(Copy, Checked),
+    Checked(Box<Copy>, Checked),
     Written(WorkloadId, Written),
     Looked(WorkloadId, Pulling, Pulls),
     PutBack(WorkloadId, Result<PutBack, Failure>),
@@ -46,8 +46,8 @@ pub(super) struct Brought {
     pub(super) outcome: ImageOutcome,
     /// Its users who may not have it, and why.
     pub(super) denied: BTreeMap<WorkloadId, Failure>,
-    /// Its users who brought credentials of their own.
-    pub(super) with_own: BTreeSet<WorkloadId>,
+    /// Its users who were let read what it is a copy of with no credentials of their own.
+    pub(super) openly: BTreeSet<WorkloadId>,
 }
 
 /// Where deeds are done, and by which footing.
@@ -63,10 +63,7 @@ pub(super) struct Hands {
 impl Hands {
     pub(super) async fn carry_out(self, action: Action) -> Done {
         match action {
-            Action::Image(job) => match *job {
-                Job::Bring(copy, keyrings) => self.bring(copy, keyrings).await,
-                Job::Check(copy) => self.check(copy).await,
-            },
+            Action::Image(job) => self.image(*job).await,
             Action::Repoint(planned) => {
                 let id = planned.workload.id.clone();
                 let written = self.repoint(&planned).await;
@@ -93,15 +90,29 @@ impl Hands {
         }
     }
 
+    async fn image(&self, job: Job) -> Done {
+        let (Job::Bring(copy, _) | Job::Check(copy)) = &job;
+        if let Err(failure) = self.footing.covers(&copy.target) {
+            return Done::Checked(Box::new(copy.clone()), Checked::Failed(failure));
+        }
+        match job {
+            Job::Bring(copy, keyrings) => self.bring(copy, keyrings).await,
+            Job::Check(copy) => self.check(copy).await,
+        }
+    }
+
     async fn bring(&self, copy: Copy, keyrings: BTreeMap<WorkloadId, Keyring>) -> Done {
         let kind = copy.users.keys().next().map(|user| word(&user.kind));
         let kind = kind.unwrap_or_else(|| "workload".to_owned());
         let (from, to) = (copy.source.familiar(), copy.target.to_string());
         tracing::info!(from, to, "cloning {kind} image");
-        let with_own = keyrings.keys().cloned().collect();
+        let with_own: BTreeSet<WorkloadId> = keyrings.keys().cloned().collect();
         let images = self.footing.images.anew(keyrings);
         let observer = self.observer();
-        let (outcome, denied) = images.bring(&copy, &observer).await;
+        let arrival = images.bring(&copy, &observer).await;
+        let Arrival {
+            outcome, denied, ..
+        } = &*arrival;
         for note in &outcome.notes {
             tracing::info!(from, "{note}");
         }
@@ -119,15 +130,15 @@ impl Hands {
                 false
             }
         };
-        for (user, failure) in &denied {
+        for (user, failure) in denied {
             tracing::error!(workload = %user, namespace = user.namespace, "{failure}");
         }
         self.metrics.copies.get_or_create(&ended(ok)).inc();
         Done::Brought(Box::new(Brought {
+            openly: openly(&copy, arrival.was_read, denied, &with_own),
             copy,
-            outcome,
-            denied,
-            with_own,
+            outcome: outcome.clone(),
+            denied: denied.clone(),
         }))
     }
 
@@ -153,7 +164,7 @@ impl Hands {
                 Checked::Failed(failure)
             }
         };
-        Done::Checked(copy, checked)
+        Done::Checked(Box::new(copy), checked)
     }
 
     /// Whether a pod has this copy, which is in use: looked at for whoever asks, who may not look himself, until one
@@ -244,6 +255,22 @@ impl Hands {
     }
 }
 
+/// The users of a copy who were let read its origin with no credentials of their own. An earlier copy of it tells
+/// nothing of that: it may be read as whoever made it.
+fn openly(
+    copy: &Copy,
+    was_read: bool,
+    denied: &BTreeMap<WorkloadId, Failure>,
+    with_own: &BTreeSet<WorkloadId>,
+) -> BTreeSet<WorkloadId> {
+    if !was_read || copy.source != copy.origin {
+        return BTreeSet::new();
+    }
+    let users = copy.users.keys();
+    let users = users.filter(|user| !denied.contains_key(*user) && !with_own.contains(*user));
+    users.cloned().collect()
+}
+
 /// Writes a workload as planned.
 async fn write(cluster: &Cluster, workload: &Workload, repoint: &Repoint) -> Written {
     let id = &workload.id;
@@ -312,8 +339,34 @@ impl Observer for Counting {
 mod tests {
     use super::*;
     use crate::plan::{PullSecretChange, SlotChange};
+    use crate::reference::Reference;
     use crate::workload::{Kind, ORIGINALS};
     use serde_json::{Value, json};
+
+    #[test]
+    fn an_earlier_copy_a_stand_in_and_credentials_of_ones_own_tell_nothing_of_who_may_read_the_origin()
+     {
+        let user = |name: &str| WorkloadId {
+            kind: Kind::from_word("deploy").unwrap(),
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let copy_from = |source: &str| Copy {
+            origin: Reference::parse("nginx").unwrap(),
+            source: Reference::parse(source).unwrap(),
+            target: Reference::parse("reg.corp/nginx").unwrap(),
+            running: BTreeSet::new(),
+            users: ["any", "with-own", "denied"]
+                .map(|name| (user(name), BTreeSet::new()))
+                .into(),
+        };
+        let denied = BTreeMap::from([(user("denied"), Failure::new("401"))]);
+        let with_own = BTreeSet::from([user("with-own")]);
+        let openly = |source, was_read| openly(&copy_from(source), was_read, &denied, &with_own);
+        assert_eq!(openly("nginx", true), BTreeSet::from([user("any")]));
+        assert_eq!(openly("nginx", false), BTreeSet::new());
+        assert_eq!(openly("old.corp/nginx", true), BTreeSet::new());
+    }
 
     fn object(image: &str, annotations: &Value) -> Value {
         json!({

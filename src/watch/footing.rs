@@ -3,6 +3,8 @@
 //! Decides what pods pull copies with. Made anew when settings change, and from time to time, since
 //! credentials are read only once.
 
+mod once;
+
 use super::known::{Known, Terms};
 use crate::cluster::{Cluster, PULL_SECRET, PullSecret, SecretWrite};
 use crate::config::{AgentSettings, Mode};
@@ -14,10 +16,10 @@ use crate::platform::{PlatformChoice, Platforms};
 use crate::reference::Reference;
 use crate::registry::{Registries, means_this_machine};
 use crate::workload::Workload;
+use once::Once;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// What holds until the settings change.
@@ -29,7 +31,7 @@ pub(super) struct Footing {
     credentials: Credentials,
     policy: Policy,
     /// How pods get at copies; found out with the first copy.
-    access: OnceCell<PullAccess>,
+    access: Once<PullAccess>,
     /// Whether a pod was seen to have a copy since everything was last to be looked at.
     pub(super) shown: AtomicBool,
     pub(super) known: Known,
@@ -84,7 +86,7 @@ impl Footing {
             registries,
             chain,
             credentials,
-            access: OnceCell::new(),
+            access: Once::new(),
             shown: AtomicBool::new(false),
             known,
         })
@@ -104,6 +106,16 @@ impl Footing {
             namespaces: (!namespaces.is_empty()).then(|| namespaces.iter().cloned().collect()),
             stateful: settings.stateful,
         })
+    }
+
+    /// Whether our credentials are for this copy: they are for nothing but the target.
+    pub(super) fn covers(&self, copy: &Reference) -> Result<(), Failure> {
+        let target = &self.settings.target;
+        if target.holds(copy) {
+            return Ok(());
+        }
+        let message = format!("{copy} is not in {target}: no credentials are sent there");
+        Err(Failure::new(message))
     }
 
     /// Whether the target takes our credentials.
@@ -132,7 +144,7 @@ impl Footing {
 
     /// How pods get at copies such as this one. Found out once.
     pub(super) async fn access(&self, copy: &Reference) -> Result<&PullAccess, Failure> {
-        self.access.get_or_try_init(|| self.find_access(copy)).await
+        self.access.find(self.find_access(copy)).await
     }
 
     async fn find_access(&self, copy: &Reference) -> Result<PullAccess, Failure> {

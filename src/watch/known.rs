@@ -44,9 +44,9 @@ impl Terms {
 /// Who may be given a copy: those who may read its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reader {
-    /// Its source was read without the pull secrets of any namespace.
+    /// The registry that it is from was seen to let it be read without the pull secrets of any namespace.
     Anyone,
-    /// It was read with this namespace's.
+    /// It was read with this namespace's, or nobody could tell.
     Namespace(String),
 }
 

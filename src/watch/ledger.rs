@@ -105,9 +105,9 @@ pub(super) struct Ledger {
     login: Login,
     gate: Gate,
     patience: Patience,
-    /// Nothing new is begun: somebody paused it, or the process ends.
+    /// Nothing is changed, but for what is put back: somebody paused it.
     pub(super) held: bool,
-    /// Nor is anything put back: the process ends.
+    /// Nothing at all is begun: the process ends.
     pub(super) ends: bool,
     /// Whether everything was listed once: before, unfinished rollouts may be unknown.
     pub(super) listed: bool,
@@ -159,21 +159,17 @@ impl Ledger {
         let is_new = entry.print == 0;
         entry.print = seen.print;
         entry.uid.clone_from(&seen.uid);
-        match &mut entry.work {
-            Some(work) => {
-                work.take(seen);
-                self.changed(&id, now);
-            }
-            None if is_new && is_rolling_out => {
-                self.begin(&id, Work::of(seen, Stage::Due, now));
-                self.follow(&id, now);
-            }
-            None => {
-                // what it had in use it may have no more
-                self.book.unwant(&id);
-                self.begin(&id, Work::of(seen, Stage::Due, now));
-                self.due.insert(id);
-            }
+        if let Some(work) = &mut entry.work {
+            work.take(seen);
+            return self.changed(&id, now);
+        }
+        // what it had in use it may have no more
+        self.book.unwant(&id);
+        self.begin(&id, Work::of(seen, Stage::Due, now));
+        if is_new && is_rolling_out {
+            self.follow(&id, now);
+        } else {
+            self.due.insert(id);
         }
     }
 
@@ -303,8 +299,11 @@ impl Ledger {
 
     /// What can be begun now.
     pub(super) fn actions(&mut self, now: Instant) -> Vec<Action> {
-        self.wake(now);
         let mut actions = Vec::new();
+        if self.ends {
+            return actions;
+        }
+        self.wake(now);
         if self.login.begins(now) {
             actions.push(Action::LogIn);
         }
@@ -317,12 +316,10 @@ impl Ledger {
             }
         }
         // what was broken is mended in a pause too
-        while !self.ends
-            && let Some(id) = self.to_put_back.pop_front()
-        {
+        while let Some(id) = self.to_put_back.pop_front() {
             actions.extend(self.put_back(&id));
         }
-        if self.held || self.ends {
+        if self.held {
             return actions;
         }
         while let Some(job) = self.book.start(IMAGES) {

@@ -11,6 +11,11 @@
 //! | `deeds` | nothing: it copies, writes, looks, puts back, and says how that ended |
 //! | `grant` | whether a planned repoint is made, or left to others |
 //! | `footing` | what the settings come to |
+//! | `seen` | which changes of a workload count |
+//! | `copies` | when a registry need not be asked about a copy |
+//! | `known` | what whoever asks on admission is told of copies and of what surrounds workloads |
+//! | `health` | what the probes answer |
+//! | `metrics` | what is counted, under which names |
 //! | `agent` | the loop around them |
 
 mod agent;

@@ -73,6 +73,7 @@ impl Sources {
                     copy.source.familiar()
                 )],
                 denied: by_user(denied),
+                was_read: false,
             }),
             _ => Err(error),
         }

@@ -23,6 +23,7 @@ fn a_workload_is_repointed_in_one_write() {
     let plan = clone(std::slice::from_ref(&one), &policy()).unwrap();
     let reference = |text: &str| Reference::parse(text).unwrap();
     let copy = |source: &str, target: &str, running: &[&Digest]| Copy {
+        origin: reference(source),
         source: reference(source),
         target: reference(target),
         running: running.iter().map(|digest| (*digest).clone()).collect(),
@@ -89,6 +90,7 @@ fn one_image_is_one_copy_however_it_is_written() {
     assert_eq!(
         clone(&users, &policy()).unwrap().copies,
         [Copy {
+            origin: Reference::parse("nginx").unwrap(),
             source: Reference::parse("nginx").unwrap(),
             target: Reference::parse("localhost:5000/nginx:latest").unwrap(),
             running: BTreeSet::from([digest("a"), digest("b")]),

@@ -88,9 +88,7 @@ impl Working<'_> {
             stream::pending().boxed()
         };
         self.places = places;
-        let now = Instant::now();
-        self.resync = settings.resync.map(|after| now + after);
-        self.refresh = settings.refresh.map(|after| now + after);
+        self.resync = settings.resync.map(|after| Instant::now() + after);
         self.sighted();
         Ok(())
     }

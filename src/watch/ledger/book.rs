@@ -29,8 +29,8 @@ struct Image {
     keyrings: BTreeMap<WorkloadId, Keyring>,
     /// Whether it is only to be looked whether it is there.
     check: bool,
-    /// For which namespaces it was asked, with which credentials: what failed so need not be tried so again
-    /// before its time.
+    /// For which namespaces it was asked, from where and with which credentials: what failed so need not be
+    /// tried so again before its time.
     asked: HashSet<u64>,
     /// Why it failed last.
     why: Option<String>,
@@ -105,7 +105,8 @@ impl Book {
             .keys()
             .map(|user| user.namespace.as_str())
             .collect();
-        let asking = self.hashes.hash_one((namespaces, keyring, &copy.running));
+        let asking = (namespaces, keyring, &copy.source, &copy.running);
+        let asking = self.hashes.hash_one(asking);
         self.unwanted.remove(&target);
         let image = self.images.entry(target.clone()).or_insert_with(|| Image {
             copy: Copy {
@@ -123,6 +124,7 @@ impl Book {
             let with = users.map(|user| (user.clone(), keyring.clone()));
             image.keyrings.extend(with);
         }
+        image.copy.also_from(&copy.source);
         image.copy.running.extend(copy.running);
         for (user, runs) in copy.users {
             image.copy.users.entry(user).or_default().extend(runs);
@@ -220,14 +222,17 @@ impl Book {
         }
     }
 
-    /// Other settings hold: nothing that was tried before counts.
+    /// Other settings hold: nothing that was tried before counts, nor what was asked for. It may be in another
+    /// registry, where nothing is done with the credentials that hold now.
     pub(super) fn anew(&mut self) {
-        for target in self.tries.anew() {
-            self.drop_unwanted(&target);
-        }
-        for image in self.images.values_mut() {
-            image.asked.clear();
-            image.why = None;
+        self.tries.anew();
+        self.wanted.clear();
+        self.unwanted.clear();
+        for target in std::mem::take(&mut self.images).into_keys() {
+            // what is under way ends before it is tried again
+            if self.tries.is_next(&target) {
+                self.tries.forget(&target);
+            }
         }
     }
 
@@ -262,7 +267,7 @@ impl Book {
     /// Drops an image that nobody asks for, whatever it came to.
     fn drop_unwanted(&mut self, target: &Reference) {
         let image = self.images.get(target);
-        if image.is_some_and(|image| image.copy.users.is_empty()) {
+        if image.is_none_or(|image| image.copy.users.is_empty()) {
             self.forget(target);
         }
     }

@@ -40,13 +40,14 @@ pub(in crate::watch) enum Checked {
 }
 
 impl Ledger {
-    /// An image was brought, or could not be.
+    /// An image was brought, or could not be; to whom it is denied, and who was let read its origin with no
+    /// credentials of their own.
     pub(in crate::watch) fn brought(
         &mut self,
         copy: &Copy,
         outcome: &ImageOutcome,
         denied: &BTreeMap<WorkloadId, Failure>,
-        with_own: &BTreeSet<WorkloadId>,
+        openly: &BTreeSet<WorkloadId>,
         now: Instant,
     ) {
         if !self.book.ended(&copy.target) {
@@ -61,10 +62,10 @@ impl Ledger {
                 let readers = copy.users.keys().filter(is_there);
                 let readers = readers.filter(|user| !denied.contains_key(*user));
                 let readers = readers.map(|user| {
-                    if with_own.contains(user) {
-                        Reader::Namespace(user.namespace.clone())
-                    } else {
+                    if openly.contains(user) {
                         Reader::Anyone
+                    } else {
+                        Reader::Namespace(user.namespace.clone())
                     }
                 });
                 self.copies.complete(copy, digest, readers);

@@ -120,18 +120,18 @@ impl Gate {
         self.refused.clear();
     }
 
-    /// Nodes could not pull the copy of this one, why: nothing is repointed for a while.
+    /// Nodes could not pull the copy of this one, why: nothing is repointed for a while. Of rollouts that were
+    /// begun together, each next one that shows it is no news.
     pub(super) fn halt(&mut self, id: &WorkloadId, why: String, now: Instant) {
         self.proven = false;
         self.shown = false;
-        let length = FIRST_HALT.saturating_mul(1 << self.halts.min(8));
-        let until = now + length.min(LONGEST_HALT);
-        if self.halted.is_none() {
-            self.halts += 1;
-        }
-        self.halted = Some(until);
         self.why = Some(why);
         self.refused.insert(id.clone());
+        if self.halted.is_none() {
+            let length = FIRST_HALT.saturating_mul(1 << self.halts.min(8));
+            self.halted = Some(now + length.min(LONGEST_HALT));
+            self.halts += 1;
+        }
     }
 
     /// Nothing more is to be done about this one.

@@ -6,6 +6,7 @@ use super::work::{Asked, Followed, Purpose, Stage, Then, Work};
 use super::{Action, DEADLINE, FRESH, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
 use crate::outcome::Failure;
+use crate::plan::Planned;
 use crate::watch::seen::stands;
 use crate::workload::WorkloadId;
 use std::sync::Arc;
@@ -219,7 +220,7 @@ impl Ledger {
         }
         let Asked { then, planned, .. } = *asked;
         work.stage = Stage::Due;
-        let (standing, unpullable) = (work.standing, work.unpullable);
+        let is_ready = work.is_ready();
         match then {
             Then::Leave(reason) => {
                 if let Some(entry) = self.workloads.get_mut(id) {
@@ -230,21 +231,23 @@ impl Ledger {
                 }
                 self.rest(id);
             }
-            Then::Repoint(plan) => match standing {
-                // what runs was not known yet when it was planned, or may be known better now
-                Standing::Settled | Standing::Idle if now.duration_since(planned) > FRESH => {
-                    self.make_due(id);
-                }
-                Standing::Settled | Standing::Idle => self.enqueue(id, plan, now),
-                Standing::Rolling | Standing::Ailing if unpullable => self.enqueue(id, plan, now),
-                Standing::Paused | Standing::Rolling | Standing::Ailing => {
-                    work.stage = Stage::unsettled(&plan);
-                    self.lose_turn(id);
-                    if standing != Standing::Paused {
-                        self.wake_at(id, now + LOOK);
-                    }
-                }
-            },
+            Then::Repoint(plan) if !is_ready => self.unsettled(id, &plan, now),
+            // what runs was not known yet when it was planned, or may be known better now
+            Then::Repoint(_) if now.duration_since(planned) > FRESH => self.make_due(id),
+            Then::Repoint(plan) => self.enqueue(id, plan, now),
+        }
+    }
+
+    /// It is not to be repointed before it is settled. It is looked at whether it can be at all.
+    pub(super) fn unsettled(&mut self, id: &WorkloadId, planned: &Planned, now: Instant) {
+        let Some(work) = self.work(id) else {
+            return;
+        };
+        work.stage = Stage::unsettled(planned);
+        let is_paused = work.standing == Standing::Paused;
+        self.lose_turn(id);
+        if !is_paused {
+            self.wake_at(id, now + LOOK);
         }
     }
 

@@ -8,7 +8,7 @@ mod pull_secrets;
 mod rollouts;
 
 use super::*;
-use crate::cluster::{NotReady, Pulling};
+use crate::cluster::{NotReady, Pulling, Standing};
 use crate::credentials::Keyring;
 use crate::execute::PutBack;
 use crate::outcome::{Failure, ImageOutcome, ImageState};
@@ -141,24 +141,29 @@ impl Play {
         self.brought_of(IMAGE, users, state);
     }
 
+    /// The image is there for this one, unless it is denied, and maybe for anybody.
+    fn brought_to(
+        &mut self,
+        name: &str,
+        denied: &BTreeMap<WorkloadId, Failure>,
+        openly: &BTreeSet<WorkloadId>,
+    ) {
+        let copy = copy(name);
+        let outcome = outcome(&copy, ImageState::Present);
+        self.ledger
+            .brought(&copy, &outcome, denied, openly, self.now);
+    }
+
     fn brought_of(&mut self, image: &str, users: &[&str], state: ImageState) {
         let mut copy = copy_of(image, users[0]);
         copy.users = users
             .iter()
             .map(|name| (id(name), BTreeSet::new()))
             .collect();
-        let failed = matches!(state, ImageState::Failed(_));
-        let outcome = ImageOutcome {
-            source: copy.source.clone(),
-            target: copy.target.clone(),
-            digest: (!failed).then(digest),
-            state,
-            foreign_left: 0,
-            notes: Vec::new(),
-        };
-        let (denied, with_own) = (BTreeMap::new(), BTreeSet::new());
+        let outcome = outcome(&copy, state);
+        let (denied, openly) = (BTreeMap::new(), copy.users.keys().cloned().collect());
         self.ledger
-            .brought(&copy, &outcome, &denied, &with_own, self.now);
+            .brought(&copy, &outcome, &denied, &openly, self.now);
     }
 
     fn written(&mut self, name: &str) {
@@ -232,6 +237,18 @@ impl Play {
     }
 }
 
+fn outcome(copy: &Copy, state: ImageState) -> ImageOutcome {
+    let failed = matches!(state, ImageState::Failed(_));
+    ImageOutcome {
+        source: copy.source.clone(),
+        target: copy.target.clone(),
+        digest: (!failed).then(digest),
+        state,
+        foreign_left: 0,
+        notes: Vec::new(),
+    }
+}
+
 fn failed() -> ImageState {
     ImageState::Failed(Failure::new("no route"))
 }
@@ -255,6 +272,7 @@ fn copy(user: &str) -> Copy {
 
 fn copy_of(image: &str, user: &str) -> Copy {
     Copy {
+        origin: Reference::parse(image).unwrap(),
         source: Reference::parse(image).unwrap(),
         target: Reference::parse(&format!("reg.corp/{image}")).unwrap(),
         running: BTreeSet::new(),

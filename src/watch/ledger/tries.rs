@@ -171,15 +171,14 @@ impl<K: Ord + Hash + Clone> Tries<K> {
 
     /// Something else is meant by all of them: what failed is tried next as if it never had, and what is under
     /// way once more.
-    pub(super) fn anew(&mut self) -> Vec<K> {
-        let failed = self.retry_all();
+    pub(super) fn anew(&mut self) {
+        self.retry_all();
         for it in self.all.values_mut() {
             it.failures = 0;
             if matches!(it.state, State::UnderWay | State::Again) {
                 it.state = State::Void;
             }
         }
-        failed
     }
 
     /// When the next one that failed is tried again.

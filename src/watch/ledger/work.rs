@@ -290,6 +290,16 @@ impl Work {
         self.version = seen.version;
     }
 
+    /// Whether it may be repointed as far as it goes: while it is settled, or where nobody gets at its source
+    /// anyway.
+    pub(super) fn is_ready(&self) -> bool {
+        match self.standing {
+            Standing::Settled | Standing::Idle => true,
+            Standing::Rolling | Standing::Ailing => self.unpullable,
+            Standing::Paused => false,
+        }
+    }
+
     /// Whether it waits by a plan.
     pub(super) fn waits(&self) -> bool {
         matches!(

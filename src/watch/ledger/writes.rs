@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// Begins to write one whose turn it is. One that was planned long ago is planned again before, and keeps
-    /// its turn.
+    /// its turn; one that something else is rolled out in meanwhile loses it.
     pub(super) fn write(&mut self, id: &WorkloadId, now: Instant) -> Option<Action> {
         let entry = self.workloads.get_mut(id);
         let Some(work) = entry.and_then(|entry| entry.work.as_deref_mut()) else {
@@ -82,6 +82,11 @@ impl Ledger {
                 self.gate.found(id);
             }
             self.make_due(id);
+            return None;
+        }
+        if !work.is_ready() {
+            let planned = planned.clone();
+            self.unsettled(id, &planned, now);
             return None;
         }
         if !is_idle && !self.gate.has_room(false) {

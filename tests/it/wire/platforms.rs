@@ -99,6 +99,7 @@ impl Observer for Nobody {
 
 fn wanted(from: &Registry, to: &Registry, name: &str) -> plan::Copy {
     plan::Copy {
+        origin: reference(&format!("{}/{name}", from.host)),
         source: reference(&format!("{}/{name}", from.host)),
         target: reference(&format!("{}/{name}", to.host)),
         running: BTreeSet::new(),

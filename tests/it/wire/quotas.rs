@@ -32,6 +32,7 @@ fn images() -> Images {
 /// `a/b:1` from the one to the other.
 fn copies(from: &Registry, to: &Registry) -> Vec<Copy> {
     vec![Copy {
+        origin: reference(&format!("{}/a/b:1", from.host)),
         source: reference(&format!("{}/a/b:1", from.host)),
         target: reference(&format!("{}/a/b:1", to.host)),
         running: BTreeSet::new(),

@@ -44,6 +44,7 @@ fn wanted(from: &Registry, to: &Registry, users: &[(&str, &[&[u8]])]) -> plan::C
         digests.map(|digest| digest.parse().unwrap()).collect()
     };
     plan::Copy {
+        origin: reference(&format!("{}/a/b:1", from.host)),
         source: reference(&format!("{}/a/b:1", from.host)),
         target: reference(&format!("{}/a/b:1", to.host)),
         running: users.iter().flat_map(|(_, all)| runs(all)).collect(),
@@ -131,6 +132,33 @@ async fn a_public_image_that_is_gone_is_still_there_for_those_who_run_it() {
     assert_eq!(done.state, ImageState::Present);
     assert!(done.notes[0].contains("its copy in the target is used"));
     assert_eq!(denied.keys().collect::<Vec<_>>(), [&user("c")]);
+}
+
+#[tokio::test]
+async fn that_a_copy_stands_in_for_a_source_that_nobody_read_is_told() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let manifest = simple(&from);
+    let own: &[&[u8]] = &[&manifest];
+    let copy = wanted(&from, &to, &[("b", own)]);
+    let observer: Arc<dyn Observer> = Arc::new(Nobody);
+    let bring = || async {
+        let images = images(&from, &Config::default());
+        images.bring(&copy, &observer).await
+    };
+    let copied = bring().await;
+    assert!(matches!(copied.outcome.state, ImageState::Copied { .. }));
+    assert!(copied.was_read);
+    let present = bring().await;
+    assert_eq!(present.outcome.state, ImageState::Present);
+    assert!(present.was_read);
+
+    for point in ["1", &digest(&manifest)] {
+        from.drop_manifest("a/b", point);
+    }
+    let stands_in = bring().await;
+    assert_eq!(stands_in.outcome.state, ImageState::Present);
+    assert!(stands_in.denied.is_empty());
+    assert!(!stands_in.was_read);
 }
 
 #[tokio::test]

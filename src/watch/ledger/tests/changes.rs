@@ -137,3 +137,56 @@ fn one_that_is_planned_again_and_again_while_work_is_held_stands_in_line_once() 
     play.ledger.gone(&id("a"));
     assert!(play.ledger.queue.is_empty());
 }
+
+#[test]
+fn nothing_is_done_by_other_settings_about_what_those_at_rest_had_in_use() {
+    let check = format!("check {COPY}");
+    let failed = || Checked::Failed(Failure::new("no route"));
+    for has_begun in [false, true] {
+        for has_failed in [false, true] {
+            let mut play = Play::new(None);
+            play.rests_on_its_copy("a");
+            if has_begun {
+                assert_eq!(play.begins(), [check.as_str()]);
+            }
+            if has_failed {
+                play.ledger.checked(&copy("a"), &failed(), play.now);
+            }
+            play.ledger.anew(None, play.now);
+            assert_eq!(play.tries(), [""; 0], "it is not listed by them yet");
+            play.ledger.checked(&copy("a"), &failed(), play.now);
+            play.passes(Duration::from_secs(601));
+            assert_eq!(play.tries(), [""; 0]);
+            play.rests_on_its_copy("a");
+            assert_eq!(play.tries(), [check.as_str()]);
+        }
+    }
+}
+
+#[test]
+fn what_a_former_try_came_to_says_nothing_of_what_is_asked_for_anew() {
+    let mut play = Play::new(None);
+    play.rests_on_its_copy("a");
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+    play.ledger.anew(None, play.now);
+    play.rests_on_its_copy("a");
+    assert_eq!(play.tries(), [""; 0], "one of each at a time");
+    let broken = Checked::Broken;
+    play.ledger.checked(&copy("a"), &broken, play.now);
+    assert_eq!(play.ledger.due(), 0, "in the former target");
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+}
+
+#[test]
+fn a_process_that_ends_begins_nothing() {
+    let mut play = Play::new(None);
+    play.sees("a", COPY, false);
+    play.rests_on_its_copy("b");
+    play.ledger.login.ask(play.now);
+    play.passes(LOOK);
+    play.ledger.ends = true;
+    assert_eq!(play.begins(), [""; 0]);
+    play.ledger.ends = false;
+    let all = ["log in", "look a", &format!("check {COPY}")];
+    assert_eq!(play.begins(), all);
+}

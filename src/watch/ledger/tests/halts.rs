@@ -260,3 +260,27 @@ fn what_cannot_pull_is_put_back_in_a_pause_but_not_when_the_process_ends() {
     play.ledger.ends = false;
     assert_eq!(play.begins(), ["put back a"]);
 }
+
+#[test]
+fn those_who_cannot_pull_either_make_a_halt_no_longer() {
+    let mut play = with_copies(Some(2), &["a", "b"]);
+    play.ledger.gate.prove();
+    assert_eq!(play.begins(), ["repoint a", "repoint b"]);
+    play.written("a");
+    play.written("b");
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a", "look b"]);
+    play.looked("a", cannot_pull());
+    let until = play.ledger.gate.halted();
+    play.passes(Duration::from_secs(60));
+    play.looked("b", cannot_pull());
+    assert_eq!(play.ledger.gate.halted(), until);
+    play.passes(Duration::from_secs(300));
+    play.begins();
+    assert_eq!(play.ledger.gate.halted(), None);
+    assert!(play.ledger.trouble().is_some());
+    // the next one is longer
+    play.ledger.gate.halt(&id("a"), "x509".to_owned(), play.now);
+    let until = play.now + Duration::from_secs(600);
+    assert_eq!(play.ledger.gate.halted(), Some(until));
+}

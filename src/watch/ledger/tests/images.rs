@@ -161,3 +161,63 @@ fn an_image_that_nobody_has_in_use_any_more_is_not_looked_at_again() {
     assert_eq!(play.tries(), [""; 0]);
     assert!(play.ledger.wakes().is_none());
 }
+
+#[test]
+fn a_copy_is_for_all_namespaces_only_where_its_origin_was_read_openly() {
+    for is_open in [false, true] {
+        let mut play = Play::new(None);
+        play.sees("a", IMAGE, true);
+        play.round();
+        assert_eq!(play.begins(), [format!("bring {COPY}")]);
+        let openly = is_open.then(|| id("a")).into_iter().collect();
+        play.brought_to("a", &BTreeMap::new(), &openly);
+        let is_for = |namespace| play.known.copy_for(namespace, &copy("a").target).is_some();
+        assert!(is_for("shop"));
+        assert_eq!(is_for("lab"), is_open);
+    }
+}
+
+#[test]
+fn what_anybody_still_has_from_its_origin_is_brought_from_there_for_all() {
+    let of_origin = || copy("new");
+    let of_copy = || Copy {
+        source: Reference::parse("old.corp/nginx:1").unwrap(),
+        ..copy("moved")
+    };
+    for copies in [[of_copy(), of_origin()], [of_origin(), of_copy()]] {
+        let mut play = Play::new(None);
+        for copy in copies {
+            let name = copy.users.keys().next().unwrap().name.clone();
+            play.sees(&name, IMAGE, true);
+            let workload = play.ledger.take_due(1).remove(0).workload.unwrap();
+            let verdict = Verdict::Wants {
+                copies: vec![copy],
+                keyring: Keyring::default(),
+                then: Then::Repoint(Box::new(planned(workload))),
+            };
+            play.ledger.planned(&id(&name), None, verdict, play.now);
+        }
+        let Some(Job::Bring(copy, _)) = play.ledger.book.start(1) else {
+            panic!("nothing is brought");
+        };
+        assert_eq!(copy.source, of_origin().source);
+        assert_eq!(copy.users.len(), 2);
+    }
+}
+
+#[test]
+fn what_could_not_be_had_from_an_earlier_copy_is_tried_at_once_from_its_origin() {
+    let mut play = Play::new(None);
+    let of_copy = Copy {
+        source: Reference::parse("old.corp/nginx:1").unwrap(),
+        ..copy("moved")
+    };
+    let book = &mut play.ledger.book;
+    book.renew(of_copy, &Keyring::default());
+    assert!(book.start(1).is_some());
+    assert!(book.ended(&copy("moved").target));
+    book.failed(&copy("moved").target, "gone", play.now);
+    assert!(book.start(1).is_none());
+    book.renew(copy("new"), &Keyring::default());
+    assert!(book.start(1).is_some());
+}

@@ -183,3 +183,48 @@ fn what_a_look_showed_of_former_images_is_no_answer() {
     play.looked("a", cannot_pull());
     assert_eq!(play.round(), ["a"]);
 }
+
+#[test]
+fn one_that_is_not_settled_when_its_turn_comes_waits_until_it_is() {
+    for standing in [Standing::Rolling, Standing::Ailing, Standing::Paused] {
+        let mut play = with_copies(Some(1), &["a", "b", "c"]);
+        assert_eq!(play.begins(), ["repoint a"]);
+        play.written("a");
+        // something else of it is changed, which no plan looks at
+        let mut changed = play.seen("b", IMAGE, false);
+        changed.standing = standing;
+        play.ledger.seen(changed, 1, play.now);
+        play.settles("a", Pulling::Done);
+        assert_eq!(play.begins(), ["repoint c"], "{standing:?}");
+        play.written("c");
+        play.sees("c", COPY, true);
+        assert_eq!(play.begins(), [""; 0]);
+        play.sees("b", IMAGE, true);
+        assert_eq!(play.round(), ["b"]);
+        assert_eq!(play.begins(), ["repoint b"]);
+    }
+}
+
+#[test]
+fn a_rollout_is_followed_whatever_becomes_of_what_was_asked_for_before_it() {
+    let mut play = Play::new(None);
+    play.rests_on_its_copy("a");
+    assert_eq!(play.begins(), [format!("check {COPY}")]);
+    let sound = Checked::Sound(digest(), false);
+    play.ledger.checked(&copy("a"), &sound, play.now);
+    play.ledger.ask_all(Purpose::Refresh, play.now);
+    assert_eq!(play.ledger.take_due(1).len(), 1);
+    let renew = Verdict::Renew {
+        copies: vec![copy("a")],
+        keyring: Keyring::default(),
+    };
+    play.ledger.planned(&id("a"), None, renew, play.now);
+    assert_eq!(play.begins(), [format!("bring {COPY}")]);
+    // everything is listed again, and it is being rolled out
+    play.ledger.look_again(play.now);
+    play.sees("a", COPY, false);
+    let denied = [(id("a"), Failure::new("denied"))].into();
+    play.brought_to("a", &denied, &BTreeSet::new());
+    play.passes(LOOK);
+    assert!(play.begins().contains(&"look a".to_owned()));
+}
