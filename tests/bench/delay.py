@@ -4,13 +4,13 @@ every byte arrives half a round trip after it was sent, in either direction.
 usage: delay.py PORT ROUND_TRIP [RATE]
 
 ROUND_TRIP is in seconds, RATE what each connection brings from there, in bytes per
-second (default: as much as there is). The first line on stdout is the port on which it listens;
-each line on stdin is answered with what went through so far, as JSON; where stdin
-ends, it ends.
+second (default: as much as there is). The first line on stdout is the port on which
+it listens; each line on stdin is answered with what went through so far, as JSON;
+where stdin ends, it ends.
 
 What it is like: a line that is long, not narrow, with a store at its end that may
-limit each connection. There is no loss and no slow start; a receiver that does not read holds its sender back, as
-the windows of TCP do.
+limit each connection. There is no loss and no slow start; a receiver that does not
+read holds its sender back, as the windows of TCP do.
 
 A TCP handshake costs a client one round trip before its first byte leaves. No
 program can delay the handshake of its own listening socket, the kernel does that;
@@ -114,7 +114,8 @@ class ClientEnd(End):
     def connection_made(self, transport):
         super().connection_made(transport)
         self.line.connections += 1
-        transport.pause_reading()
+        # not at once: until Python 3.12 its reader is added after this, paused or not
+        self.line.loop.call_soon(transport.pause_reading)
         self.opening = asyncio.ensure_future(self.open(self.line.loop.time()))
 
     async def open(self, accepted):
