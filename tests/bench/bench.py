@@ -174,11 +174,16 @@ class Bench:
         os.makedirs(self.home(tool))
 
 
+# What a registry wrote and nobody read, of a connection that was given up: both sides' buffers.
+GIVEN_UP = 8_000_000
+
+
 def judge_lines(figures, filled, before, after):
     """Fails a run that went past the lines: all that it read and wrote is to have come through them."""
     gone = [{key: new[key] - old[key] for key in new} for old, new in zip(before["through"], after["through"])]
     size = sum(filled.blobs.values())
-    for name, through, wanted in (("source", gone[0]["down"], figures["read"]), ("target", gone[1]["up"], size)):
+    read = max(size, figures["read"] - GIVEN_UP)
+    for name, through, wanted in (("source", gone[0]["down"], read), ("target", gone[1]["up"], size)):
         if through < wanted:
             raise Failed(f"{wanted} bytes are to go through the line to the {name}, and {through} did")
 

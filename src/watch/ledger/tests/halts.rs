@@ -50,8 +50,8 @@ fn one_that_somebody_changed_before_it_could_be_put_back_is_theirs() {
     assert_eq!(play.ledger.census(play.now).rollouts, 0);
 }
 
-#[test]
-fn what_other_rollouts_came_to_does_not_end_a_halt() {
+/// Two rollouts, a look at each of which is under way.
+fn two_that_are_looked_at() -> Play {
     let mut play = with_copies(Some(2), &["a", "b"]);
     play.ledger.gate.prove();
     assert_eq!(play.begins(), ["repoint a", "repoint b"]);
@@ -59,6 +59,12 @@ fn what_other_rollouts_came_to_does_not_end_a_halt() {
     play.written("b");
     play.passes(LOOK);
     assert_eq!(play.begins(), ["look a", "look b"]);
+    play
+}
+
+#[test]
+fn what_other_rollouts_came_to_does_not_end_a_halt() {
+    let mut play = two_that_are_looked_at();
     play.looked("a", cannot_pull());
     play.sees("b", COPY, true);
     play.looked("b", Pulling::Done);
@@ -263,13 +269,7 @@ fn what_cannot_pull_is_put_back_in_a_pause_but_not_when_the_process_ends() {
 
 #[test]
 fn those_who_cannot_pull_either_make_a_halt_no_longer() {
-    let mut play = with_copies(Some(2), &["a", "b"]);
-    play.ledger.gate.prove();
-    assert_eq!(play.begins(), ["repoint a", "repoint b"]);
-    play.written("a");
-    play.written("b");
-    play.passes(LOOK);
-    assert_eq!(play.begins(), ["look a", "look b"]);
+    let mut play = two_that_are_looked_at();
     play.looked("a", cannot_pull());
     let until = play.ledger.gate.halted();
     play.passes(Duration::from_secs(60));
