@@ -2,19 +2,28 @@
 //!
 //! Decides what follows when something of it changes, and when its turn has come.
 
-use super::work::{Asked, Followed, Purpose, Stage, Then, Work};
+use super::work::{Asked, Entry, Followed, Purpose, Stage, Then, Work};
 use super::{Action, DEADLINE, FRESH, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
 use crate::outcome::Failure;
 use crate::plan::Planned;
 use crate::watch::seen::stands;
 use crate::workload::WorkloadId;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What is to be done about a workload; the rest of the ledger can be used beside it.
+pub(super) fn work_of<'a>(
+    workloads: &'a mut HashMap<WorkloadId, Entry>,
+    id: &WorkloadId,
+) -> Option<&'a mut Work> {
+    workloads.get_mut(id)?.work.as_deref_mut()
+}
+
 impl Ledger {
     pub(super) fn work(&mut self, id: &WorkloadId) -> Option<&mut Work> {
-        self.workloads.get_mut(id)?.work.as_deref_mut()
+        work_of(&mut self.workloads, id)
     }
 
     /// Something is to be done about one at rest.
@@ -190,11 +199,7 @@ impl Ledger {
 
     /// Goes on with a workload that waits for images, where all of them are there.
     pub(super) fn advance(&mut self, id: &WorkloadId, now: Instant) {
-        let Some(work) = self
-            .workloads
-            .get_mut(id)
-            .and_then(|entry| entry.work.as_deref_mut())
-        else {
+        let Some(work) = work_of(&mut self.workloads, id) else {
             return;
         };
         let Stage::Copying(asked) = &mut work.stage else {

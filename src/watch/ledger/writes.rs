@@ -2,6 +2,7 @@
 //!
 //! Decides which one is written next, and that none is by a plan of long ago.
 
+use super::steps::work_of;
 use super::work::Stage;
 use super::{Action, FRESH, Ledger};
 use crate::cluster::Standing;
@@ -12,11 +13,7 @@ use std::time::Instant;
 impl Ledger {
     /// It may be written when it is its turn.
     pub(super) fn enqueue(&mut self, id: &WorkloadId, planned: Box<Planned>, now: Instant) {
-        let Some(work) = self
-            .workloads
-            .get_mut(id)
-            .and_then(|entry| entry.work.as_deref_mut())
-        else {
+        let Some(work) = work_of(&mut self.workloads, id) else {
             return;
         };
         let (turns, others) = if work.standing == Standing::Idle {
@@ -65,8 +62,7 @@ impl Ledger {
     /// Begins to write one whose turn it is. One that was planned long ago is planned again before, and keeps
     /// its turn; one that something else is rolled out in meanwhile loses it.
     pub(super) fn write(&mut self, id: &WorkloadId, now: Instant) -> Option<Action> {
-        let entry = self.workloads.get_mut(id);
-        let Some(work) = entry.and_then(|entry| entry.work.as_deref_mut()) else {
+        let Some(work) = work_of(&mut self.workloads, id) else {
             self.lose_turn(id);
             return None;
         };

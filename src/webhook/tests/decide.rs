@@ -66,19 +66,23 @@ fn target() -> TargetRegistry {
     terms(PullAccess::Open).policy.target
 }
 
-/// A namespace was seen, and nothing more.
-fn here(known: &Known, namespace: &str, opted_out: bool) {
-    let object = with(deployment(), "/metadata/namespace", &json!(namespace));
+/// A Deployment, of which nothing runs.
+fn observed(object: &Value, opted_out: bool) -> Observed {
     let kind = Kind::from_word("deploy").unwrap();
-    let observed = Observed {
-        workload: Workload::from_object(&kind, &object).unwrap(),
+    Observed {
+        workload: Workload::from_object(&kind, object).unwrap(),
         running: BTreeMap::new(),
         account_pull_secrets: None,
         pull_credentials: PullCredentials::None,
         named: false,
         namespace_opted_out: opted_out,
-    };
-    known.observed(&target(), &observed);
+    }
+}
+
+/// A namespace was seen, and nothing more.
+fn here(known: &Known, namespace: &str, opted_out: bool) {
+    let object = with(deployment(), "/metadata/namespace", &json!(namespace));
+    known.observed(&target(), &observed(&object, opted_out));
 }
 
 /// What a workload like this one came to when the loop observed it.

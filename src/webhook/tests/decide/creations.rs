@@ -8,15 +8,7 @@ fn a_new_workload_comes_out_as_the_plan_would_leave_it() {
     let object = with(deployment(), "/metadata/annotations", &json!({"a": "b"}));
     let admitted = admitted(&create("deploy", &object), &known);
 
-    let kind = Kind::from_word("deploy").unwrap();
-    let observed = Observed {
-        workload: Workload::from_object(&kind, &object).unwrap(),
-        running: BTreeMap::new(),
-        account_pull_secrets: None,
-        pull_credentials: PullCredentials::None,
-        named: false,
-        namespace_opted_out: false,
-    };
+    let observed = observed(&object, false);
     let policy = terms(PullAccess::Open).policy;
     let plan = clone(std::slice::from_ref(&observed), &policy).unwrap();
     let Decision::Repoint(repoint) = &plan.workloads[0].decision else {
