@@ -350,6 +350,7 @@ fn the_summary_of_a_dry_run_offers_no_way_back_from_what_was_not_done() {
     };
     let text = summary(&dry);
     assert!(text.starts_with("client dry run a7f3 finished"), "{text}");
+    assert!(text.contains("images      2 to copy, 1 present"), "{text}");
     assert!(
         !text.contains("restore --run") && !text.contains("retry"),
         "{text}"

@@ -225,7 +225,7 @@ async fn a_certificate_is_trusted_or_not_looked_at_from_the_login_on() {
         let image = format!("{}/a/b:1", secure.host);
         let to = format!("{}/{}", target.host, flags.len());
         home.run(&["copy", &image, "--to", &to], "").exits(0);
-        fs::remove_file(&config).unwrap();
+        fs::write(&config, "").unwrap();
         home.run(&["copy", &image, "--to", &format!("{to}/again")], "")
             .exits(1);
     }

@@ -1,6 +1,6 @@
 //! What programs read: `--report`, and the objects that `-o` prints.
 
-use crate::bed::{Bed, idle};
+use crate::bed::{Bed, idle, var};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,12 +20,15 @@ fn told(bed: &Bed, target: &str, ending: &str) -> (Value, String) {
     };
     let run = report["metadata"]["name"].as_str().expect("a run");
     let seconds = report["seconds"].to_string();
+    let bytes = report["images"][1]["bytes"].to_string();
     let digest = bed.digest("DOCKER_IO", "library/busybox", "1.36");
     let shown = format!("{report:#}")
         .replace(run, "RUN")
         .replace(&seconds, "SECONDS")
         .replace(&digest.expect("in the source"), "DIGEST")
         .replace(target, "TARGET")
+        .replace(&var("DOCKER_IO"), "DOCKER_IO")
+        .replace(&bytes, "BYTES")
         .replace(&bed.namespace, "NS");
     (report, shown)
 }
@@ -47,7 +50,76 @@ fn a_report_has_the_fields_that_the_readme_names_and_no_others() {
     ));
     let target = bed.open_target();
     let (first, shown) = told(&bed, &target, "json");
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @r#"
+    {
+      "apiVersion": "image-cloner.io/v1alpha1",
+      "dryRun": "none",
+      "exitCode": 1,
+      "images": [
+        {
+          "error": "copying acme/no-such-image:1 to TARGET/acme/no-such-image:1: not in its registry: GET http://DOCKER_IO/v2/acme/no-such-image/manifests/1: 404 MANIFEST_UNKNOWN manifest unknown",
+          "hints": [],
+          "notes": [],
+          "source": "docker.io/acme/no-such-image:1",
+          "state": "failed",
+          "target": "TARGET/acme/no-such-image:1"
+        },
+        {
+          "bytes": BYTES,
+          "digest": "DIGEST",
+          "notes": [],
+          "source": "docker.io/library/busybox:1.36",
+          "state": "copied",
+          "target": "TARGET/busybox:1.36"
+        }
+      ],
+      "interrupted": false,
+      "kind": "Run",
+      "metadata": {
+        "name": "RUN"
+      },
+      "seconds": SECONDS,
+      "workloads": [
+        {
+          "apiVersion": "apps/v1",
+          "kind": "Deployment",
+          "name": "flux",
+          "namespace": "NS",
+          "notes": [],
+          "reason": "would be reverted by Flux (apps)",
+          "state": "copiedOnly"
+        },
+        {
+          "apiVersion": "apps/v1",
+          "error": "copying acme/no-such-image:1 to TARGET/acme/no-such-image:1: not in its registry: GET http://DOCKER_IO/v2/acme/no-such-image/manifests/1: 404 MANIFEST_UNKNOWN manifest unknown",
+          "hints": [],
+          "kind": "Deployment",
+          "name": "gone",
+          "namespace": "NS",
+          "notes": [],
+          "state": "failed"
+        },
+        {
+          "apiVersion": "apps/v1",
+          "kind": "Deployment",
+          "name": "out",
+          "namespace": "NS",
+          "notes": [],
+          "reason": "opted out by image-cloner.io/skip",
+          "state": "skipped"
+        },
+        {
+          "apiVersion": "apps/v1",
+          "kind": "Deployment",
+          "name": "web",
+          "namespace": "NS",
+          "notes": [],
+          "rollout": "takes effect later: scaled to zero, when it is scaled up",
+          "state": "repointed"
+        }
+      ]
+    }
+    "#);
     // again: what was done is there
     let (again, _) = told(&bed, &target, "yaml");
     let states = |report: &Value, of: &str| -> Vec<String> {

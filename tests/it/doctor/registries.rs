@@ -32,8 +32,11 @@ async fn what_a_registry_will_not_take_is_told_with_what_must_be_done_first() {
     });
     let ran = examined(&bed, &format!("{}/mirror", harbor.host), &[]).exits(1);
     let told = |ran: &Ran, name: &str, host: &str| check(&bed, ran, name).replace(host, "TARGET");
-    insta::assert_snapshot!(told(&ran, "push", &harbor.host), @"");
-    insta::assert_snapshot!(told(&ran, "nested paths", &harbor.host), @"");
+    insta::assert_snapshot!(told(&ran, "push", &harbor.host), @r"
+    fail  POST http://TARGET/v2/mirror/image-cloner-doctor/blobs/uploads/: 404 NOT_FOUND project mirror not found (anonymous)
+      the project mirror must exist: create it at https://TARGET/harbor/projects, and let these credentials push to it
+    ");
+    insta::assert_snapshot!(told(&ran, "nested paths", &harbor.host), @"skip  nothing can be pushed at all");
 
     // as Docker Hub has it
     let flat = Registry::start().await;
@@ -42,8 +45,11 @@ async fn what_a_registry_will_not_take_is_told_with_what_must_be_done_first() {
         nested.then(|| Reply::error(400, "NAME_INVALID", "no nested paths here"))
     });
     let ran = examined(&bed, &flat.host, &[]).exits(1);
-    insta::assert_snapshot!(told(&ran, "push", &flat.host), @"");
-    insta::assert_snapshot!(told(&ran, "nested paths", &flat.host), @"");
+    insta::assert_snapshot!(told(&ran, "push", &flat.host), @"ok  an upload was opened and given up");
+    insta::assert_snapshot!(told(&ran, "nested paths", &flat.host), @r"
+    fail  POST http://TARGET/v2/image-cloner-doctor/of/nested/paths/blobs/uploads/: 400 NAME_INVALID no nested paths here (anonymous)
+      kubectl image-cloner clone … --to TARGET --layout flat
+    ");
 
     // nobody may pull, and there is nothing to give to pods
     let private = Registry::start().await;
@@ -54,7 +60,11 @@ async fn what_a_registry_will_not_take_is_told_with_what_must_be_done_first() {
     });
     let pushing = [("IMAGE_CLONER_USER", "robot"), ("IMAGE_CLONER_PASS", "p")];
     let ran = examined(&bed, &private.host, &pushing).exits(0);
-    insta::assert_snapshot!(told(&ran, "pull", &private.host), @"");
+    insta::assert_snapshot!(told(&ran, "pull", &private.host), @r"
+    warn  pods need credentials, and none may be given to them
+      export IMAGE_CLONER_PULL_USER=… IMAGE_CLONER_PULL_PASS=…
+      or --share-credentials, or --pull-secret NAME for one of yours
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +85,11 @@ async fn what_a_registry_offers_is_found_out_with_a_copy_that_is_there() {
         let is_list = asked.is("GET", "/referrers/");
         is_list.then(|| listed().body(index))
     });
-    insta::assert_snapshot!(offered().join("\n"), @"");
+    insta::assert_snapshot!(offered().join("\n"), @r"
+    ok  layers are taken over between repositories
+    ok  listed
+    ok  the registry gives images to anybody
+    ");
 
     registry.hook(|asked| {
         let path = asked.path.strip_suffix("/blobs/uploads/")?;
@@ -84,7 +98,7 @@ async fn what_a_registry_offers_is_found_out_with_a_copy_that_is_there() {
         mounts.then(|| Reply::new(202).header("Location", place))
     });
     let [mount, ..] = offered();
-    insta::assert_snapshot!(mount, @"");
+    insta::assert_snapshot!(mount, @"ok  not offered: layers are sent for each repository");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,11 +117,17 @@ async fn a_way_that_others_could_listen_to_is_told() {
         check(&bed, &ran, "TLS").replace(host, "TARGET")
     };
     let trusted = format!("{{caFile: '{}'}}", secure.authority().display());
-    insta::assert_snapshot!(told(&secure.host, &trusted), @"");
-    insta::assert_snapshot!(told(&secure.host, "{insecure: skip-verify}"), @"");
+    insta::assert_snapshot!(told(&secure.host, &trusted), @"ok  the certificate is trusted here");
+    insta::assert_snapshot!(told(&secure.host, "{insecure: skip-verify}"), @r"
+    warn  the certificate is not checked (insecure)
+      name its authority: caFile of TARGET in config.yaml
+    ");
     // neither loopback by its name nor by its address
     let plain = format!("{{insecure: http, endpoint: 'http://0.0.0.0:{port}'}}");
-    insta::assert_snapshot!(told("registry.example", &plain), @"");
+    insta::assert_snapshot!(told("registry.example", &plain), @r"
+    warn  plain HTTP: passwords go over the network as they are
+      nodes must be told to use it, too (containerd: hosts.toml)
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,9 +111,28 @@ async fn what_only_a_name_opens_is_left_by_a_clone_of_everything_and_said() {
 
     let mut lines: Vec<&str> = all.stdout.lines().collect();
     lines.sort_unstable();
-    insta::assert_snapshot!(lines.join("\n"), @"");
-    let (_, plan) = all.stderr.split_once("repoint  ").unwrap();
-    insta::assert_snapshot!(plan, @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    daemonset.apps/net skipped in shop: priority class system-node-critical (client dry run)
+    daemonset.apps/proxy skipped in infra: serves the target registry (client dry run)
+    deployment.apps/dns skipped in kube-system: namespace kube-system is skipped (client dry run)
+    deployment.apps/out skipped in shop: opted out by image-cloner.io/skip (client dry run)
+    deployment.apps/web repointed in shop (client dry run)
+    deployment.apps/web skipped in lab: namespace lab is skipped (client dry run)
+    deployment.apps/web skipped in quiet: namespace quiet opted out by image-cloner.io/skip (client dry run)
+    deployment.apps/web skipped in team-a: namespace team-a is skipped (client dry run)
+    deployment.apps/zot skipped in infra: serves the target registry (client dry run)
+    ");
+    let at = all.stderr.find("repoint ").unwrap();
+    insta::assert_snapshot!(all.stderr[at..], @r"
+    repoint       1  Deployment 1
+    skipped       1  namespace kube-system is skipped
+                  1  namespace lab is skipped
+                  1  namespace quiet opted out by image-cloner.io/skip
+                  1  namespace team-a is skipped
+                  1  opted out by image-cloner.io/skip
+                  1  priority class system-node-critical
+                  2  serves the target registry
+    ");
 
     // by its name each is taken but for those that opted out
     for (place, code) in [

@@ -155,7 +155,28 @@ async fn the_plan_says_what_is_there_what_it_weighs_and_what_fails() {
         .replace(&target.host, "TARGET")
         .replace(&source.host, "SOURCE")
         .replace(context.trim(), "CONTEXT");
-    insta::assert_snapshot!(plan, @"");
+    let (plan, summary) = plan
+        .split_once("\n\n\n")
+        .expect("a plan and what it came to");
+    assert!(
+        summary.contains("images      2 to copy, 1 present, 1 failed"),
+        "{summary}"
+    );
+    insta::assert_snapshot!(plan, @r"
+    context CONTEXT   target TARGET/mirror   push as anonymous
+
+    SOURCE                      TARGET                        SIZE  COPY     USED BY
+    a-compan..ame:v2.14.0-rc.1  a-compan..ame:v2.14.0-rc.1  1.6 MB  new            1
+    bitnami/redis:7.2           bitnami/redis:7.2                -  present        1
+    corp/api:9                  corp/api:9                       ?  fails          1
+    nginx:1.25                  nginx:1.25                   72 kB  new            2
+
+    repoint       4  Deployment 4
+    unchanged     1  already cloned
+    fails            corp/api:9: not in its registry: GET
+                     http://SOURCE/v2/corp/api/manifests/9: 404
+                     MANIFEST_UNKNOWN manifest unknown
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +198,9 @@ async fn tables_fit_the_terminal() {
             assert_eq!(exit_code(&session), 0, "{said}");
             assert!(said.contains(head) && said.contains("a-co"), "{said}");
             for line in said.lines() {
-                let length = line.trim_end().chars().count();
+                // what was drawn before it on this line was cleared
+                let shown = line.rsplit("\u{1b}[2K").next().expect("a part");
+                let length = shown.trim_end().chars().count();
                 assert!(length <= usize::from(columns), "{length} columns: {line}");
             }
         }
