@@ -38,7 +38,8 @@ impl Ending {
             code => code,
         };
         if self.summary || code == 1 || code == 130 {
-            terminal.say(&format!("\n{}", report::summary(outcome).trim_end()));
+            let summary = report::summary(outcome, terminal.columns());
+            terminal.say(&format!("\n{}", summary.trim_end()));
         }
         if let Some(report) = self.report
             && let Err(stopped) = report.write(&report::report_file(outcome))

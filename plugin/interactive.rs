@@ -177,10 +177,10 @@ fn choose_workloads(
             )
         })
         .collect();
+    terminal.say("space takes one in or out, a all of them, enter goes on, Esc leaves");
+    let prompt = format!("Workloads to clone to {target}");
     let chosen = MultiSelect::with_theme(theme().as_ref())
-        .with_prompt(format!(
-            "Workloads to clone to {target} (space toggles, a toggles all, enter goes on)"
-        ))
+        .with_prompt(console::truncate_str(&prompt, room, ".."))
         .items_checked(items)
         .report(false)
         .interact_opt();

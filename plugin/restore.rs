@@ -195,7 +195,8 @@ impl Preparing<'_> {
                 .await
                 .map_err(Stopped::failed)?
         };
-        if self.review || args.running.dry_run.mode != DryRun::None {
+        let is_shown = self.review || args.running.dry_run.mode != DryRun::None;
+        if is_shown && !plan.workloads.is_empty() {
             self.terminal
                 .say(&report::restore(&plan, &refused, cluster.context()));
         }

@@ -4,6 +4,7 @@ use crate::stop::Stopped;
 use console::{Term, style};
 use image_cloner::cluster;
 use image_cloner::outcome::Failure;
+use image_cloner::report;
 use std::io::{IsTerminal, Write};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,15 @@ impl Terminal {
             can_ask: can_draw && std::io::stdin().is_terminal(),
             can_draw,
             width,
+        }
+    }
+
+    /// Columns to break text at; no end of them where a program reads it.
+    pub(crate) fn columns(&self) -> usize {
+        if self.can_draw {
+            self.width
+        } else {
+            usize::MAX
         }
     }
 
@@ -119,12 +129,13 @@ impl Terminal {
         self.hints(&stopped.failure);
     }
 
-    /// `error: …` in one line.
+    /// `error: …`, broken between words where a person reads it.
     pub(crate) fn failure(&self, failure: &Failure) {
+        let text = report::wrap(&format!("error: {}", failure.message), self.columns(), 0);
+        let rest = &text["error:".len()..];
         self.say(&format!(
-            "{} {}",
-            style("error:").red().bold().for_stderr(),
-            failure.message
+            "{}{rest}",
+            style("error:").red().bold().for_stderr()
         ));
     }
 
@@ -135,7 +146,7 @@ impl Terminal {
         }
     }
 
-    /// `hint: …`.
+    /// `hint: …`, in one line: it may be a command.
     pub(crate) fn hint(&self, text: &str) {
         self.say(&format!("{} {text}", style("hint:").cyan().for_stderr()));
     }
@@ -147,9 +158,11 @@ impl Terminal {
         }
     }
 
-    /// Something worth knowing that stops nothing.
+    /// Something worth knowing that stops nothing, broken as an error is.
     pub(crate) fn note(&self, text: &str) {
-        self.say(&format!("{} {text}", style("note:").yellow().for_stderr()));
+        let text = report::wrap(&format!("note: {text}"), self.columns(), 0);
+        let rest = &text["note:".len()..];
+        self.say(&format!("{}{rest}", style("note:").yellow().for_stderr()));
     }
 }
 

@@ -200,7 +200,8 @@ impl Settings {
     pub(crate) fn no_target() -> Stopped {
         Stopped::wrong(
             Failure::new("no target registry is named")
-                .hint("give --to HOST[:PORT][/PREFIX], or set IMAGE_CLONER_REGISTRY"),
+                .hint("give --to HOST[:PORT][/PREFIX], or set IMAGE_CLONER_REGISTRY")
+                .hint("or keep one: kubectl image-cloner config set registry HOST[:PORT][/PREFIX]"),
         )
     }
 

@@ -3,7 +3,7 @@
 use super::{Doctor, Findings, within};
 use crate::outcome::{Check, Verdict};
 use crate::reference::Reference;
-use crate::registry::Quota;
+use crate::registry::{Error, Quota};
 use crate::workload::Workload;
 use std::collections::BTreeSet;
 
@@ -13,34 +13,34 @@ impl Doctor {
     /// What Docker Hub still gives to whoever would copy from it here.
     pub(super) async fn quota(&self, findings: &Findings) -> Check {
         let name = DOCKER_HUB;
-        let Some(image) = findings.from_hub.first() else {
+        if findings.from_hub.is_empty() {
             return Check::skip(name, "no workload here runs an image from there");
-        };
+        }
         let Ok(target) = &self.target else {
             return Check::skip(name, "no target registry is known");
         };
         within(name, Verdict::Warn, async {
-            let credentials = match target.chain.find(DOCKER_HUB, image.repository()).await {
-                Ok(credentials) => credentials,
-                Err(error) => return Check::warn(name, error.to_string()),
-            };
-            let registries = &target.registries;
-            let asked = std::slice::from_ref(&credentials);
-            match registries.source(image, asked).await {
-                Ok(source) => {
-                    let who = credentials.user();
-                    told(
-                        name,
-                        registries.quota(&source),
-                        findings.from_hub.len(),
-                        who,
-                    )
-                }
-                Err(error) => {
-                    let hint = error.hint().map(str::to_owned);
-                    Check::warn(name, error.to_string()).mend_all(hint)
+            for image in &findings.from_hub {
+                let credentials = match target.chain.find(DOCKER_HUB, image.repository()).await {
+                    Ok(credentials) => credentials,
+                    Err(error) => return Check::warn(name, error.to_string()),
+                };
+                let registries = &target.registries;
+                let asked = std::slice::from_ref(&credentials);
+                match registries.source(image, asked).await {
+                    Ok(source) => {
+                        let (quota, who) = (registries.quota(&source), credentials.user());
+                        return told(name, quota, findings.from_hub.len(), who);
+                    }
+                    // another image tells as much
+                    Err(Error::NotFound { .. }) => {}
+                    Err(error) => {
+                        let hint = error.hint().map(str::to_owned);
+                        return Check::warn(name, error.to_string()).mend_all(hint);
+                    }
                 }
             }
+            Check::skip(name, "it has none of the images of the workloads here")
         })
         .await
     }

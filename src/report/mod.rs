@@ -26,5 +26,5 @@ pub use quota::shortages;
 pub use restore::{past_run, restore, restore_question};
 pub use status::{Layout, status, status_document, status_refs, status_sum, status_trouble};
 pub use summary::summary;
-pub use text::{bytes, duration};
+pub use text::{bytes, duration, wrap};
 pub use verify::{verify_document, verify_line, verify_sum};

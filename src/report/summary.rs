@@ -1,12 +1,12 @@
 //! The end of a run in a few lines.
 
-use super::text::{bytes, count, duration, like, tally};
+use super::text::{bytes, count, duration, like, tally, wrap};
 use crate::outcome::{DryRun, Failure, ImageState, Outcome, WorkloadOutcome, WorkloadState};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// The end of a run: figures, what failed and why, and what to type next.
-pub fn summary(outcome: &Outcome) -> String {
+/// The end of a run: figures, what failed and why in lines of this width, and what to type next.
+pub fn summary(outcome: &Outcome, width: usize) -> String {
     let how = match outcome.exit_code() {
         130 => ", interrupted",
         1 => " with failures",
@@ -25,7 +25,7 @@ pub fn summary(outcome: &Outcome) -> String {
         }
     }
     text += &reasons(outcome);
-    let failures = failures(outcome);
+    let failures = failures(outcome, width);
     if !failures.is_empty() {
         let _ = write!(text, "\n{failures}");
     }
@@ -176,7 +176,7 @@ fn figures(parts: &[(usize, &str)]) -> String {
 }
 
 /// Failed workloads, and failed images that no workload speaks for.
-fn failures(outcome: &Outcome) -> String {
+fn failures(outcome: &Outcome, width: usize) -> String {
     let mut text = String::new();
     let mut said: Vec<&Failure> = Vec::new();
     for workload in &outcome.workloads {
@@ -186,7 +186,8 @@ fn failures(outcome: &Outcome) -> String {
             _ => continue,
         };
         let id = &workload.workload;
-        let _ = writeln!(text, "{id} in {} {how}: {failure}", id.namespace);
+        let line = format!("{id} in {} {how}: {failure}", id.namespace);
+        let _ = writeln!(text, "{}", wrap(&line, width, 2));
         hints(&mut text, failure);
         said.push(failure);
     }
@@ -194,7 +195,7 @@ fn failures(outcome: &Outcome) -> String {
         if let ImageState::Failed(failure) = &image.state
             && !said.contains(&failure)
         {
-            let _ = writeln!(text, "{}", failure.message);
+            let _ = writeln!(text, "{}", wrap(&failure.message, width, 2));
             hints(&mut text, failure);
         }
     }

@@ -310,14 +310,15 @@ fn outcome() -> Outcome {
 
 #[test]
 fn the_summary() {
-    insta::assert_snapshot!(summary(&outcome()), @r"
+    insta::assert_snapshot!(summary(&outcome(), 80), @r"
     run a7f3 finished in 3m12s with failures
 
     images      2 copied (142 MB), 1 present, 1 failed
     workloads   3 repointed, 1 failed, 1 copied only, 1 unchanged
     copied only 1: a Job's template cannot be changed
 
-    deployment.apps/gone in prod failed: copying corp/api:9 to harbor.corp/mirror/corp/api:9: gone
+    deployment.apps/gone in prod failed: copying corp/api:9 to
+      harbor.corp/mirror/corp/api:9: gone
       hint: pull it from somewhere else
 
     retry   same command; finished work is not repeated
@@ -330,7 +331,7 @@ fn foreign_layers_that_were_left_are_counted_and_named() {
     let mut outcome = outcome();
     outcome.images[0].foreign_left = 1;
     outcome.images[2].foreign_left = 2;
-    let text = summary(&outcome);
+    let text = summary(&outcome, usize::MAX);
     let line = "not copied  3 foreign layers of 2 images (--foreign-layers copy)\n";
     assert!(text.contains(line), "{text}");
     let line = |at: usize| foreign_line(&outcome.images[at]);
@@ -348,7 +349,7 @@ fn the_summary_of_a_dry_run_offers_no_way_back_from_what_was_not_done() {
         dry_run: DryRun::Client,
         ..outcome()
     };
-    let text = summary(&dry);
+    let text = summary(&dry, usize::MAX);
     assert!(text.starts_with("client dry run a7f3 finished"), "{text}");
     assert!(text.contains("images      2 to copy, 1 present"), "{text}");
     assert!(
@@ -413,7 +414,7 @@ fn what_was_put_back_and_what_its_owners_have_to_change() {
     outcome.workloads[2].state =
         WorkloadState::CopiedOnly("would be reverted by Flux (apps)".into());
     outcome.workloads[2].owned = true;
-    insta::assert_snapshot!(summary(&outcome), @r"
+    insta::assert_snapshot!(summary(&outcome, usize::MAX), @r"
     run a7f3 finished in 3m12s with failures
 
     images      2 copied (142 MB), 1 present, 1 failed

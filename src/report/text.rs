@@ -73,7 +73,7 @@ pub(super) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize
 
 /// Text in lines of at most `width` columns where its words allow it; later lines start with `indent`
 /// blanks.
-pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
+pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut wrapped = String::new();
     let mut column = 0;
     for (at, word) in text.split(' ').enumerate() {

@@ -290,6 +290,7 @@ fn without_a_cluster_and_a_registry_each_is_told_with_what_helps() {
     skip  policies      the cluster is not reached
     fail  target        no target registry is named
           give --to HOST[:PORT][/PREFIX], or set IMAGE_CLONER_REGISTRY
+          or keep one: kubectl image-cloner config set registry HOST[:PORT][/PREFIX]
     skip  credentials   no target registry is known
     skip  push          no target registry is known
     skip  nested paths  no target registry is known

@@ -1,6 +1,6 @@
 //! What is drawn: bars while something is under way, colours for those who want them, and tables that fit.
 
-use super::{exit_code, on_terminal_with};
+use super::{ESCAPE, exit_code, on_terminal_with, press};
 use crate::bed::{Bed, Hold, deployment, idle, var};
 use crate::wire::server::Registry;
 use crate::wire::{MANIFEST, bytes, image};
@@ -204,5 +204,37 @@ async fn tables_fit_the_terminal() {
                 assert!(length <= usize::from(columns), "{length} columns: {line}");
             }
         }
+    }
+}
+
+#[test]
+fn a_choice_and_an_error_fit_the_terminal() {
+    let Some(bed) = Bed::share("narrow", false) else {
+        return;
+    };
+    bed.apply(&idle("a-deployment-with-a-name-of-its-own", "busybox:1.36"));
+    let to = format!("{}/and/below/it/one/more", bed.open_target());
+    let mut session = on_columns(64, &bed.plugin_command(&["clone", "--to", &to]));
+    let drawn = session
+        .exp_string("deployment.apps/a-")
+        .expect("the choice");
+    for line in drawn.lines() {
+        assert!(line.chars().count() <= 64, "{line}");
+    }
+    press(&mut session, ESCAPE);
+    session.exp_eof().expect("the end");
+
+    let wrong = [
+        "clone",
+        "deploy/a-deployment-that-is-not-there",
+        "--to",
+        &to,
+    ];
+    let mut session = on_columns(64, &bed.plugin_command(&wrong));
+    let said = session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 1);
+    assert!(said.contains("error: getting deployment.apps/"), "{said}");
+    for line in said.lines() {
+        assert!(line.trim_end().chars().count() <= 64, "{line}");
     }
 }
