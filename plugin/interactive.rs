@@ -177,7 +177,7 @@ fn choose_workloads(
             )
         })
         .collect();
-    terminal.say("space takes one in or out, a all of them, enter goes on, Esc leaves");
+    terminal.say("space toggles, a toggles all, enter goes on, Esc leaves");
     let prompt = format!("Workloads to clone to {target}");
     let chosen = MultiSelect::with_theme(theme().as_ref())
         .with_prompt(console::truncate_str(&prompt, room, ".."))
