@@ -308,6 +308,7 @@ impl Job<'_> {
             dry_run: self.args.running.dry_run.mode.into(),
             platforms: self.platforms.clone(),
             extras: self.args.copying.extras(),
+            leaving: self.images.from.clone(),
             stop: self.terminal.stop.clone(),
         }
     }
