@@ -1,6 +1,7 @@
 //! Progress: bars on a terminal, a line a finished image elsewhere.
 
 use crate::args::{Output, Running};
+use crate::harmless::harmless;
 use crate::terminal::Terminal;
 use crate::waits::{Waits, waiting};
 use image_cloner::execute::{Event, Observer};
@@ -298,7 +299,7 @@ impl Bars {
     fn waiting(&self, source: &Reference, why: &str, pause: Duration) {
         let bar = self.image(source);
         bar.set_style(style("  {prefix:30}  {wide_msg}"));
-        bar.set_message(waiting(why, pause));
+        bar.set_message(harmless(&waiting(why, pause)).into_owned());
     }
 
     fn clear(&self) {

@@ -54,6 +54,7 @@ mod selection;
 mod settings;
 mod sources;
 mod status;
+mod streams;
 mod sync_credentials;
 mod terminal;
 mod verify;
