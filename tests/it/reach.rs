@@ -199,10 +199,14 @@ async fn the_authorities_that_docker_and_podman_have_for_a_host_are_trusted() {
     simple(&from);
     let secure = Secure::start(&from, "localhost").await;
     let source = format!("{}/a/b:1", secure.host);
-    for tool in ["docker", "containers"] {
+    for (tool, own) in [
+        ("docker", ".config/docker"),
+        ("containers", ".config/containers"),
+        ("desktop", ".docker"),
+    ] {
         let home = tempfile::tempdir().unwrap();
         let target = format!("{}/{tool}", to.host);
-        let folder = home.path().join(".config").join(tool).join("certs.d");
+        let folder = home.path().join(own).join("certs.d");
         // another host's are not
         for (host, expected) in [("localhost:1", 1), (secure.host.as_str(), 0)] {
             let own = folder.join(host);
