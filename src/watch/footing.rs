@@ -15,7 +15,7 @@ use crate::plan::{ImagePolicy, Policy, PullAccess};
 use crate::platform::{PlatformChoice, Platforms};
 use crate::reference::Reference;
 use crate::registry::{Registries, means_this_machine};
-use crate::workload::Workload;
+use crate::workload::{PULL_SECRET, Workload};
 use once::Once;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

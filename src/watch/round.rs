@@ -6,14 +6,14 @@ use super::footing::Footing;
 use super::grant::grant;
 use super::ledger::{Cloned, Due, Purpose, Then, Verdict};
 use super::seen::Seen;
-use crate::cluster::{Cluster, Error, Observation, PULL_SECRET};
+use crate::cluster::{Cluster, Error, Observation};
 use crate::config::Mode;
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
 use crate::plan::{
     self, Copy, Decision, Observed, Planned, Policy, PullCredentials, kept, reclaims,
 };
-use crate::workload::{Kind, Workload, WorkloadId};
+use crate::workload::{Kind, PULL_SECRET, Workload, WorkloadId};
 use futures::stream::{self, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
