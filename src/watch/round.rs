@@ -29,7 +29,7 @@ pub(super) struct Found {
     pub(super) verdict: Verdict,
 }
 
-/// Notes that were logged already.
+/// Notes that were logged already, since everything was looked at last.
 #[derive(Debug, Default)]
 pub(super) struct Said(Mutex<BTreeSet<String>>);
 
@@ -155,7 +155,6 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             tracing::debug!(workload = %workload.id, namespace = workload.id.namespace, reason, "left alone");
             Some(Verdict::Rest {
                 kept: Vec::new(),
-                left: None,
                 with_our_secret: has_our_secret(workload),
             })
         }
@@ -167,7 +166,6 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             }
             Some(Verdict::Rest {
                 kept: kept(&observed, &footing.settings.target),
-                left: None,
                 with_our_secret: has_our_secret(workload),
             })
         }
@@ -256,7 +254,6 @@ async fn clone(
     if copies.is_empty() {
         return Ok(Verdict::Rest {
             kept: kept(observed, &footing.settings.target),
-            left: None,
             with_our_secret: has_our_secret(workload),
         });
     }
