@@ -4,9 +4,11 @@
 //! credentials are read only once.
 
 mod once;
+#[cfg(test)]
+mod tests;
 
 use super::known::{Known, Terms};
-use crate::cluster::{Cluster, PULL_SECRET, PullSecret, SecretWrite};
+use crate::cluster::{Cluster, PullSecret, SecretWrite};
 use crate::config::{AgentSettings, Mode};
 use crate::credentials::{Chain, Credentials};
 use crate::execute::{Images, Options};
