@@ -46,6 +46,7 @@ mod put_back;
 mod reach;
 mod readme;
 mod refusals;
+mod report;
 mod resolving;
 mod restore;
 mod rollouts;
