@@ -3,6 +3,8 @@
 //! The rules are those of krew's `validation` and `installation` packages, and of its index for what is
 //! submitted there (a short description under 50 characters, a LICENSE in the archive).
 
+mod builds;
+
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

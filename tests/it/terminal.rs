@@ -1,6 +1,6 @@
 //! What a person is asked, in a real pseudo-terminal.
 
-use crate::bed::{ApiProxy, Bed, deployment, var};
+use crate::bed::{ApiProxy, Bed, deployment, idle, var};
 use crate::cluster_wire::Server;
 use crate::wire::server::{Registry, Reply};
 use rexpect::session::PtySession;
@@ -92,6 +92,42 @@ fn workloads_are_chosen_reviewed_and_cloned() {
     press(&mut session, ESCAPE);
     session.exp_eof().expect("the end");
     assert_eq!(exit_code(&session), 130);
+}
+
+#[test]
+fn credentials_for_pushing_go_into_pull_secrets_after_a_yes_alone() {
+    let Some(bed) = Bed::share("sharing", false) else {
+        return;
+    };
+    bed.apply(&idle("web", "busybox:1.36"));
+    let namespace = format!("ns/{}", bed.namespace);
+    for (said, code) in [("n\r", 3), ("y\r", 0)] {
+        let mut command = bed.plugin_command(&["clone", &namespace]);
+        command
+            .env_remove("IMAGE_CLONER_PULL_USER")
+            .env_remove("IMAGE_CLONER_PULL_PASS");
+        let mut session = on_terminal_with(command);
+        session
+            .exp_string("Put those for pushing (testuser) into pull secrets? [y/N]")
+            .expect("the question");
+        press(&mut session, said);
+        session.exp_string("SOURCE").expect("the plan");
+        session.exp_string("[y/N]").expect("the question");
+        press(&mut session, "y\r");
+        session.exp_eof().expect("the end");
+        assert_eq!(exit_code(&session), code, "{said:?}");
+        let made = bed.try_kubectl(&["get", "secret/image-cloner-pull"]);
+        assert_eq!(made.status.success(), code == 0, "{said:?}");
+    }
+    assert_eq!(
+        bed.pull_logins()[bed.target().as_str()]["username"],
+        json!(var("TARGET_USER"))
+    );
+    let web = bed.get("deploy/web");
+    assert_eq!(
+        web["spec"]["template"]["spec"]["containers"][0]["image"],
+        format!("{}/busybox:1.36", bed.target())
+    );
 }
 
 /// The plugin with no target registry named anywhere, and a home of its own for the configuration.
