@@ -17,7 +17,7 @@ use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use crate::waits::Waits;
-use image_cloner::cluster::{Cluster, PULL_SECRET, PullSecret};
+use image_cloner::cluster::{Cluster, PullSecret};
 use image_cloner::credentials::Keyring;
 use image_cloner::execute::{CloneTerms, Images, Options, Run};
 use image_cloner::outcome::Survey;
@@ -27,7 +27,7 @@ use image_cloner::plan::{
 };
 use image_cloner::platform::Platforms;
 use image_cloner::report::{self, Scene};
-use image_cloner::workload::WorkloadId;
+use image_cloner::workload::{PULL_SECRET, WorkloadId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -314,6 +314,7 @@ impl Job<'_> {
             dry_run: self.args.running.dry_run.mode.into(),
             platforms: self.platforms.clone(),
             extras: self.args.copying.extras(),
+            leaving: self.images.from.clone(),
             stop: self.terminal.stop.clone(),
         }
     }

@@ -3,6 +3,7 @@
 use crate::args::{Connection, Copying};
 use crate::document::DocumentArg;
 use crate::ending::run_id;
+use crate::harmless::harmless;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
@@ -53,8 +54,9 @@ pub(crate) async fn run(args: DoctorArgs, terminal: &Terminal) -> Result<u8, Sto
     match args.document.output {
         Some(form) => terminal.data(&form.text(&report::checks_file(&checks))?),
         None => {
-            let list = report::checks(&checks, terminal.width, paint);
-            terminal.data(list.trim_end());
+            let shown: Vec<Check> = checks.iter().map(harmless_check).collect();
+            let list = report::checks(&shown, terminal.width, paint);
+            terminal.painted(list.trim_end());
         }
     }
     if terminal.stop.is_cancelled() {
@@ -120,6 +122,16 @@ async fn target(
         }),
         Ok(None) => Err(Settings::no_target().failure),
         Err(stopped) => Err(stopped.failure),
+    }
+}
+
+/// The same, as it may be painted.
+fn harmless_check(check: &Check) -> Check {
+    let mend = check.mend.iter().map(|way| harmless(way).into_owned());
+    Check {
+        found: harmless(&check.found).into_owned(),
+        mend: mend.collect(),
+        ..check.clone()
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::args::{Connection, Output, Running, Selecting};
 use crate::dry_run::{DryRun, DryRunArg};
 use crate::ending::{Ending, Report, run_id};
+use crate::harmless::harmless;
 use crate::interactive;
 use crate::progress::{Progress, Sizes};
 use crate::rollouts::BatchArgs;
@@ -248,7 +249,8 @@ impl Preparing<'_> {
 
 /// Lets a person choose a run, the last one first, or all of them.
 fn choose(runs: &[PastRun]) -> Result<Option<String>, Stopped> {
-    let mut items: Vec<String> = runs.iter().map(report::past_run).collect();
+    let shown = |past| harmless(&report::past_run(past)).into_owned();
+    let mut items: Vec<String> = runs.iter().map(shown).collect();
     if runs.len() > 1 {
         items.push("all of them".to_owned());
     }

@@ -5,6 +5,7 @@
 //! brings.
 
 use super::Sizes;
+use crate::harmless::harmless;
 use crate::terminal::Terminal;
 use crate::waits::waiting;
 use image_cloner::reference::Reference;
@@ -152,7 +153,7 @@ impl Bars {
     pub(super) fn waiting(&self, source: &Reference, why: &str, pause: Duration) {
         let bar = self.image(source);
         bar.set_style(style("  {prefix:30}  {wide_msg}"));
-        bar.set_message(waiting(why, pause));
+        bar.set_message(harmless(&waiting(why, pause)).into_owned());
     }
 
     pub(super) fn clear(&self) {

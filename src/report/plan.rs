@@ -76,7 +76,8 @@ pub fn question(plan: &Plan, survey: &Survey) -> Option<String> {
         .filter_map(|copy| survey.get(&copy.target)?.as_ref().ok())
         .filter(|found| !found.present)
         .collect();
-    let size: u64 = new.iter().filter_map(|found| found.size).sum();
+    let sizes = new.iter().filter_map(|found| found.size);
+    let size = sizes.fold(0, u64::saturating_add);
     let repointed = repointed(plan, survey);
     let mut parts = Vec::new();
     if !new.is_empty() {

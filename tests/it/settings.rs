@@ -126,6 +126,32 @@ fn a_new_file_is_its_owners_alone_and_a_link_stays_one() {
     assert_eq!(mode(elsewhere), 0o644);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_not_taken_for_none() {
+    let home = Home::new();
+    fs::create_dir_all(home.path().join(".config/image-cloner")).unwrap();
+    fs::create_dir_all(home.path().join(".kube")).unwrap();
+    let run = |environment: &[(&str, &str)]| {
+        let mut command = home.command(&["status"]);
+        command.env_remove("IMAGE_CLONER_CONFIG");
+        command.envs(environment.iter().copied());
+        home.ran(command)
+    };
+    // whoever may read everything cannot read these either
+    for file in [".config/image-cloner/config.yaml", ".kube/config"] {
+        let path = home.path().join(file);
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let (code, said) = run(&[]);
+        assert_ne!(code, 0);
+        assert!(said.contains(&format!("HOME/{file}: ")), "{said}");
+        fs::remove_file(&path).unwrap();
+    }
+    // a home that is no folder has none
+    let (_, said) = run(&[("HOME", "/dev/null")]);
+    assert!(!said.contains("/dev/null"), "{said}");
+}
+
 #[test]
 fn what_would_not_load_is_not_written() {
     let home = Home::new();

@@ -7,6 +7,7 @@
 )]
 
 mod challenges;
+mod claims;
 mod copies;
 mod endpoints;
 mod faults;
