@@ -204,14 +204,19 @@ async fn every_namespace_in_use_gets_new_credentials_and_no_other_is_written_to(
     let server = Server::start(move |line, _| {
         let (method, path) = line.split_once(' ').expect("a path");
         let path = path.split('?').next().expect("a path");
-        let namespace = path.split('/').nth(4).unwrap_or_default();
-        let items = match path.rsplit('/').next() {
-            Some("image-cloner-pull") if method == "GET" => return (200, secret(namespace)),
-            _ if method != "GET" => return (200, json!({"metadata": {}})),
-            Some("secrets") => json!([secret("shop"), secret("tools")]),
-            Some("deployments") => json!(deployments),
-            _ => json!([]),
+        let within = path.split_once("/namespaces/");
+        let within = within.and_then(|(_, rest)| rest.split('/').next());
+        let is_here = |object: &Value| {
+            within.is_none_or(|namespace| object["metadata"]["namespace"] == namespace)
         };
+        let items = match (method, path.rsplit('/').next()) {
+            ("GET", Some("image-cloner-pull")) => return (200, secret(within.unwrap_or_default())),
+            ("GET", Some("secrets")) => vec![secret("shop"), secret("tools")],
+            ("GET", Some("deployments")) => deployments.to_vec(),
+            ("GET", _) => Vec::new(),
+            _ => return (200, json!({"metadata": {}})),
+        };
+        let items: Vec<Value> = items.into_iter().filter(is_here).collect();
         (200, json!({"kind": "List", "metadata": {}, "items": items}))
     })
     .await;
