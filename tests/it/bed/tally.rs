@@ -46,6 +46,16 @@ impl Tally {
     }
 }
 
+/// Takes note of the first line of a head. No body has a line that ends like one; but what a body ends with
+/// stands before the request that follows it.
+fn note(line: &[u8], asked: &Mutex<Asked>) {
+    let text = String::from_utf8_lossy(line);
+    if let Some(request) = text.strip_suffix(" HTTP/1.1\r\n") {
+        let mut asked = asked.lock().expect("no panic");
+        asked.push((request.to_owned(), Instant::now()));
+    }
+}
+
 fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Asked>) {
     let Ok(server) = TcpStream::connect(upstream) else {
         return;
@@ -61,20 +71,21 @@ fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Asked>) {
     });
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
-    // bodies of requests have no line that ends like the first of a head
-    while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-        let text = String::from_utf8_lossy(&line);
-        if let Some(request) = text.strip_suffix(" HTTP/1.1\r\n") {
-            let now = Instant::now();
-            asked
-                .lock()
-                .expect("no panic")
-                .push((request.to_owned(), now));
+    while let Ok(chunk) = from.fill_buf()
+        && !chunk.is_empty()
+    {
+        for byte in chunk {
+            line.push(*byte);
+            if *byte == b'\n' {
+                note(&line, asked);
+                line.clear();
+            }
         }
-        if to.write_all(&line).is_err() {
+        let read = chunk.len();
+        if to.write_all(chunk).is_err() {
             break;
         }
-        line.clear();
+        from.consume(read);
     }
     let _ = to.shutdown(Shutdown::Write);
     let _ = down.join();
