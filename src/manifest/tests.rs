@@ -235,6 +235,15 @@ fn what_is_merged_and_aliased_is_followed_and_cycles_end() {
     let cycle =
         "apiVersion: v1\nkind: List\nitems: &i\n- {apiVersion: v1, kind: List, items: *i}\n";
     assert_eq!(found(cycle), [""; 0]);
+    // ten ways to each of the next, which ends nowhere
+    let ways: String = (0..20)
+        .map(|at| {
+            let ten = vec![format!("*a{at}"); 10].join(", ");
+            format!("a{next}: &a{next} {{<<: [{ten}]}}\n", next = at + 1)
+        })
+        .collect();
+    let many = format!("a0: &a0 {{b: c}}\n{ways}{POD}    <<: *a20\n");
+    assert_eq!(rewritten(&many), many);
     let cycle = "apiVersion: v1\nkind: Pod\nspec: &s\n  template: {spec: *s}\n  <<: *s\n";
     assert_eq!(found(cycle), [""; 0]);
 

@@ -105,10 +105,17 @@ impl Tree {
 
     /// The value of a key, its own or one that is merged in.
     pub(super) fn get(&self, mapping: Id, key: &str) -> Option<Id> {
-        self.get_within(mapping, key, MERGES)
+        self.get_within(mapping, key, MERGES, &mut HashSet::new())
     }
 
-    fn get_within(&self, mapping: Id, key: &str, merges: usize) -> Option<Id> {
+    /// What was `seen` has not got it: aliases may lead to the same mapping in any number of ways.
+    fn get_within(
+        &self,
+        mapping: Id,
+        key: &str,
+        merges: usize,
+        seen: &mut HashSet<Id>,
+    ) -> Option<Id> {
         let entries = self.entries(mapping)?;
         let value = |name: &str| {
             let mut entries = entries.iter();
@@ -120,9 +127,10 @@ impl Tree {
         let base = value("<<").filter(|_| merges > 0)?;
         let one = [base];
         let several = self.items(base).unwrap_or(&one);
-        several
-            .iter()
-            .find_map(|from| self.get_within(*from, key, merges - 1))
+        several.iter().find_map(|from| {
+            let is_new = seen.insert(self.resolve(*from));
+            is_new.then(|| self.get_within(*from, key, merges - 1, seen))?
+        })
     }
 
     /// The part of `text` that is a scalar's value, without quotes; none where it is written in another

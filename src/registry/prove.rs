@@ -97,7 +97,10 @@ impl Prover {
             digest: Some(image.digest().clone()),
             manifests: parts.manifests.len(),
             blobs: own.len(),
-            bytes: sizes.chain(parts.manifests.into_values()).sum(),
+            // each size is what a manifest says
+            bytes: sizes
+                .chain(parts.manifests.into_values())
+                .fold(0, u64::saturating_add),
             foreign: foreign.len(),
             faults: parts
                 .faults

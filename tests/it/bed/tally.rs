@@ -46,16 +46,6 @@ impl Tally {
     }
 }
 
-/// Takes note of the first line of a head. No body has a line that ends like one; but what a body ends with
-/// stands before the request that follows it.
-fn note(line: &[u8], asked: &Mutex<Asked>) {
-    let text = String::from_utf8_lossy(line);
-    if let Some(request) = text.strip_suffix(" HTTP/1.1\r\n") {
-        let mut asked = asked.lock().expect("no panic");
-        asked.push((request.to_owned(), Instant::now()));
-    }
-}
-
 fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Asked>) {
     let Ok(server) = TcpStream::connect(upstream) else {
         return;
@@ -70,23 +60,30 @@ fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Asked>) {
         let _ = to.shutdown(Shutdown::Both);
     });
     let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    while let Ok(chunk) = from.fill_buf()
-        && !chunk.is_empty()
-    {
-        for byte in chunk {
-            line.push(*byte);
-            if *byte == b'\n' {
-                note(&line, asked);
-                line.clear();
+    let mut open = Vec::new();
+    // all that has come goes on at once: a body need not end its last line
+    while let Ok(bytes) = from.fill_buf().map(<[u8]>::to_vec) {
+        from.consume(bytes.len());
+        open.extend_from_slice(&bytes);
+        while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = open.drain(..=end).collect();
+            if let Some(request) = request(&line) {
+                let now = Instant::now();
+                asked.lock().expect("no panic").push((request, now));
             }
         }
-        let read = chunk.len();
-        if to.write_all(chunk).is_err() {
+        if bytes.is_empty() || to.write_all(&bytes).is_err() {
             break;
         }
-        from.consume(read);
     }
     let _ = to.shutdown(Shutdown::Write);
     let _ = down.join();
+}
+
+/// `METHOD path` of a line that begins a request, right behind the body of the one before; none of others.
+fn request(line: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(line);
+    let (before, path) = text.strip_suffix(" HTTP/1.1\r\n")?.rsplit_once(' ')?;
+    let method = before.rsplit(|c: char| !c.is_ascii_uppercase()).next()?;
+    Some(format!("{method} {path}"))
 }
