@@ -4,7 +4,7 @@
 
 use crate::harmless::harmless;
 use crate::stop::Stopped;
-use console::{Term, style};
+use console::{StyledObject, Term, style};
 use image_cloner::cluster;
 use image_cloner::outcome::Failure;
 use std::borrow::Cow;
@@ -153,7 +153,7 @@ impl Terminal {
     /// `error: …` in one line.
     pub(crate) fn failure(&self, failure: &Failure) {
         let word = style("error:").red().bold().for_stderr();
-        self.put(&format!("{word} {}", harmless(&failure.message)));
+        self.label(&word, &failure.message);
     }
 
     /// `hint: …`, a line each.
@@ -166,7 +166,7 @@ impl Terminal {
     /// `hint: …`.
     pub(crate) fn hint(&self, text: &str) {
         let word = style("hint:").cyan().for_stderr();
-        self.put(&format!("{word} {}", harmless(text)));
+        self.label(&word, text);
     }
 
     /// Several things worth knowing.
@@ -179,7 +179,13 @@ impl Terminal {
     /// Something worth knowing that stops nothing.
     pub(crate) fn note(&self, text: &str) {
         let word = style("note:").yellow().for_stderr();
-        self.put(&format!("{word} {}", harmless(text)));
+        self.label(&word, text);
+    }
+
+    /// A word of ours before words of others: no line that they begin is taken for one of ours.
+    fn label(&self, word: &StyledObject<&str>, text: &str) {
+        let text = harmless(text.trim_end()).replace('\n', "\n    ");
+        self.put(&format!("{word} {text}"));
     }
 }
 

@@ -35,6 +35,7 @@ mod install;
 mod krew;
 mod lease;
 mod login;
+mod makefile;
 mod moving;
 mod names;
 mod outages;

@@ -46,7 +46,7 @@ fn data_that_found_no_room_is_a_failure_and_a_reader_that_left_is_none() {
 fn what_a_terminal_would_obey_is_shown_and_not_sent() {
     let home = tempfile::tempdir().unwrap();
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [\
-               {name: a, image: \"nginx\\e[2K\\rsafe:1\"}]}}";
+               {name: a, image: \"nginx\\e[2K\\rsafe:1\\nhint: run\"}]}}";
     std::fs::write(home.path().join("p.yaml"), pod).unwrap();
     let ran = plugin(&home, &["clone", "--no-copy", "-f", "p.yaml"])
         .output()
@@ -54,4 +54,5 @@ fn what_a_terminal_would_obey_is_shown_and_not_sent() {
     let said = said(&ran);
     assert!(said.contains(r"nginx\u{1b}[2K\u{d}safe:1"), "{said}");
     assert!(!said.contains(['\u{1b}', '\r']), "{said:?}");
+    assert!(said.contains("\n    hint: run"), "{said}");
 }

@@ -22,13 +22,6 @@ fn sync(bed: &Bed, args: &[&str]) -> Ran {
     bed.plugin(&args)
 }
 
-/// The entries of our pull secret.
-fn entries(bed: &Bed) -> Value {
-    let template = r#"go-template={{index .data ".dockerconfigjson" | base64decode}}"#;
-    let text = bed.kubectl(&["get", SECRET, "-o", template]);
-    serde_json::from_str::<Value>(&text).expect("JSON")["auths"].clone()
-}
-
 /// Replaces the entries of our pull secret.
 fn put(bed: &Bed, auths: &Value) {
     let content = json!({"auths": auths}).to_string();
@@ -60,9 +53,9 @@ fn old_credentials_are_updated_and_other_targets_keep_theirs() {
         ran.stdout,
         "secret/image-cloner-pull updated (client dry run)\n"
     );
-    assert_eq!(entries(&bed)[&ours]["password"], "of-last-year");
+    assert_eq!(bed.pull_logins()[&ours]["password"], "of-last-year");
     sync(&bed, &["--dry-run=server"]).exits(0);
-    assert_eq!(entries(&bed)[&ours]["password"], "of-last-year");
+    assert_eq!(bed.pull_logins()[&ours]["password"], "of-last-year");
 
     // whoever only clones is told of it
     bed.plugin(&["clone", "deploy/web"])
@@ -72,8 +65,11 @@ fn old_credentials_are_updated_and_other_targets_keep_theirs() {
     let ran = sync(&bed, &[]).exits(0);
     assert_eq!(ran.stdout, "secret/image-cloner-pull updated\n");
     assert_eq!(ran.stderr, "");
-    assert_eq!(entries(&bed)[&ours]["password"], json!(var("PULL_PASS")));
-    assert_eq!(entries(&bed)["other.corp"], other);
+    assert_eq!(
+        bed.pull_logins()[&ours]["password"],
+        json!(var("PULL_PASS"))
+    );
+    assert_eq!(bed.pull_logins()["other.corp"], other);
 
     let ran = sync(&bed, &[]).exits(0);
     assert_eq!(ran.stdout, "secret/image-cloner-pull unchanged\n");
@@ -90,11 +86,11 @@ fn a_deleted_secret_is_made_again_where_records_say_that_it_is_used() {
     let Some(bed) = cloned("lost") else {
         return;
     };
-    let before = entries(&bed);
+    let before = bed.pull_logins();
     bed.kubectl(&["delete", SECRET]);
     let ran = sync(&bed, &[]).exits(0);
     assert_eq!(ran.stdout, "secret/image-cloner-pull created\n");
-    assert_eq!(entries(&bed), before);
+    assert_eq!(bed.pull_logins(), before);
 }
 
 #[test]

@@ -94,6 +94,47 @@ fn the_objects_are_printed_for_whoever_applies_them() {
     assert_eq!(list["kind"], "List");
 }
 
+/// As krew does it: the programs in a folder, and a link to the plugin in another.
+#[test]
+fn the_agent_beside_a_plugin_that_is_linked_is_the_one_that_is_installed() {
+    let Some(turn) = Turn::take("linked") else {
+        return;
+    };
+    let folder = turn.bed.folder();
+    for name in ["store", "bin"] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+    }
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "amd64",
+    };
+    let plugin = folder.join("store/kubectl-image_cloner");
+    std::fs::copy(env!("CARGO_BIN_EXE_kubectl-image_cloner"), &plugin).unwrap();
+    let agent = format!("store/image-cloner-agent-linux-{architecture}");
+    std::fs::copy(&turn.binary, folder.join(agent)).unwrap();
+    let link = folder.join("bin/kubectl-image_cloner");
+    std::os::unix::fs::symlink(plugin, &link).unwrap();
+
+    let endpoint = format!("--registry-endpoint={}", var("TARGET_FROM_PODS"));
+    let print = ["install-agent", "-A", &endpoint, "--dry-run", "-o", "yaml"];
+    let asked = turn.bed.plugin_command(&print);
+    let mut linked = Command::new(link);
+    linked.args(asked.get_args()).env_clear();
+    linked.envs(
+        asked
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let beside = turn.bed.ran(linked.output().unwrap()).exits(0);
+    let binary = turn.binary.display().to_string();
+    let named = turn
+        .bed
+        .plugin(&[&print[..], &["--agent-binary", &binary]].concat())
+        .exits(0);
+    assert!(beside.stdout.contains("@sha256:"), "{}", beside.stdout);
+    assert_eq!(beside.stdout, named.stdout);
+}
+
 #[test]
 fn what_the_agent_is_made_of_is_found_by_its_image() {
     let Some(mut turn) = Turn::take("sbom") else {
