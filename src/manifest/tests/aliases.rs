@@ -8,12 +8,11 @@ fn what_is_merged_is_followed_however_many_ways_lead_there() {
     assert_eq!(rewritten(&merged), merged.replace("a:1", "reg.corp/a:1"));
 
     // ten ways to each of the next, and what is looked for is nowhere
-    let ways: String = (0..20)
-        .map(|at| {
-            let ten = vec![format!("*a{at}"); 10].join(", ");
-            format!("a{next}: &a{next} {{<<: [{ten}]}}\n", next = at + 1)
-        })
-        .collect();
+    let mut ways = String::new();
+    for at in 0..20 {
+        let (next, ten) = (at + 1, vec![format!("*a{at}"); 10].join(", "));
+        let _ = writeln!(ways, "a{next}: &a{next} {{<<: [{ten}]}}");
+    }
     let many = format!("a0: &a0 {{b: c}}\n{ways}{POD}    <<: *a20\n");
     assert_eq!(rewritten(&many), many);
 
