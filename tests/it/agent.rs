@@ -79,7 +79,11 @@ fn at_rest_it_asks_for_nothing_but_its_lease() {
     agent.until("deploy/web", |web| image(web) == copy(&bed));
     agent.says(&["image already cloned", &copy(&bed)]);
     // as often as it renews that in twenty seconds
-    let is_lease = |request: &String| request.starts_with("PUT ") && request.contains("/leases/");
+    let lease = format!(
+        "PUT /apis/coordination.k8s.io/v1/namespaces/{}/leases/image-cloner?",
+        bed.namespace
+    );
+    let is_lease = |request: &String| request.contains(&lease);
     bed.until("ten renewals in a row", || {
         let asked = way.asked();
         asked.len() > 10 && asked.iter().rev().take(10).all(is_lease)

@@ -101,7 +101,8 @@ fn a_pod_whose_api_server_is_started_again_loses_nothing_and_goes_on() {
     let many = (0..60).map(|at| idle(&format!("idle-{at}"), SOURCE));
     bed.apply(&many.collect::<Vec<_>>().join("---\n"));
     server.end();
-    turn.is_unready(&["workloads: watching deployments.apps in"]);
+    // before the kubelet takes it for unready it leads no more
+    turn.is_unready(&["lease: "]);
     bed.apply(&idle("meanwhile", OTHER));
     bed.kubectl(&["delete", "deploy/idle-0", "deploy/idle-59"]);
     turn.says(&["leading no more"]);

@@ -122,11 +122,14 @@ fn an_applied_deployment_is_cloned_kept_and_given_back() {
     let mut follow = bed.plugin_command(&["agent", "logs", "-f", "--tail", "1"]);
     follow.stdout(File::create(&followed).unwrap());
     let mut follow = follow.spawn().unwrap();
+    let read = || fs::read_to_string(&followed).unwrap();
+    bed.until("the log's last line", || !read().is_empty());
     bed.plugin(&["agent", "resume"]).exits(0);
     turn.becomes("deploy/held", &format!("{}/busybox:1.36", bed.target()));
     bed.until("what it did in the log that is followed", || {
-        let log = fs::read_to_string(&followed).unwrap();
-        log.contains("deployment image reference updated")
+        let log = read();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("reference updated") && line.contains("\"held\""))
     });
     follow.kill().unwrap();
     follow.wait().unwrap();
