@@ -106,8 +106,11 @@ async fn copy_as(
         ))));
     }
     let reference = Reference::parse(name)?;
+    // a login may be one of a part of the registry only, and Docker Hub is nobody's as a whole
+    let whole = format!("{}/{}", reference.registry(), reference.repository());
+    let parent = whole.rsplit_once('/').map(|(parent, _)| parent.to_owned());
     let copying = Copying {
-        to: Some(reference.registry().to_owned()),
+        to: parent,
         ..args.copying.clone()
     };
     let target = settings

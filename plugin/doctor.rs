@@ -3,6 +3,7 @@
 use crate::args::{Connection, Copying};
 use crate::document::DocumentArg;
 use crate::ending::run_id;
+use crate::harmless::harmless;
 use crate::settings::Settings;
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
@@ -53,8 +54,9 @@ pub(crate) async fn run(args: DoctorArgs, terminal: &Terminal) -> Result<u8, Sto
     match args.document.output {
         Some(form) => terminal.data(&form.text(&report::checks_file(&checks))?),
         None => {
-            let list = report::checks(&checks, terminal.width, paint);
-            terminal.data(list.trim_end());
+            let shown: Vec<Check> = checks.iter().map(harmless_check).collect();
+            let list = report::checks(&shown, terminal.width, paint);
+            terminal.painted(list.trim_end());
         }
     }
     if terminal.stop.is_cancelled() {
@@ -106,18 +108,30 @@ async fn target(
         to: args.to.clone(),
         ..Copying::default()
     };
-    match timeout(LIMIT, settings.resolve(&copying, cluster)).await {
-        Ok(Ok(Some(resolved))) => Ok(Target {
+    let resolved = match timeout(LIMIT, settings.resolve(&copying, cluster)).await {
+        Ok(Ok(resolved)) => Ok(resolved),
+        // a cluster that does not answer publishes none; what else is wrong is so without it
+        _ => settings.resolve(&copying, None).await,
+    };
+    match resolved {
+        Ok(Some(resolved)) => Ok(Target {
             registry: resolved.registry,
             named_by: resolved.named_by,
             registries: resolved.registries,
             chain: settings.chain.clone(),
         }),
-        Ok(Ok(None)) => Err(Settings::no_target().failure),
-        Ok(Err(stopped)) => Err(stopped.failure),
-        Err(_) => Err(Failure::new(
-            "none is named, and the cluster does not say whether it has one",
-        )),
+        Ok(None) => Err(Settings::no_target().failure),
+        Err(stopped) => Err(stopped.failure),
+    }
+}
+
+/// The same, as it may be painted.
+fn harmless_check(check: &Check) -> Check {
+    let mend = check.mend.iter().map(|way| harmless(way).into_owned());
+    Check {
+        found: harmless(&check.found).into_owned(),
+        mend: mend.collect(),
+        ..check.clone()
     }
 }
 

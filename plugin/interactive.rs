@@ -3,6 +3,7 @@
 //! Every question is on standard error. Esc and Ctrl-C end the verb before anything is changed.
 
 use crate::clone::CloneArgs;
+use crate::harmless::harmless;
 use crate::line;
 use crate::policy::image_policy;
 use crate::settings::{self, Settings, Target};
@@ -170,11 +171,8 @@ fn choose_workloads(
                 format!("{}  ", id.namespace)
             };
             let item = format!("{place}{id}  {}", becomes(planned));
-            let changes = matches!(planned.decision, Decision::Repoint(_));
-            (
-                console::truncate_str(&item, room, "..").into_owned(),
-                changes,
-            )
+            let item = console::truncate_str(&harmless(&item), room, "..").into_owned();
+            (item, matches!(planned.decision, Decision::Repoint(_)))
         })
         .collect();
     let chosen = MultiSelect::with_theme(theme().as_ref())

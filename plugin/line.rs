@@ -3,13 +3,14 @@
 //! Esc and Ctrl-C leave it at once: dialoguer's own input does not know Esc, and its confirmation waits for
 //! enter after it.
 
+use crate::harmless::harmless;
 use console::{Key, Term};
 use std::io;
 
 /// Asks for a line, with a text to start from; none when it was left.
 pub(crate) fn read(prompt: &str, initial: &str) -> io::Result<Option<String>> {
     let term = Term::stderr();
-    let mut text = initial.to_owned();
+    let mut text = harmless(initial).into_owned();
     term.write_str(&format!("{prompt} {text}"))?;
     let answer = loop {
         match term.read_key()? {

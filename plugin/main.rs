@@ -17,6 +17,7 @@ mod dry_run;
 mod edits;
 mod ending;
 mod files;
+mod harmless;
 mod image_run;
 mod install_agent;
 mod interactive;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
     });
     // a name lookup that hangs must not hold up the end
     runtime.shutdown_background();
+    let ended = ended.and_then(|code| terminal.check_written().map(|()| code));
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(stopped) => {

@@ -3,8 +3,9 @@
 use crate::args::{Connection, Output, Running, Selecting};
 use crate::dry_run::{DryRun, DryRunArg};
 use crate::ending::{Ending, Report, run_id};
+use crate::harmless::harmless;
 use crate::interactive;
-use crate::progress::Progress;
+use crate::progress::{Progress, Sizes};
 use crate::rollouts::BatchArgs;
 use crate::settings::Settings;
 use crate::stop::Stopped;
@@ -126,7 +127,8 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         .as_deref()
         .map(Report::create)
         .transpose()?;
-    let progress = Progress::of_workloads(terminal, &args.running, &prepared.plan);
+    let plan = &prepared.plan;
+    let progress = Progress::of_workloads(terminal, &args.running, plan, Sizes::new());
     let run = Run {
         cluster: prepared.cluster,
         id: run_id()?,
@@ -246,7 +248,8 @@ impl Preparing<'_> {
 
 /// Lets a person choose a run, the last one first, or all of them.
 fn choose(runs: &[PastRun]) -> Result<Option<String>, Stopped> {
-    let mut items: Vec<String> = runs.iter().map(report::past_run).collect();
+    let shown = |past| harmless(&report::past_run(past)).into_owned();
+    let mut items: Vec<String> = runs.iter().map(shown).collect();
     if runs.len() > 1 {
         items.push("all of them".to_owned());
     }

@@ -1,10 +1,15 @@
 //! Where words go: data to standard output, everything else to standard error.
+//!
+//! Decides what is done about words of others, and about a standard output that takes no more.
 
+use crate::harmless::harmless;
 use crate::stop::Stopped;
-use console::{Term, style};
+use console::{StyledObject, Term, style};
 use image_cloner::cluster;
 use image_cloner::outcome::Failure;
-use std::io::{IsTerminal, Write};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// What is known of the process's three streams.
@@ -18,6 +23,10 @@ pub(crate) struct Terminal {
     pub(crate) width: usize,
     /// Cancelled at the first Ctrl-C, once [`Self::watch_interrupts`] was called.
     pub(crate) stop: CancellationToken,
+    /// Data is read by a person.
+    shows_data: bool,
+    /// Why data was lost first.
+    lost: Arc<OnceLock<String>>,
 }
 
 impl Terminal {
@@ -31,6 +40,8 @@ impl Terminal {
             can_ask: can_draw && std::io::stdin().is_terminal(),
             can_draw,
             width,
+            shows_data: io::stdout().is_terminal(),
+            lost: Arc::default(),
         }
     }
 
@@ -78,32 +89,52 @@ impl Terminal {
         u8::from(missed > 0)
     }
 
-    /// A line of data. A reader that went away (`| head`) is no error of ours.
-    #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
+    /// A line of data. That it could not be written is told by [`Self::check_written`]: it ends no work.
     pub(crate) fn data(&self, line: &str) {
-        let _ = writeln!(std::io::stdout().lock(), "{line}");
+        self.painted(&self.shown(line));
     }
 
-    /// Data as it is. A reader that went away is no error of ours; a full disk is one.
-    #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
+    /// A line of data with colours of ours; what others say in it has to be harmless.
+    pub(crate) fn painted(&self, line: &str) {
+        if let Err(error) = written(&format!("{line}\n")) {
+            // only the first is told
+            let _ = self.lost.set(error.to_string());
+        }
+    }
+
+    /// Data as it is.
     pub(crate) fn stream(&self, text: &str) -> Result<(), Stopped> {
-        let mut stdout = std::io::stdout().lock();
-        let written = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
-        match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                let what = format!("writing to standard output: {error}");
-                Err(Stopped::failed(Failure::new(what)).after_changes())
-            }
-            _ => Ok(()),
+        written(&self.shown(text)).map_err(|error| lost(&error.to_string()))
+    }
+
+    /// Data as it is for a program, and as it can be looked at for a person.
+    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.shows_data {
+            harmless(text)
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+
+    /// Whether all data went where it was to go.
+    ///
+    /// # Errors
+    /// When some was lost.
+    pub(crate) fn check_written(&self) -> Result<(), Stopped> {
+        match self.lost.get() {
+            Some(why) => Err(lost(why)),
+            None => Ok(()),
         }
     }
 
     /// A line for the person who watches.
-    #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
     pub(crate) fn say(&self, line: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        self.put(&harmless(line));
+    }
+
+    #[allow(clippy::unused_self, reason = "one way to print, whatever the stream")]
+    fn put(&self, line: &str) {
+        let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
     /// A failure, its hints, and that nothing was changed.
@@ -121,11 +152,8 @@ impl Terminal {
 
     /// `error: …` in one line.
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.say(&format!(
-            "{} {}",
-            style("error:").red().bold().for_stderr(),
-            failure.message
-        ));
+        let word = style("error:").red().bold().for_stderr();
+        self.label(&word, &failure.message);
     }
 
     /// `hint: …`, a line each.
@@ -137,7 +165,8 @@ impl Terminal {
 
     /// `hint: …`.
     pub(crate) fn hint(&self, text: &str) {
-        self.say(&format!("{} {text}", style("hint:").cyan().for_stderr()));
+        let word = style("hint:").cyan().for_stderr();
+        self.label(&word, text);
     }
 
     /// Several things worth knowing.
@@ -149,8 +178,32 @@ impl Terminal {
 
     /// Something worth knowing that stops nothing.
     pub(crate) fn note(&self, text: &str) {
-        self.say(&format!("{} {text}", style("note:").yellow().for_stderr()));
+        let word = style("note:").yellow().for_stderr();
+        self.label(&word, text);
     }
+
+    /// A word of ours before words of others: no line that they begin is taken for one of ours.
+    fn label(&self, word: &StyledObject<&str>, text: &str) {
+        let text = harmless(text.trim_end()).replace('\n', "\n    ");
+        self.put(&format!("{word} {text}"));
+    }
+}
+
+/// Writes data. A reader that went away (`| head`) is no error of ours; a full disk is one.
+fn written(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn lost(why: &str) -> Stopped {
+    let what = format!("writing to standard output: {why}");
+    Stopped::failed(Failure::new(what)).after_changes()
 }
 
 #[cfg(unix)]

@@ -129,13 +129,18 @@ impl Config {
     /// Loads the file that the environment names (`IMAGE_CLONER_CONFIG`), else the one at its usual place;
     /// the default when there is none there.
     pub fn load(environment: &Environment) -> Result<Self, ConfigError> {
-        if let Some(path) = environment.get("CONFIG") {
-            return Self::read(Path::new(path));
+        let is_named = environment.get("CONFIG").is_some();
+        if !is_named && locate::usual_place().is_none() {
+            return Ok(Self::default());
         }
-        match locate::usual_place() {
-            Some(path) if path.exists() => Self::read(&path),
-            _ => Ok(Self::default()),
+        let file = ConfigFile::open(environment)?;
+        if is_named && !file.exists() {
+            return Err(ConfigError {
+                path: file.path().display().to_string(),
+                reason: "there is no such file".to_owned(),
+            });
         }
+        file.config()
     }
 
     /// The target registry by configuration alone: the context's, else the general one.
@@ -143,16 +148,6 @@ impl Config {
         context
             .and_then(|context| self.contexts.get(context)?.registry.as_deref())
             .or(self.registry.as_deref())
-    }
-
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        let error = |reason: String| ConfigError {
-            path: path.display().to_string(),
-            reason,
-        };
-        let text = std::fs::read_to_string(path).map_err(|cause| error(cause.to_string()))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder).map_err(error)
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {

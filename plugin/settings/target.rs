@@ -132,7 +132,7 @@ impl Settings {
     ) -> Result<Resolved, Stopped> {
         let registry = self.registry_in(name, copying.layout)?;
         // bound to its registry as the user and password are: another host's traffic is not its business
-        if let Some(endpoint) = self.environment.get("REGISTRY_ENDPOINT")
+        if let Some(endpoint) = self.environment.endpoint()?
             && let Some(own) = self.environment.get("REGISTRY")
             && TargetRegistry::parse(own, Layout::default())?.host() == registry.host()
         {

@@ -6,6 +6,7 @@ use super::error::innermost;
 use super::{ConnectFlags, Error};
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig, KubeconfigError};
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Reads the files that kubectl would read. A file named by `--kubeconfig` must exist; those of
@@ -28,7 +29,14 @@ pub(super) fn read(explicit: Option<&Path>, variable: Option<&OsStr>) -> Result<
         listed
     };
     let mut merged = Kubeconfig::default();
-    for path in paths.iter().filter(|path| path.exists()) {
+    let is_missing = |cause: &std::io::Error| {
+        matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    };
+    // one that may not be read is not passed over: another cluster would be meant
+    for path in &paths {
+        if path.metadata().is_err_and(|cause| is_missing(&cause)) {
+            continue;
+        }
         let next = read_file(path)?;
         merged = merged.merge(next).map_err(|error| {
             invalid(

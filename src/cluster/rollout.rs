@@ -116,13 +116,8 @@ impl Cluster {
                     }
                 }
                 // a control plane that restarts under the rollout is asked again
-                Err(error @ (Error::Unreachable { .. } | Error::Failed(_))) if is_last => {
-                    return Err(error);
-                }
-                Err(error @ (Error::NotFound(_) | Error::Forbidden(_) | Error::Invalid { .. })) => {
-                    return Err(error);
-                }
-                Err(_) => {}
+                Err(Error::Unreachable { .. } | Error::Failed(_)) if !is_last => {}
+                Err(error) => return Err(error),
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -147,7 +147,7 @@ impl Values<'_> {
         let layout = self.0.get("LAYOUT").or(own).or(config.layout.as_deref());
         let layout = layout.map(str::parse::<Layout>).transpose();
         let layout = layout.map_err(|error| refused("IMAGE_CLONER_LAYOUT", error))?;
-        if let Some(endpoint) = self.0.get("REGISTRY_ENDPOINT") {
+        if let Some(endpoint) = self.0.endpoint()? {
             let own = registries.entry(host).or_default();
             own.endpoint = vec![endpoint.to_owned()];
         }

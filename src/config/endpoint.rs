@@ -35,20 +35,22 @@ impl<'de> Visitor<'de> for Endpoints {
     }
 }
 
-fn check(text: &str) -> Result<(), String> {
+/// Why a text is no endpoint, without repeating what may be a password.
+pub(super) fn check(text: &str) -> Result<(), String> {
     let is_url = text.contains("://");
     let url = if is_url {
         Url::parse(text)
     } else {
         Url::parse(&format!("https://{text}"))
     };
-    let url = url.map_err(|cause| format!("the endpoint {text:?} is not a URL: {cause}"))?;
-    let fault = if !url.username().is_empty() || url.password().is_some() {
-        // not repeating the text: it has the password in it
+    // a password that is not escaped makes it something else than a URL, or one of another host
+    if text.contains('@') {
         return Err(
             "the endpoint has credentials in it; use username and passwordCommand".to_owned(),
         );
-    } else if !["http", "https"].contains(&url.scheme()) {
+    }
+    let url = url.map_err(|cause| format!("the endpoint {text:?} is not a URL: {cause}"))?;
+    let fault = if !["http", "https"].contains(&url.scheme()) {
         "is neither http nor https"
     } else if url.query().is_some() || url.fragment().is_some() {
         "has a query or fragment"

@@ -1,6 +1,7 @@
 //! The `IMAGE_CLONER_*` variables as values.
 
 use super::agent::SettingsError;
+use super::endpoint;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -45,6 +46,19 @@ impl Environment {
             .filter(|item| !item.is_empty())
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Where the target registry really is, as `IMAGE_CLONER_REGISTRY_ENDPOINT` has it.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn endpoint(&self) -> Result<Option<&str>, SettingsError> {
+        const NAME: &str = "REGISTRY_ENDPOINT";
+        let endpoint = self.get(NAME);
+        endpoint
+            .map_or(Ok(()), endpoint::check)
+            .map_err(|reason| SettingsError(format!("{PREFIX}{NAME}: {reason}")))?;
+        Ok(endpoint)
     }
 
     /// Whether it is switched on or off; none when nothing is said.

@@ -8,7 +8,7 @@ use super::keys::{KeyError, Place};
 use super::{Config, ConfigError, Environment, locate, private};
 use crate::reference::grammar;
 use serde_json::Value;
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The user's `config.yaml`, there or not.
@@ -34,7 +34,7 @@ impl ConfigFile {
             })?;
         let (text, exists) = match std::fs::read_to_string(&path) {
             Ok(text) => (text, true),
-            Err(cause) if cause.kind() == ErrorKind::NotFound => (String::new(), false),
+            Err(cause) if is_missing(&cause) => (String::new(), false),
             Err(cause) => return Err(error(&path, cause.to_string())),
         };
         Ok(Self { path, text, exists })
@@ -136,6 +136,11 @@ impl ConfigFile {
             hint: Some("change it in an editor".to_owned()),
         }
     }
+}
+
+/// Whether there is nothing, not even a folder that it could be in: a home may be `/dev/null`.
+fn is_missing(cause: &Error) -> bool {
+    matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn error(path: &Path, reason: String) -> ConfigError {

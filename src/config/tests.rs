@@ -177,6 +177,8 @@ fn endpoints_are_urls_or_hosts() {
         "mirror.corp/hub",
         "https://mirror.corp?a=b",
         "https://me@mirror.corp",
+        "https://me:se/cret@mirror.corp",
+        "me:secret@mirror.corp",
         "a mirror",
     ] {
         let error = accepted(endpoint).unwrap_err();
@@ -184,6 +186,7 @@ fn endpoints_are_urls_or_hosts() {
             error.contains("endpoint") && error.contains("line 1"),
             "{error}"
         );
+        assert!(!error.contains("cret"), "{error}");
     }
     check_refused(
         "registries: {r.io: {endpoint: {a: b}}}",
@@ -193,6 +196,24 @@ fn endpoints_are_urls_or_hosts() {
         "registries: {r.io: {endpoint: [a.io, 'b c']}}",
         &["\"b c\""],
     );
+}
+
+#[test]
+fn the_endpoint_of_the_environment_is_an_address_without_a_password() {
+    let read = |endpoint: &str| {
+        let environment: Environment = [("IMAGE_CLONER_REGISTRY_ENDPOINT", endpoint)]
+            .into_iter()
+            .collect();
+        environment.endpoint().map(|found| found.map(str::to_owned))
+    };
+    assert_eq!(read("").unwrap(), None);
+    let address = "http://10.0.0.1:5000/hub";
+    assert_eq!(read(address).unwrap().as_deref(), Some(address));
+    for wrong in ["ftp://a.io", "https://me:se/cret@a.io", "me:secret@a.io"] {
+        let error = read(wrong).unwrap_err().to_string();
+        assert!(error.contains("IMAGE_CLONER_REGISTRY_ENDPOINT"), "{error}");
+        assert!(!error.contains("cret"), "{error}");
+    }
 }
 
 #[test]

@@ -27,13 +27,14 @@ pub(super) struct DockerConfig {
     pub(super) store: Option<String>,
 }
 
+/// As docker has it: what is null is not there.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
     #[serde(default)]
-    auths: Option<BTreeMap<String, Entry>>,
+    auths: Option<BTreeMap<String, Option<Entry>>>,
     #[serde(default)]
-    cred_helpers: Option<BTreeMap<String, String>>,
+    cred_helpers: Option<BTreeMap<String, Option<String>>>,
     #[serde(default)]
     creds_store: Option<String>,
 }
@@ -41,10 +42,10 @@ struct Raw {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Entry {
-    auth: String,
-    username: String,
-    password: String,
-    identitytoken: String,
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
 }
 
 impl DockerConfig {
@@ -61,7 +62,7 @@ impl DockerConfig {
                 .unwrap_or_default()
                 .into_iter()
                 .filter_map(|(key, entry)| {
-                    let credentials = entry.credentials().transpose()?;
+                    let credentials = entry.unwrap_or_default().credentials().transpose()?;
                     let credentials =
                         credentials.map_err(|reason| format!("the entry {key:?} {reason}"));
                     Some((Scope::parse(&key), credentials))
@@ -71,7 +72,7 @@ impl DockerConfig {
                 .cred_helpers
                 .unwrap_or_default()
                 .into_iter()
-                .map(|(key, helper)| (Scope::parse(&key), helper))
+                .filter_map(|(key, helper)| Some((Scope::parse(&key), helper?)))
                 .collect(),
             store: raw.creds_store.filter(|store| !store.is_empty()),
         };
@@ -94,13 +95,16 @@ impl DockerConfig {
 impl Entry {
     /// None for an empty entry, which docker writes for each host whose credentials a helper keeps.
     fn credentials(self) -> Result<Option<Credentials>, &'static str> {
-        if !self.identitytoken.is_empty() {
-            return Ok(Some(Credentials::IdentityToken(self.identitytoken.into())));
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        if let Some(token) = given(self.identitytoken) {
+            return Ok(Some(Credentials::IdentityToken(token.into())));
         }
-        let (username, password) = if self.auth.is_empty() {
-            (self.username, self.password)
-        } else {
-            decode(&self.auth).ok_or("has an auth that is not base64 of user:password")?
+        let (username, password) = match given(self.auth) {
+            Some(auth) => decode(&auth).ok_or("has an auth that is not base64 of user:password")?,
+            None => (
+                self.username.unwrap_or_default(),
+                self.password.unwrap_or_default(),
+            ),
         };
         if username.is_empty() && password.is_empty() {
             return Ok(None);
@@ -217,6 +221,10 @@ mod tests {
         );
         check(&json!({}), None);
         check(&json!({"email": "me@corp"}), None);
+        check(&Value::Null, None);
+        let nothing =
+            json!({"auth": null, "username": "me", "password": "pass", "identitytoken": null});
+        check(&nothing, Some(("me", "pass")));
     }
 
     #[test]
@@ -246,9 +254,16 @@ mod tests {
 
     #[test]
     fn empty_files_are_empty_configurations() {
-        for json in ["", " \n", "{}", r#"{"auths": null, "credsStore": ""}"#] {
+        for json in [
+            "",
+            " \n",
+            "{}",
+            r#"{"auths": null, "credsStore": ""}"#,
+            r#"{"auths": {"r.io": null}, "credHelpers": {"r.io": null}}"#,
+        ] {
             let config = DockerConfig::parse(json.as_bytes()).unwrap();
             assert!(config.entries.is_empty() && config.store.is_none());
+            assert_eq!(config.helper_of("r.io"), None);
         }
     }
 

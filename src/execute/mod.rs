@@ -34,6 +34,7 @@ use crate::outcome::{DryRun, Failure, ImageOutcome, WorkloadOutcome};
 use crate::platform::Platforms;
 use crate::reference::Reference;
 use crate::registry::{self, Extras};
+use crate::target::TargetRegistry;
 use crate::workload::WorkloadId;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,9 @@ pub struct Options {
     pub platforms: Platforms,
     /// What is copied besides.
     pub extras: Extras,
+    /// A target registry that is left for another one: what is in it is a copy of what its name or its
+    /// workload says.
+    pub leaving: Option<TargetRegistry>,
     /// Cancelled when the run is to end early: nothing new is begun, what is half done is abandoned where
     /// that is safe.
     pub stop: CancellationToken,

@@ -3,6 +3,7 @@
 //! Decides what becomes of a digest that runs and is gone, and which of an image's platforms are meant.
 //! Never writes.
 
+mod claim;
 mod readers;
 mod stand_in;
 
@@ -13,6 +14,7 @@ use crate::plan::Copy;
 use crate::platform::Platforms;
 use crate::reference::Digest;
 use crate::registry::{Error, Registries, Source, Target};
+use crate::target::TargetRegistry;
 use crate::workload::WorkloadId;
 use readers::{Read, Refused};
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ pub(super) struct Sources {
     pub(super) credentials: SourceCredentials,
     pub(super) target_credentials: Credentials,
     pub(super) platforms: Platforms,
+    /// Whose content is taken for what it is said to be a copy of.
+    pub(super) leaving: Option<TargetRegistry>,
 }
 
 /// What will be copied, and where to.
@@ -72,6 +76,7 @@ impl Sources {
             read = None;
         }
         if let Some(read) = read {
+            self.check_claim(copy, &read.source, &target).await?;
             let read = self.look_for_what_runs(copy, read, &target).await?;
             let read = self.narrow(copy, read, &target).await?;
             return Ok(Settled {

@@ -61,7 +61,7 @@ struct Finder<'a> {
     /// Objects with the nodes of their images.
     objects: Vec<(Object, Vec<Id>)>,
     kustomizations: Vec<Kustomization>,
-    /// Objects that were met already: an alias may make a list an item of itself.
+    /// Objects that were met already: aliases may lead to one in many ways.
     seen: HashSet<Id>,
 }
 

@@ -100,7 +100,7 @@ impl Manifest {
     /// Reads YAML or JSON, one document or many.
     ///
     /// # Errors
-    /// When it is neither, or has a key twice.
+    /// When it is neither, has a key twice, or contains itself.
     pub fn read(text: &str) -> Result<Self, ReadError> {
         let tree = Tree::read(text)?;
         let found = find::objects(&tree, text);

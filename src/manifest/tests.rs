@@ -1,5 +1,7 @@
 //! What is found in a text, and what is left as it is.
 
+mod aliases;
+
 use super::*;
 use crate::workload::SlotList;
 use proptest::prelude::*;
@@ -225,28 +227,6 @@ fn an_anchor_is_changed_once_where_it_stands_for_images_alone() {
         found(&elsewhere),
         ["pod/p containers/c 7: a:1 (its YAML anchor stands for other values as well)"]
     );
-}
-
-#[test]
-fn what_is_merged_and_aliased_is_followed_and_cycles_end() {
-    let merged = format!("x: &base {{image: a:1}}\n{POD}    <<: *base\n");
-    assert_eq!(rewritten(&merged), merged.replace("a:1", "reg.corp/a:1"));
-
-    let cycle =
-        "apiVersion: v1\nkind: List\nitems: &i\n- {apiVersion: v1, kind: List, items: *i}\n";
-    assert_eq!(found(cycle), [""; 0]);
-    let cycle = "apiVersion: v1\nkind: Pod\nspec: &s\n  template: {spec: *s}\n  <<: *s\n";
-    assert_eq!(found(cycle), [""; 0]);
-
-    let mut bomb = "apiVersion: v1\nkind: X\nspec:\n  a0: &a0 {x: y}\n".to_owned();
-    for level in 1..60 {
-        let below = level - 1;
-        let _ = writeln!(
-            bomb,
-            "  a{level}: &a{level} [*a{below}, *a{below}, *a{below}]"
-        );
-    }
-    assert_eq!(found(&bomb), [""; 0]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ struct Node {
     span: Range<usize>,
     /// Its first line, counted from one.
     line: usize,
+    /// How many collections there are one in another, aliases followed.
+    depth: usize,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,9 @@ enum Content {
     Mapping(Vec<(Id, Id)>),
     Alias(Id),
 }
+
+/// How deep collections are in one another, at the most; no manifest has more than a few dozen.
+const DEPTH: usize = 500;
 
 /// How many merge keys (`<<`) are followed one into another; no manifest has more than a few.
 const MERGES: usize = 16;
@@ -105,10 +110,17 @@ impl Tree {
 
     /// The value of a key, its own or one that is merged in.
     pub(super) fn get(&self, mapping: Id, key: &str) -> Option<Id> {
-        self.get_within(mapping, key, MERGES)
+        self.get_within(mapping, key, MERGES, &mut HashSet::new())
     }
 
-    fn get_within(&self, mapping: Id, key: &str, merges: usize) -> Option<Id> {
+    /// What was `seen` has not got it: aliases may lead to the same mapping in any number of ways.
+    fn get_within(
+        &self,
+        mapping: Id,
+        key: &str,
+        merges: usize,
+        seen: &mut HashSet<Id>,
+    ) -> Option<Id> {
         let entries = self.entries(mapping)?;
         let value = |name: &str| {
             let mut entries = entries.iter();
@@ -120,9 +132,10 @@ impl Tree {
         let base = value("<<").filter(|_| merges > 0)?;
         let one = [base];
         let several = self.items(base).unwrap_or(&one);
-        several
-            .iter()
-            .find_map(|from| self.get_within(*from, key, merges - 1))
+        several.iter().find_map(|from| {
+            let is_new = seen.insert(self.resolve(*from));
+            is_new.then(|| self.get_within(*from, key, merges - 1, seen))?
+        })
     }
 
     /// The part of `text` that is a scalar's value, without quotes; none where it is written in another
@@ -229,7 +242,13 @@ impl<'a> Builder<'a> {
                 }
                 Event::Alias(anchor) => {
                     let target = self.anchors[&anchor];
-                    self.add(Content::Alias(target), &span, 0);
+                    let alias = self.add(Content::Alias(target), &span, 0);
+                    if self.open.iter().any(|(open, _)| *open == target) {
+                        return Err(self
+                            .tree
+                            .refusal(alias, "an anchor's value contains itself"));
+                    }
+                    self.tree.nodes[alias].depth = self.tree.nodes[target].depth;
                 }
                 Event::SequenceStart(_, anchor, _) => {
                     let id = self.add(Content::Sequence(Vec::new()), &span, anchor);
@@ -244,6 +263,7 @@ impl<'a> Builder<'a> {
                         let end = span.byte_range().unwrap_or_default().end + self.offset;
                         self.tree.nodes[collection].span.end = end;
                         self.tree.no_key_twice(collection)?;
+                        self.tree.measure(collection)?;
                     }
                 }
                 _ => {}
@@ -260,6 +280,7 @@ impl<'a> Builder<'a> {
             content,
             span: range.start + self.offset..range.end + self.offset,
             line: span.start.line() + self.line,
+            depth: 0,
         });
         if anchor > 0 {
             self.anchors.insert(anchor, id);
@@ -288,12 +309,35 @@ impl Tree {
             if let Some(name) = self.text(*key)
                 && !keys.insert(name)
             {
-                return Err(ReadError {
-                    line: self.line(*key),
-                    reason: format!("the key {name:?} is there twice"),
-                });
+                return Err(self.refusal(*key, &format!("the key {name:?} is there twice")));
             }
         }
         Ok(())
+    }
+
+    /// Finds out how deep a collection is, once all that is in it is there.
+    fn measure(&mut self, collection: Id) -> Result<(), ReadError> {
+        let depth = |id: &Id| self.nodes[*id].depth;
+        let inner = match &self.nodes[collection].content {
+            Content::Sequence(items) => items.iter().map(depth).max(),
+            Content::Mapping(entries) => entries
+                .iter()
+                .map(|(key, value)| depth(key).max(depth(value)))
+                .max(),
+            Content::Scalar(..) | Content::Alias(_) => None,
+        };
+        let depth = 1 + inner.unwrap_or_default();
+        if depth > DEPTH {
+            return Err(self.refusal(collection, "it is nested too deep"));
+        }
+        self.nodes[collection].depth = depth;
+        Ok(())
+    }
+
+    fn refusal(&self, node: Id, reason: &str) -> ReadError {
+        ReadError {
+            line: self.line(node),
+            reason: reason.to_owned(),
+        }
     }
 }

@@ -104,6 +104,16 @@ mod tests {
     }
 
     #[test]
+    fn where_copies_of_one_origin_differ_none_of_them_stands_for_the_others() {
+        let mut copies = Copies::default();
+        for (source, name) in [("old.corp/nginx", "one"), ("older.corp/nginx", "two")] {
+            let wanted = wanted("nginx", source, "reg.corp/nginx:latest");
+            copies.add(wanted, &user(name)).unwrap();
+        }
+        assert_eq!(copies.finish()[0].source, reference("nginx"));
+    }
+
+    #[test]
     fn an_origin_still_in_use_serves_users_of_its_earlier_copy() {
         let old = || wanted("nginx", "old.corp/nginx:latest", "reg.corp/nginx:latest");
         let direct = || wanted("nginx", "nginx", "reg.corp/nginx:latest");

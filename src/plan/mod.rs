@@ -153,10 +153,10 @@ pub struct Copy {
 
 impl Copy {
     /// Another asks for it from there: where one still runs the origin itself and another an earlier copy of it,
-    /// the origin serves both.
+    /// or both copies in different places, the origin serves both.
     pub fn also_from(&mut self, source: &Reference) {
-        if *source == self.origin {
-            self.source = source.clone();
+        if *source != self.source {
+            self.source = self.origin.clone();
         }
     }
 }

@@ -19,7 +19,9 @@ struct Reclaimed {
     images: String,
 }
 
-/// The copies that a workload names already, with what its record says they are copies of.
+/// The copies that a workload names already, with what its record says they are copies of: as far as they have
+/// the name that a copy of that has. Whoever may write a workload may write its record, and is not to have one
+/// image put in the place of another.
 pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
     let workload = &observed.workload;
     let Some(record) = &workload.record else {
@@ -30,7 +32,10 @@ pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
         let slot = slots.find(|slot| slot.key.to_string() == *name)?;
         let copy = Reference::parse(&slot.image).ok()?;
         let source = Reference::parse(&recorded.original).ok()?;
-        (slot.image == recorded.target && target.holds(&copy)).then(|| Copy {
+        let named = target.name(&source).ok()?;
+        let is_named_so = target.holds(&copy)
+            && (named.repository(), named.tag()) == (copy.repository(), copy.tag());
+        (slot.image == recorded.target && is_named_so).then(|| Copy {
             origin: source.clone(),
             source,
             target: copy,
@@ -124,5 +129,41 @@ mod tests {
         assert_eq!(copy.source.familiar(), "nginx:1");
         assert_eq!(copy.target.to_string(), "reg.corp/nginx:1");
         assert!(super::kept(&observed("nginx:1"), &target).is_empty());
+    }
+
+    #[test]
+    fn a_record_puts_no_image_in_the_place_of_another() {
+        let target = TargetRegistry::parse("reg.corp", crate::target::Layout::Mirror).unwrap();
+        let kept = |original: &str, image: &str| {
+            let record = json!({"run": "1", "slots": {"containers/a": {"original": original, "target": image}}});
+            let object = json!({
+                "metadata": {"name": "web", "namespace": "shop",
+                             "annotations": {ORIGINALS: record.to_string()}},
+                "spec": {"template": {"spec": {"containers": [{"name": "a", "image": image}]}}},
+            });
+            let kind = Kind::from_word("deploy").unwrap();
+            let observed = Observed {
+                workload: Workload::from_object(&kind, &object).unwrap(),
+                running: BTreeMap::new(),
+                account_pull_secrets: None,
+                pull_credentials: crate::plan::PullCredentials::None,
+                named: false,
+                namespace_opted_out: false,
+            };
+            super::kept(&observed, &target).len()
+        };
+        let digest = format!("sha256:{}", "1".repeat(64));
+        assert_eq!(kept("nginx", "reg.corp/nginx:latest"), 1);
+        assert_eq!(kept("nginx:1", &format!("reg.corp/nginx:1@{digest}")), 1);
+        assert_eq!(
+            kept(
+                &format!("nginx@{digest}"),
+                &format!("reg.corp/nginx@{digest}")
+            ),
+            1
+        );
+        assert_eq!(kept("evil.io/nginx:1", "reg.corp/nginx:1"), 0);
+        assert_eq!(kept("nginx:2", "reg.corp/nginx:1"), 0);
+        assert_eq!(kept("reg.corp/own:1", "reg.corp/nginx:1"), 0);
     }
 }

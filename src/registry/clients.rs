@@ -23,7 +23,7 @@ pub(super) enum Lane {
 }
 
 /// Where docker and podman keep certificate authorities per registry host; the same is looked for in the
-/// user's own configuration folder.
+/// user's own configuration folders.
 const CERTIFICATE_DIRECTORIES: [&str; 2] = ["docker/certs.d", "containers/certs.d"];
 
 /// Connection pools that share one notion of trust; built when first used.
@@ -171,9 +171,25 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, String> {
 
 /// The files `certs.d/HOST/*.crt`, all of which docker takes for authorities; usually it is one `ca.crt`.
 fn docker_authorities(host: &str) -> Vec<PathBuf> {
-    let user = directories::BaseDirs::new().map(|dirs| dirs.config_dir().to_owned());
-    let folders = [Some(PathBuf::from("/etc")), user].into_iter().flatten();
-    let folders = folders.flat_map(|folder| CERTIFICATE_DIRECTORIES.map(|own| folder.join(own)));
+    let mut folders = vec![PathBuf::from("/etc")];
+    let mut own = None;
+    if let Some(dirs) = directories::BaseDirs::new() {
+        folders.push(dirs.config_dir().to_owned());
+        // podman's on a Mac too
+        folders.push(dirs.home_dir().join(".config"));
+        // where Docker Desktop takes them from
+        own = Some(dirs.home_dir().join(".docker/certs.d"));
+    }
+    let folders = folders
+        .iter()
+        .flat_map(|folder| CERTIFICATE_DIRECTORIES.map(|own| folder.join(own)))
+        .chain(own);
+    // there a file's name has no colon, and docker leaves it out
+    let host = if cfg!(windows) {
+        &host.replace(':', "")
+    } else {
+        host
+    };
     let entries = folders
         .filter_map(|folder| std::fs::read_dir(folder.join(host)).ok())
         .flat_map(|entries| entries.filter_map(Result::ok))
@@ -182,5 +198,6 @@ fn docker_authorities(host: &str) -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|end| end == "crt"))
         .collect();
     files.sort();
+    files.dedup();
     files
 }

@@ -32,7 +32,8 @@ impl Place {
             _ => path,
         };
         let url = Url::parse(&format!("https://{address}/")).ok()?;
-        if url.host_str().is_none() || !url.username().is_empty() || url.query().is_some() {
+        let has_credentials = !url.username().is_empty() || url.password().is_some();
+        if url.host_str().is_none() || has_credentials || url.query().is_some() {
             return None;
         }
         Some(Self {

@@ -4,6 +4,7 @@
 //! writes, and keeps nothing of what it reads.
 
 use super::Error;
+use super::blobs::MOST_KNOWN;
 use super::body;
 use super::copier::{Progress, relayed};
 use super::ends::Source;
@@ -96,7 +97,10 @@ impl Prover {
             digest: Some(image.digest().clone()),
             manifests: parts.manifests.len(),
             blobs: own.len(),
-            bytes: sizes.chain(parts.manifests.into_values()).sum(),
+            // each size is what a manifest says
+            bytes: sizes
+                .chain(parts.manifests.into_values())
+                .fold(0, u64::saturating_add),
             foreign: foreign.len(),
             faults: parts
                 .faults
@@ -189,7 +193,11 @@ impl Prover {
 
 /// The cell of a key, made when first asked for.
 fn cell<K: Eq + Hash, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
-    Arc::clone(locked(cells).entry(key).or_default())
+    let mut cells = locked(cells);
+    if cells.len() >= MOST_KNOWN {
+        cells.clear();
+    }
+    Arc::clone(cells.entry(key).or_default())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

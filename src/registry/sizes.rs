@@ -24,7 +24,8 @@ impl Registries {
         sizes.add(&source.repository, manifest, 0).await?;
         let seen = sizes.seen.into_inner();
         let seen = seen.unwrap_or_else(PoisonError::into_inner);
-        Ok(seen.values().sum())
+        // each size is what the manifest says
+        Ok(seen.into_values().fold(0, u64::saturating_add))
     }
 }
 

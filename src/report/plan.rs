@@ -37,11 +37,7 @@ pub struct Scene<'a> {
 
 /// The plan as a screen.
 pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
-    let push_as = scene.push_as.unwrap_or("anonymous");
-    let mut screen = format!(
-        "context {}   target {}   push as {push_as}\n\n",
-        scene.context, scene.target
-    );
+    let mut screen = head(scene);
     if !plan.copies.is_empty() {
         screen += &images(&plan.copies, survey, scene);
         screen.push('\n');
@@ -56,6 +52,21 @@ pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
     screen
 }
 
+/// Where it would happen and as whom; a line each where they do not fit one.
+fn head(scene: &Scene<'_>) -> String {
+    let parts = [
+        format!("context {}", scene.context),
+        format!("target {}", scene.target),
+        format!("push as {}", scene.push_as.unwrap_or("anonymous")),
+    ];
+    let line = parts.join("   ");
+    if line.chars().count() <= scene.width || scene.wide {
+        line + "\n\n"
+    } else {
+        parts.join("\n") + "\n\n"
+    }
+}
+
 /// The question before a plan is carried out: `Copy 59 images (2.9 GB), repoint 47 workloads in prod?`;
 /// none where nothing would be done.
 pub fn question(plan: &Plan, survey: &Survey) -> Option<String> {
@@ -65,7 +76,8 @@ pub fn question(plan: &Plan, survey: &Survey) -> Option<String> {
         .filter_map(|copy| survey.get(&copy.target)?.as_ref().ok())
         .filter(|found| !found.present)
         .collect();
-    let size: u64 = new.iter().filter_map(|found| found.size).sum();
+    let sizes = new.iter().filter_map(|found| found.size);
+    let size = sizes.fold(0, u64::saturating_add);
     let repointed = repointed(plan, survey);
     let mut parts = Vec::new();
     if !new.is_empty() {

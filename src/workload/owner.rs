@@ -153,11 +153,22 @@ fn image_applier(kind: &Kind, object: &Value) -> Option<String> {
         .map(|entry| entry["manager"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Whether a managedFields set has an `f:image` under the pod template.
+/// Whether a managedFields set has an `f:image` under the pod template, or the containers as a whole: custom
+/// kinds have lists, or all of a field, that one manager holds altogether.
 fn holds_image(kind: &Kind, fields: &Value) -> bool {
-    let Some(pod_spec) = fields.pointer(&kind.pod_spec().replace('/', "/f:")) else {
-        return false;
-    };
+    let is_whole = |field: &Value| field.as_object().is_some_and(serde_json::Map::is_empty);
+    let mut pod_spec = fields;
+    for name in kind.pod_spec().split('/').skip(1) {
+        match pod_spec.get(format!("f:{name}")) {
+            Some(field) if is_whole(field) => return true,
+            Some(field) => pod_spec = field,
+            None => return false,
+        }
+    }
+    // of others this says only that they were given empty
+    if is_whole(&pod_spec["f:containers"]) {
+        return true;
+    }
     ["f:containers", "f:initContainers", "f:volumes"]
         .iter()
         .filter_map(|list| pod_spec[*list].as_object())

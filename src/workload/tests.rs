@@ -286,6 +286,16 @@ fn owners_are_told_by_their_marks() {
         Some("server-side apply (helm)"),
     );
     check(&entry("kubectl", "Apply", &other), None);
+    // custom kinds have fields that one manager holds as a whole; empty lists look alike
+    let whole = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {}}}}});
+    for whole in [whole, json!({"f:spec": {"f:template": {}}})] {
+        check(
+            &entry("kubectl", "Apply", &whole),
+            Some("server-side apply (kubectl)"),
+        );
+    }
+    let empty = json!({"f:spec": {"f:template": {"f:spec": {"f:volumes": {}}}}});
+    check(&entry("kubectl", "Apply", &empty), None);
     check(&entry("kubectl-client-side-apply", "Update", &image), None);
     check(&entry("image-cloner", "Apply", &image), None);
 }

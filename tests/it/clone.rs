@@ -386,28 +386,6 @@ fn copy_prints_source_target_and_digest() {
 }
 
 #[test]
-fn a_report_tells_of_every_image_and_workload() {
-    let Some(bed) = Bed::share("report", false) else {
-        return;
-    };
-    bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
-    let path = bed.folder().join("report.json");
-    bed.plugin(&[
-        "clone",
-        "deploy/web",
-        "--report",
-        path.to_str().expect("UTF-8"),
-    ])
-    .exits(0);
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(&path).expect("a report")).expect("JSON");
-    assert_eq!(report["apiVersion"], json!("image-cloner.io/v1alpha1"));
-    assert_eq!(report["images"][0]["state"], json!("copied"));
-    assert_eq!(report["workloads"][0]["name"], json!("web"));
-    assert_eq!(report["workloads"][0]["state"], json!("repointed"));
-}
-
-#[test]
 fn cron_jobs_and_pods_that_restart_are_repointed() {
     let Some(bed) = Bed::share("others", true) else {
         return;

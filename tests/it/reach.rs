@@ -199,10 +199,14 @@ async fn the_authorities_that_docker_and_podman_have_for_a_host_are_trusted() {
     simple(&from);
     let secure = Secure::start(&from, "localhost").await;
     let source = format!("{}/a/b:1", secure.host);
-    for tool in ["docker", "containers"] {
+    for (tool, own) in [
+        ("docker", ".config/docker"),
+        ("containers", ".config/containers"),
+        ("desktop", ".docker"),
+    ] {
         let home = tempfile::tempdir().unwrap();
         let target = format!("{}/{tool}", to.host);
-        let folder = home.path().join(".config").join(tool).join("certs.d");
+        let folder = home.path().join(own).join("certs.d");
         // another host's are not
         for (host, expected) in [("localhost:1", 1), (secure.host.as_str(), 0)] {
             let own = folder.join(host);
@@ -216,6 +220,42 @@ async fn the_authorities_that_docker_and_podman_have_for_a_host_are_trusted() {
                 stderr(&ran)
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_ones_own_name_is_pushed_with_the_login_of_where_it_goes() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let manifest = simple(&from);
+    to.hook(|r| match r.header("authorization") {
+        // me:pass
+        Some("Basic bWU6cGFzcw==") => None,
+        _ => Some(Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"")),
+    });
+    let source = format!("{}/a/b:1", from.host);
+    let hub = format!(
+        "registries: {{docker.io: {{endpoint: 'http://{}'}}}}",
+        to.host
+    );
+    let own = format!("{}/team/x:2", to.host);
+    for (config, key, name) in [
+        ("", format!("{}/team", to.host), own.as_str()),
+        (
+            &hub,
+            "https://index.docker.io/v1/".to_owned(),
+            "docker.io/me/x:2",
+        ),
+        (&hub, "https://index.docker.io/v1/".to_owned(), "me/x:3"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let login = format!(r#"{{"auths": {{"{key}": {{"auth": "bWU6cGFzcw=="}}}}}}"#);
+        std::fs::create_dir(home.path().join(".docker")).unwrap();
+        std::fs::write(home.path().join(".docker/config.json"), login).unwrap();
+        let ran = copy(home.path(), config, &[], &[&source, "--as", name]).await;
+        assert_eq!(ran.status.code(), Some(0), "{name}: {}", stderr(&ran));
+    }
+    for (repository, tag) in [("team/x", "2"), ("me/x", "2"), ("me/x", "3")] {
+        assert_eq!(to.manifest(repository, tag).unwrap().1, manifest);
     }
 }
 

@@ -358,6 +358,14 @@ impl Bed {
             .collect()
     }
 
+    /// How often the target took a blob.
+    pub(crate) fn times_taken(&self, digest: &str) -> usize {
+        let digest = format!("digest={}", digest.replace(':', "%3A"));
+        let writes = self.writes("TARGET").into_iter();
+        let puts = writes.filter(|line| line.contains("\"PUT ") && line.contains("\" 201 "));
+        puts.filter(|line| line.contains(&digest)).count()
+    }
+
     /// Deletes something in a registry, named below `/v2/`.
     #[allow(clippy::unused_self, reason = "reads as what the bed's registry has")]
     pub(crate) fn delete(&self, registry: &str, what: &str) {

@@ -78,3 +78,21 @@ async fn what_images_share_is_asked_for_once_and_read_once() {
     asked.retain(|line| line.ends_with(&layer));
     assert_eq!(asked, [format!("HEAD {layer}"), format!("GET {layer}")]);
 }
+
+#[tokio::test]
+async fn sizes_beyond_every_number_are_added_up_all_the_same() {
+    let registry = Registry::start().await;
+    let sound = image(&registry, "a/b", &[b"one", b"two", b"six"]);
+    let sizes = String::from_utf8(sound).unwrap();
+    let hostile = sizes.replace("\"size\":3", &format!("\"size\":{}", i64::MAX));
+    registry.put_manifest("a/b", "1", MANIFEST, hostile.as_bytes());
+
+    let registries = registries(&BTreeMap::new());
+    let name = reference(&format!("{}/a/b:1", registry.host));
+    let anonymous = [Credentials::Anonymous];
+    let source = registries.source(&name, &anonymous).await.unwrap();
+    let size = registries.size(&source, Extras::default()).await;
+    assert_eq!(size.unwrap(), u64::MAX);
+    let proven = prove(&Prover::new(false, 2), &registry, "a/b:1").await;
+    assert_eq!(proven.bytes, u64::MAX);
+}
