@@ -107,8 +107,10 @@ if command -v shellcheck >/dev/null; then
 else
 	say "no shellcheck here: the scripts are looked at in CI alone"
 fi
+say "dependencies, of every platform that is released"
+mapfile -t targets < <(sed -n 's/^    "\([a-z0-9_]*-[a-z0-9_-]*\)",$/--target=\1/p' deny.toml)
+cargo fetch --quiet --locked "${targets[@]}"
 if cargo deny --version >/dev/null 2>&1; then
-	say "dependencies"
 	cargo deny --offline check bans licenses sources
 else
 	say "no cargo-deny here: tests/it/dependencies.rs holds what can be told without it"

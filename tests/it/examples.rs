@@ -83,8 +83,7 @@ fn the_demo_shows_a_pod_running_from_the_copy_with_the_sources_digest() {
     let Some(bed) = Bed::share("demo", true) else {
         return;
     };
-    // its namespace has one name in a cluster, and an agent of everything would clone in it
-    let _alone = bed.alone();
+    let _turn = bed.turn("demo");
     let clear = ["delete", "namespace", "demo-system", "--ignore-not-found"];
     bed.kubectl(&clear);
     let demo = examples().join("demo.sh");

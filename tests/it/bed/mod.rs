@@ -116,9 +116,15 @@ impl Bed {
 
     /// A turn with what there is one of in a cluster: the agent in its own namespace, and its webhook's
     /// configuration. A lock on a file of the bed, since runs may share a bed.
-    #[allow(clippy::unused_self, reason = "reads as the bed's turn")]
     pub(crate) fn alone(&self) -> File {
-        let turn = File::create(PathBuf::from(var("DIR")).join("agent.turn")).expect("a file");
+        self.turn("agent")
+    }
+
+    /// The same with something else that has one name in a cluster.
+    #[allow(clippy::unused_self, reason = "reads as the bed's turn")]
+    pub(crate) fn turn(&self, what: &str) -> File {
+        let path = PathBuf::from(var("DIR")).join(format!("{what}.turn"));
+        let turn = File::create(path).expect("a file");
         turn.lock().expect("a lock");
         turn
     }
