@@ -4,8 +4,12 @@
 # nginx and clones its image into the registry at localhost:5000. Can be run
 # again. Never touches your own kubeconfig or any other cluster.
 #
-# usage: demo.sh          run the demo; the cluster stays up to look around in
-#        demo.sh down     end it
+# usage: demo.sh [down] [--dir DIR] [--offset N]
+#   down         end it; until then the cluster stays up to look around in
+#   --dir DIR    where the test bed is, or goes (default: a folder in TMPDIR)
+#   --offset N   its ports, as of tests/testbed/up.sh (default 0: the target
+#                registry is localhost:5000)
+# PLUGIN names a built kubectl-image_cloner; without it one is built.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,7 +31,7 @@ look() {
 
 # Old pods of a rollout take a moment to go.
 await_one_pod() {
-	local tries=40
+	local tries=240
 	kubectl rollout status deployment/nginx -n "$namespace" --timeout=120s >/dev/null
 	while [ "$(kubectl get pods -n "$namespace" -l app=nginx -o name | wc -l)" != 1 ] && [ $tries -gt 0 ]; do
 		sleep 0.5
@@ -35,19 +39,28 @@ await_one_pod() {
 	done
 }
 
-case ${1:-} in
-'') ;;
-down) exec bash "$root/tests/testbed/down.sh" ;;
-*)
+usage() {
 	sed -n '2,/^set /s/^# \{0,1\}//p' "$0" | sed '/^set /d'
 	exit 2
-	;;
-esac
+}
+
+temporary=${TMPDIR:-/tmp}
+bed=${temporary%/}/image-cloner-testbed
+where=("$@") down='' offset=0
+while [ $# -gt 0 ]; do
+	case $1 in
+	down) down=1 && shift ;;
+	--dir) bed=${2:?--dir needs a folder} && shift 2 ;;
+	--offset) offset=${2:?--offset needs a number} && shift 2 ;;
+	*) usage ;;
+	esac
+done
+if [ -n "$down" ]; then
+	exec bash "$root/tests/testbed/down.sh" --dir "$bed" --offset "$offset"
+fi
 
 step "a cluster and registries of our own"
-bash "$root/tests/testbed/up.sh"
-bed=${TMPDIR:-/tmp}
-bed=${bed%/}/image-cloner-testbed
+bash "$root/tests/testbed/up.sh" --dir "$bed" --offset "$offset"
 # shellcheck source=/dev/null
 . "$bed/env"
 if [ "$TESTBED_NODE" != 1 ]; then
@@ -56,8 +69,12 @@ if [ "$TESTBED_NODE" != 1 ]; then
 fi
 
 step "the plugin"
-(cd "$root" && show cargo build --release --bin kubectl-image_cloner)
-export PATH="${CARGO_TARGET_DIR:-$root/target}/release:$PATH"
+if [ -z "${PLUGIN:-}" ]; then
+	(cd "$root" && show cargo build --release --bin kubectl-image_cloner)
+	PLUGIN=${CARGO_TARGET_DIR:-$root/target}/release/kubectl-image_cloner
+fi
+programs=$(dirname "$PLUGIN")
+export PATH="$programs:$PATH"
 
 step "a workload that runs nginx from Docker Hub (played by $TESTBED_DOCKER_IO)"
 show kubectl apply -f "$root/examples/deploy-nginx.yml"
@@ -83,10 +100,10 @@ show curl -sS -u "$TESTBED_PULL_USER:$TESTBED_PULL_PASS" "http://$TESTBED_TARGET
 cat <<END
 
 Look around:  . $bed/env
-              export PATH=$(printf %q "${CARGO_TARGET_DIR:-$root/target}/release"):\$PATH
+              export PATH=$(printf %q "$programs"):\$PATH
               export IMAGE_CLONER_CONFIG=\$TESTBED_CONFIG
               kubectl get pods -A
               kubectl image-cloner restore deploy/nginx -n $namespace
 Only kubectl: export KUBECONFIG=$KUBECONFIG
-End it:       $0 down
+End it:       $0 down${where[*]:+ ${where[*]}}
 END

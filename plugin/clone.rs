@@ -12,21 +12,22 @@ use crate::edits::{self, Edited, Form};
 use crate::ending::{Ending, Report, now, run_id};
 use crate::interactive::{self, Choice};
 use crate::policy::{image_policy, owned_live, skip_namespaces};
-use crate::progress::Progress;
+use crate::progress::{Progress, Sizes};
 use crate::settings::{Settings, Target};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use crate::waits::Waits;
-use image_cloner::cluster::{Cluster, PULL_SECRET, PullSecret};
+use image_cloner::cluster::{Cluster, PullSecret};
 use image_cloner::credentials::Keyring;
 use image_cloner::execute::{CloneTerms, Images, Options, Run};
 use image_cloner::outcome::Survey;
 use image_cloner::plan::{
-    self, Decision, ImagePolicy, InManifest, Observed, Patterns, Plan, Planned, Policy, PullAccess,
+    self, Copy, Decision, ImagePolicy, InManifest, Observed, Patterns, Plan, Planned, Policy,
+    PullAccess,
 };
 use image_cloner::platform::Platforms;
 use image_cloner::report::{self, Scene};
-use image_cloner::workload::WorkloadId;
+use image_cloner::workload::{PULL_SECRET, WorkloadId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -141,6 +142,8 @@ struct Ready {
     observed: Vec<Observed>,
     terms: CloneTerms,
     images: Images,
+    /// What the images weigh that will be carried, where that was looked at.
+    sizes: Sizes,
     /// Whether it was shown and confirmed before, and so ends with a summary.
     reviewed: bool,
     /// How many named things could not be had.
@@ -150,7 +153,7 @@ struct Ready {
 
 impl Ready {
     async fn carry_out(self, args: &CloneArgs, terminal: &Terminal) -> Result<u8, Stopped> {
-        let progress = Progress::of_workloads(terminal, &args.running, &self.plan);
+        let progress = Progress::of_workloads(terminal, &args.running, &self.plan, self.sizes);
         let run = Run {
             cluster: self.cluster,
             id: self.id,
@@ -247,8 +250,10 @@ impl Job<'_> {
             options.clone(),
         );
         let real = self.args.running.dry_run.mode == DryRun::None;
+        let mut sizes = Sizes::new();
         if review || !real {
             let survey = images.survey(&plan.copies).await;
+            sizes = to_carry(&plan.copies, &survey);
             self.show(&plan, &survey, pull_secret.as_ref());
             if real && !self.confirmed(&plan, &survey)? {
                 return Err(Stopped::cancelled());
@@ -275,6 +280,7 @@ impl Job<'_> {
                     .then_some(self.args.running.timeout),
             },
             images,
+            sizes,
             reviewed: review,
             missed: 0,
             report: self
@@ -337,6 +343,16 @@ impl Job<'_> {
             _ => Ok(true),
         }
     }
+}
+
+/// What the images weigh that the target does not have.
+fn to_carry(copies: &[Copy], survey: &Survey) -> Sizes {
+    let new = copies.iter().filter_map(|copy| {
+        let found = survey.get(&copy.target)?.as_ref().ok()?;
+        let size = found.size.filter(|_| !found.present)?;
+        Some((copy.source.clone(), size))
+    });
+    new.collect()
 }
 
 fn is_repointed(planned: &Planned) -> bool {

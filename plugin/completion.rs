@@ -45,12 +45,28 @@ enum What {
     /// Let kubectl complete `kubectl image-cloner`
     Install(InstallArgs),
     /// Print the script for bash
+    #[command(after_help = "\
+Examples:
+  # in ~/.bashrc
+  source <(kubectl-image_cloner completion bash)")]
     Bash,
     /// Print the script for zsh
+    #[command(after_help = "\
+Examples:
+  # in ~/.zshrc, behind compinit
+  source <(kubectl-image_cloner completion zsh)")]
     Zsh,
     /// Print the script for fish
+    #[command(after_help = "\
+Examples:
+  # in ~/.config/fish/config.fish
+  kubectl-image_cloner completion fish | source")]
     Fish,
     /// Print the script for PowerShell
+    #[command(after_help = "\
+Examples:
+  # in $PROFILE
+  kubectl-image_cloner completion powershell | Out-String | Invoke-Expression")]
     Powershell,
 }
 

@@ -33,6 +33,7 @@ enum Action {
     /// Show what is in force, and who says so
     View(ViewArgs),
     /// Print where the configuration file is
+    #[command(after_help = PATH_EXAMPLES)]
     Path,
     /// Set keys in the configuration file
     Set(SetArgs),
@@ -91,6 +92,10 @@ impl Where {
         }
     }
 }
+
+const PATH_EXAMPLES: &str = "\
+Examples:
+  \"$EDITOR\" \"$(kubectl image-cloner config path)\"";
 
 const SET_EXAMPLES: &str = "\
 Examples:

@@ -108,18 +108,20 @@ async fn target(
         to: args.to.clone(),
         ..Copying::default()
     };
-    match timeout(LIMIT, settings.resolve(&copying, cluster)).await {
-        Ok(Ok(Some(resolved))) => Ok(Target {
+    let resolved = match timeout(LIMIT, settings.resolve(&copying, cluster)).await {
+        Ok(Ok(resolved)) => Ok(resolved),
+        // a cluster that does not answer publishes none; what else is wrong is so without it
+        _ => settings.resolve(&copying, None).await,
+    };
+    match resolved {
+        Ok(Some(resolved)) => Ok(Target {
             registry: resolved.registry,
             named_by: resolved.named_by,
             registries: resolved.registries,
             chain: settings.chain.clone(),
         }),
-        Ok(Ok(None)) => Err(Settings::no_target().failure),
-        Ok(Err(stopped)) => Err(stopped.failure),
-        Err(_) => Err(Failure::new(
-            "none is named, and the cluster does not say whether it has one",
-        )),
+        Ok(None) => Err(Settings::no_target().failure),
+        Err(stopped) => Err(stopped.failure),
     }
 }
 

@@ -23,7 +23,7 @@ use image_cloner::cluster::{Applied, Cluster, Rollout};
 use image_cloner::execute::agent_image;
 use image_cloner::install::{self, Live};
 use image_cloner::outcome::Failure;
-use image_cloner::workload::{Kind, WorkloadId};
+use image_cloner::workload::{Kind, MANAGED_BY, WorkloadId};
 use serde_json::{Value, json};
 
 pub(crate) async fn run(args: InstallArgs, terminal: &Terminal) -> Result<u8, Stopped> {
@@ -99,7 +99,7 @@ pub(crate) async fn observe(cluster: &Cluster) -> Result<Vec<Value>, Stopped> {
 }
 
 async fn is_someones_namespace(cluster: &Cluster, namespace: &Value) -> Result<bool, Stopped> {
-    let (label, ours) = install::MANAGED_BY;
+    let (label, ours) = MANAGED_BY;
     let live = cluster.live(namespace).await?;
     Ok(live.is_some_and(|live| live["metadata"]["labels"][label] != ours))
 }

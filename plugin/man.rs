@@ -9,6 +9,7 @@ use image_cloner::outcome::Failure;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  kubectl-image_cloner man --dir /usr/share/man/man1")]
 pub(crate) struct ManArgs {
     /// The folder for the pages, one a command
     #[arg(long, value_name = "DIR", default_value = ".")]

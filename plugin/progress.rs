@@ -1,20 +1,21 @@
 //! Progress: bars on a terminal, a line a finished image elsewhere.
 
+mod bars;
+
 use crate::args::{Output, Running};
-use crate::harmless::harmless;
 use crate::terminal::Terminal;
-use crate::waits::{Waits, waiting};
+use crate::waits::Waits;
+use bars::Bars;
 use image_cloner::execute::{Event, Observer};
 use image_cloner::outcome::{DryRun, ImageOutcome, WorkloadOutcome};
 use image_cloner::plan::Plan;
 use image_cloner::reference::Reference;
 use image_cloner::report;
-use image_cloner::workload::WorkloadId;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of images, by source.
+pub(crate) type Sizes = BTreeMap<Reference, u64>;
 
 /// Shows what a run does while it does it.
 pub(crate) struct Progress {
@@ -32,19 +33,15 @@ pub(crate) struct Progress {
     waits: Waits,
 }
 
-struct Bars {
-    all: MultiProgress,
-    copy: OnceLock<ProgressBar>,
-    repoint: OnceLock<ProgressBar>,
-    images: Mutex<BTreeMap<Reference, ProgressBar>>,
-    done: AtomicUsize,
-    total: usize,
-    workloads: usize,
-}
-
 impl Progress {
-    /// For a run that changes workloads.
-    pub(crate) fn of_workloads(terminal: &Terminal, running: &Running, plan: &Plan) -> Arc<Self> {
+    /// For a run that changes workloads; `sizes` are those of images that will be carried, where they were
+    /// found out before.
+    pub(crate) fn of_workloads(
+        terminal: &Terminal,
+        running: &Running,
+        plan: &Plan,
+        sizes: Sizes,
+    ) -> Arc<Self> {
         let mut namespaces = plan
             .workloads
             .iter()
@@ -56,7 +53,7 @@ impl Progress {
             dry_run: running.dry_run.mode.into(),
             name_namespaces: namespaces.any(|namespace| Some(namespace) != first),
             copy_lines: false,
-            bars: Bars::draw(terminal, plan.copies.len(), plan.workloads.len()),
+            bars: Bars::draw(terminal, plan.copies.len(), plan.workloads.len(), sizes),
             announced: Mutex::default(),
             waits: Waits::new(terminal),
         })
@@ -85,7 +82,7 @@ impl Progress {
             dry_run: DryRun::None,
             name_namespaces: false,
             copy_lines: false,
-            bars: Bars::draw(terminal, images, 0),
+            bars: Bars::draw(terminal, images, 0, Sizes::new()),
             announced: Mutex::default(),
             waits: Waits::new(terminal),
         }
@@ -101,7 +98,7 @@ impl Progress {
     /// Prints without tearing the bars.
     fn print(&self, print: impl FnOnce(&Terminal)) {
         match &self.bars {
-            Some(bars) => bars.all.suspend(|| print(&self.terminal)),
+            Some(bars) => bars.suspend(|| print(&self.terminal)),
             None => print(&self.terminal),
         }
     }
@@ -145,7 +142,7 @@ impl Progress {
 
     fn workload_finished(&self, outcome: &WorkloadOutcome) {
         if let Some(bars) = &self.bars {
-            bars.workload_finished();
+            bars.workload_finished(&outcome.workload);
         }
         self.print(|terminal| {
             match self.output {
@@ -197,134 +194,4 @@ impl Observer for Progress {
             (Event::Carried(..), None) => {}
         }
     }
-}
-
-impl Bars {
-    fn draw(terminal: &Terminal, images: usize, workloads: usize) -> Option<Self> {
-        if !terminal.can_draw {
-            return None;
-        }
-        Some(Self {
-            all: MultiProgress::new(),
-            copy: OnceLock::new(),
-            repoint: OnceLock::new(),
-            images: Mutex::default(),
-            done: AtomicUsize::new(0),
-            total: images,
-            workloads,
-        })
-    }
-
-    /// The bar over all images: drawn once there is something to carry.
-    fn copy(&self) -> &ProgressBar {
-        self.copy.get_or_init(|| {
-            let bar = self.all.insert(0, ProgressBar::new(0));
-            bar.set_style(style(
-                "copy     [{bar:18}]  {msg}  {decimal_bytes}/{decimal_total_bytes}  \
-                 {decimal_bytes_per_sec}",
-            ));
-            bar.set_message(format!(
-                "{}/{} images",
-                self.done.load(Ordering::Relaxed),
-                self.total
-            ));
-            bar
-        })
-    }
-
-    /// The bar over all workloads: drawn once there is something to wait for.
-    fn repoint(&self) -> &ProgressBar {
-        self.repoint.get_or_init(|| {
-            let bar = self.all.add(ProgressBar::new(self.workloads as u64));
-            bar.set_style(style("repoint  [{bar:18}]  {pos}/{len} workloads{msg}"));
-            bar
-        })
-    }
-
-    fn image_finished(&self, source: &Reference) {
-        if let Some(bar) = self.images().remove(source) {
-            bar.finish_and_clear();
-            self.all.remove(&bar);
-        }
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some(copy) = self.copy.get() {
-            copy.set_message(format!("{done}/{} images", self.total));
-        }
-    }
-
-    fn workload_finished(&self) {
-        if self.workloads > 1 || self.repoint.get().is_some() {
-            let bar = self.repoint();
-            bar.set_message("");
-            bar.inc(1);
-        }
-    }
-
-    fn rolling_out(&self, id: &WorkloadId) {
-        let name = console::truncate_str(&id.name, 28, "..").into_owned();
-        self.repoint().set_message(format!(", waiting for {name}"));
-    }
-
-    fn expected(&self, source: &Reference, bytes: u64) {
-        self.copy().inc_length(bytes);
-        self.image(source).inc_length(bytes);
-    }
-
-    /// The bar of one image: drawn once it is on its way, or waits.
-    fn image(&self, source: &Reference) -> ProgressBar {
-        let copy = self.copy();
-        let mut images = self.images();
-        let bar = images.entry(source.clone()).or_insert_with(|| {
-            let bar = self.all.insert_after(copy, ProgressBar::new(0));
-            bar.set_style(style(MOVING));
-            let name = source.familiar();
-            bar.set_prefix(console::truncate_str(&name, 30, "..").into_owned());
-            bar
-        });
-        bar.clone()
-    }
-
-    fn carried(&self, source: &Reference, bytes: u64) {
-        self.copy().inc(bytes);
-        if let Some(bar) = self.images().get(source) {
-            if !bar.message().is_empty() {
-                bar.set_message("");
-                bar.set_style(style(MOVING));
-            }
-            bar.inc(bytes);
-        }
-    }
-
-    /// In the place of the bar, until something of the image moves again.
-    fn waiting(&self, source: &Reference, why: &str, pause: Duration) {
-        let bar = self.image(source);
-        bar.set_style(style("  {prefix:30}  {wide_msg}"));
-        bar.set_message(harmless(&waiting(why, pause)).into_owned());
-    }
-
-    fn clear(&self) {
-        let images = std::mem::take(&mut *self.images());
-        for bar in images
-            .values()
-            .chain(self.copy.get())
-            .chain(self.repoint.get())
-        {
-            bar.finish_and_clear();
-        }
-        // with nothing left to draw this cannot matter
-        let _ = self.all.clear();
-    }
-
-    fn images(&self) -> std::sync::MutexGuard<'_, BTreeMap<Reference, ProgressBar>> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An image whose bytes move.
-const MOVING: &str = "  {prefix:30}  [{bar:12}]  {decimal_bytes}/{decimal_total_bytes}";
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("the templates above are valid")
-        .progress_chars("=> ")
 }

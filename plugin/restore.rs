@@ -5,7 +5,7 @@ use crate::dry_run::{DryRun, DryRunArg};
 use crate::ending::{Ending, Report, run_id};
 use crate::harmless::harmless;
 use crate::interactive;
-use crate::progress::Progress;
+use crate::progress::{Progress, Sizes};
 use crate::rollouts::BatchArgs;
 use crate::settings::Settings;
 use crate::stop::Stopped;
@@ -127,7 +127,8 @@ pub(crate) async fn run(args: RestoreArgs, terminal: &Terminal) -> Result<u8, St
         .as_deref()
         .map(Report::create)
         .transpose()?;
-    let progress = Progress::of_workloads(terminal, &args.running, &prepared.plan);
+    let plan = &prepared.plan;
+    let progress = Progress::of_workloads(terminal, &args.running, plan, Sizes::new());
     let run = Run {
         cluster: prepared.cluster,
         id: run_id()?,

@@ -6,12 +6,13 @@ use crate::settings::{Settings, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
 use clap::Args;
-use image_cloner::cluster::{Cluster, PULL_SECRET, PullSecret};
+use image_cloner::cluster::{Cluster, PullSecret};
 use image_cloner::credentials::Credentials;
 use image_cloner::execute::SecretSync;
 use image_cloner::outcome::{Failure, SecretOutcome, SecretState};
 use image_cloner::plan::{Site, SiteSecret};
 use image_cloner::report;
+use image_cloner::workload::PULL_SECRET;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -13,7 +13,14 @@ use tokio::time::timeout;
 /// How long the cluster may take to say what runs in it.
 const LIMIT: Duration = Duration::from_secs(5);
 
+const EXAMPLES: &str = "\
+Examples:
+  kubectl image-cloner version
+  # of this program alone
+  kubectl image-cloner version --client";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct VersionArgs {
     /// Ask no cluster
     #[arg(long)]

@@ -29,7 +29,8 @@ mod record;
 pub use candidate::stand;
 
 use crate::cluster::Fence;
-use crate::install::{MANAGED_BY, NAME};
+use crate::install::NAME;
+use crate::workload::MANAGED_BY;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

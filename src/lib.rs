@@ -4,10 +4,11 @@
 //! # One direction: observe → plan → execute → report
 //!
 //! Each stage hands the next a value. One workload, a namespace and a dry run differ only in what is
-//! observed and in whether [`execute`] runs.
+//! observed and in whether [`execute`] runs. A module uses those above it alone:
 //!
 //! | module | decides | pure |
 //! |---|---|---|
+//! | `spelling` | what was probably meant by a word that means nothing | yes |
 //! | [`mod@reference`] | what an image text means, in canonical form | yes |
 //! | [`platform`] | which platforms are meant; an index narrowed to them | yes |
 //! | [`target`] | the name of a copy: the one naming rule | yes |
@@ -17,20 +18,26 @@
 //! | [`patch`] | a repoint → the patch body | yes |
 //! | [`outcome`] | what became of each image and each workload, as values | yes |
 //! | [`status`] | which images are in use, and what has become of their copies | yes |
-//! | [`report`] | plans and outcomes as tables, JSON, YAML | yes |
 //! | [`config`] | the local file and the environment | no |
 //! | [`credentials`] | which credentials belong to which host | no |
 //! | [`registry`] | talking to registries; the copy engine | no |
 //! | [`cluster`] | talking to the API server: list, get, patch, apply, rollout state | no |
 //! | [`execute`] | the order in which a plan is carried out | no |
 //! | [`doctor`] | whether what all this needs is there, and how it is mended | no |
+//! | [`report`] | plans and outcomes as tables, JSON, YAML | yes |
 //! | [`install`] | the agent's objects as values | yes |
 //! | [`lease`] | which of several agents works | no |
 //! | [`watch`] | the agent's loop: when a workload is looked at, copied, repointed, left | no |
 //! | [`webhook`] | admission of workloads whose copies are known complete | no |
 //!
-//! A pure module does no I/O, reads no clock and knows no Kubernetes client. A test reads the sources
-//! and fails when a pure module imports one that is not, or an earlier stage a later one.
+//! A pure module does no I/O, reads no clock and knows no Kubernetes client. `tests/it/architecture.rs`
+//! reads the sources and fails when a pure module imports one that is not, an earlier stage a later one, or
+//! this map is not so.
+//!
+//! Around the library: `plugin/` is `kubectl image-cloner` (arguments, prompts, progress and printing, one
+//! file a verb), `agent/` the program in the cluster (settings, probes, metrics, the webhook's server). Both
+//! decide nothing about images and workloads. `tests/it/` runs both against a misbehaving registry in the
+//! process (`wire/`) and against a real cluster (`bed/`), which `tests/testbed/` brings up.
 //!
 //! # Invariants
 //!

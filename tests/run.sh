@@ -115,6 +115,8 @@ else
 fi
 say "lints"
 cargo clippy --all-targets --locked -- -D warnings
+say "the crate's documentation"
+RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --lib --document-private-items
 say "building the tests"
 cargo test --locked --no-run
 

@@ -48,7 +48,8 @@ fn check_output(args: &CloneArgs) -> Result<(), Stopped> {
 
 /// What says how workloads are repointed, where none is.
 fn check_copying_only(args: &CloneArgs) -> Result<(), Stopped> {
-    let only = match Form::of(args.running.output) {
+    let form = Form::of(args.running.output);
+    let only = match form {
         Some(form) => format!("{form} repoints nothing live"),
         None if args.copy_only => "--copy-only repoints nothing".to_owned(),
         None => return Ok(()),
@@ -58,6 +59,8 @@ fn check_copying_only(args: &CloneArgs) -> Result<(), Stopped> {
         (args.owned == Some(Owned::Live), "--owned live"),
         (args.pull_secret.is_some(), "--pull-secret"),
         (shares, "--share-credentials"),
+        // a patch names what is pinned, too
+        (args.pin && form.is_none(), "--pin"),
     ];
     let rollouts = args.rollouts.said(&args.running);
     let mut said = repoints.into_iter().chain(rollouts);

@@ -6,11 +6,11 @@ use crate::interactive;
 use crate::settings::log_in;
 use crate::stop::Stopped;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use image_cloner::cluster::{PULL_SECRET, PullSecret};
+use image_cloner::cluster::PullSecret;
 use image_cloner::credentials::{Credentials, Keyring};
 use image_cloner::plan::{Decision, Observed, Plan, Policy, PullAccess, PullCredentials};
 use image_cloner::reference::Reference;
-use image_cloner::workload::WorkloadId;
+use image_cloner::workload::{PULL_SECRET, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Repositories asked at once.

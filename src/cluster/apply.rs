@@ -3,9 +3,9 @@
 //! Decides what counts as a change. Never decides what is applied (that is [`crate::install`]).
 
 use super::collection::Collection;
-use super::pull_secret::{LABEL, OURS};
 use super::request::Only;
 use super::{Cluster, Error};
+use crate::workload::MANAGED_BY;
 use serde_json::Value;
 
 /// What it took to have an object say what it should.
@@ -73,7 +73,8 @@ impl Cluster {
         kind: &str,
         namespace: Option<&str>,
     ) -> Result<Vec<Value>, Error> {
-        let label = format!("{LABEL}={OURS}");
+        let (label, ours) = MANAGED_BY;
+        let label = format!("{label}={ours}");
         let only = Only {
             labels: Some(&label),
             ..Only::default()

@@ -9,6 +9,7 @@ use super::pulls::Pulls;
 use super::trouble::{self, Trouble};
 use super::{Cluster, Error, NotReady};
 use crate::platform::Platform;
+use crate::workload::{MANAGED_BY, SKIP};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -176,6 +177,7 @@ fn pod(namespace: &str, name: &str, pull: &Pull, timeout: Duration) -> Value {
     let never = json!({"name": name, "key": "never"});
     // quotas ask for figures; nothing ever runs
     let little = json!({"cpu": "10m", "memory": "16Mi"});
+    let (managed_by, ours) = MANAGED_BY;
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -183,12 +185,12 @@ fn pod(namespace: &str, name: &str, pull: &Pull, timeout: Duration) -> Value {
             "name": name,
             "namespace": namespace,
             "labels": {
-                "app.kubernetes.io/managed-by": "image-cloner",
+                managed_by: ours,
                 "app.kubernetes.io/component": "canary",
                 "sidecar.istio.io/inject": "false",
             },
             "annotations": {
-                "image-cloner.io/skip": "true",
+                SKIP: "true",
                 "sidecar.istio.io/inject": "false",
                 "linkerd.io/inject": "disabled",
             },

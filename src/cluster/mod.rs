@@ -42,7 +42,7 @@ pub use kubeconfig::Names;
 pub use local_registry::LocalRegistry;
 pub use nodes::Node;
 pub use policies::Policies;
-pub use pull_secret::{PULL_SECRET, PullSecret, SecretWrite};
+pub use pull_secret::{PullSecret, SecretWrite};
 pub use pulls::{Pulling, Pulls};
 pub use rollout::Standing;
 pub use selection::{Selection, SelectionError};

@@ -6,12 +6,10 @@ use super::collection::Collection;
 use super::{Cluster, Error, TRIES};
 use crate::credentials::{Credentials, Keyring, docker_config_json};
 use crate::target::TargetRegistry;
+use crate::workload::{MANAGED_BY, PULL_SECRET};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-
-/// The name of the pull secrets that we make.
-pub const PULL_SECRET: &str = "image-cloner-pull";
 
 /// What a pull secret is to say.
 #[derive(Debug, Clone)]
@@ -22,9 +20,6 @@ pub struct PullSecret {
     pub credentials: Credentials,
 }
 
-/// Marks what is ours.
-pub(super) const LABEL: &str = "app.kubernetes.io/managed-by";
-pub(super) const OURS: &str = "image-cloner";
 const TYPE: &str = "kubernetes.io/dockerconfigjson";
 const KEY: &str = ".dockerconfigjson";
 
@@ -163,7 +158,8 @@ pub(super) fn has_entry(secret: &Value, key: &str) -> bool {
 /// Whether this is the pull secret that we make, and no namesake.
 pub(super) fn is_ours(secret: &Value) -> bool {
     let metadata = &secret["metadata"];
-    metadata["name"] == PULL_SECRET && metadata["labels"][LABEL] == OURS
+    let (label, ours) = MANAGED_BY;
+    metadata["name"] == PULL_SECRET && metadata["labels"][label] == ours
 }
 
 /// Whether nodes could pull copies with these.
@@ -187,10 +183,11 @@ pub(super) fn docker_config(secret: &Value) -> Option<Vec<u8>> {
 
 fn fresh(namespace: &str, name: &str, wanted: &PullSecret) -> Result<Value, Error> {
     let content = wanted.content(None)?;
+    let (label, ours) = MANAGED_BY;
     Ok(json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace, "labels": {LABEL: OURS}},
+        "metadata": {"name": name, "namespace": namespace, "labels": {label: ours}},
         "type": TYPE,
         "data": {KEY: STANDARD.encode(content)},
     }))
@@ -199,10 +196,11 @@ fn fresh(namespace: &str, name: &str, wanted: &PullSecret) -> Result<Value, Erro
 /// The secret as it must become; none where it is so already.
 fn changed(mut secret: Value, wanted: &PullSecret) -> Result<Option<Value>, Error> {
     let metadata = &secret["metadata"];
-    if metadata["labels"][LABEL] != OURS {
+    let (label, ours) = MANAGED_BY;
+    if metadata["labels"][label] != ours {
         return Err(namesake(
             metadata,
-            &format!("it lacks the label {LABEL}={OURS}"),
+            &format!("it lacks the label {label}={ours}"),
         ));
     }
     if secret["type"] != TYPE {

@@ -1,4 +1,4 @@
-//! What kubectl's words select: TYPE/NAME, TYPE[,TYPE] [NAME…], `ns/NAME`, `all`, `-A`, `-l`.
+//! What kubectl's words select: `TYPE/NAME`, `TYPE[,TYPE] [NAME…]`, `ns/NAME`, `all`, `-A`, `-l`.
 //!
 //! Decides which forms may stand together, as kubectl does. Never asks the API server: what a type that is
 //! not built in means, that a name is there, and that a selector is well formed, is learnt when the
@@ -222,7 +222,7 @@ fn type_and_name(word: &str) -> Result<Item, SelectionError> {
     item(&resolve(kind)?, kind, name)
 }
 
-/// Words in the form TYPE[,TYPE] [NAME…]; none at all where the flags say enough.
+/// Words in the form `TYPE[,TYPE] [NAME…]`; none at all where the flags say enough.
 fn spaced(words: &[&str], flags_select: bool) -> Result<Vec<Item>, SelectionError> {
     let Some((types, names)) = words.split_first() else {
         if flags_select {

@@ -7,13 +7,13 @@
 use super::collection::Collection;
 use super::discovery;
 use super::observe::{self, PARALLEL};
-use super::pull_secret::{self, PULL_SECRET};
+use super::pull_secret;
 use super::request::Only;
 use super::{Cluster, Error, Selection};
 use crate::plan::{Site, SiteSecret};
 use crate::reference::Reference;
 use crate::target::TargetRegistry;
-use crate::workload::Workload;
+use crate::workload::{PULL_SECRET, Workload};
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,7 +7,7 @@ use super::collection::Collection;
 use super::{Cluster, Error};
 use crate::workload::Kind;
 use futures::channel::mpsc;
-use futures::stream::{self, BoxStream, PollNext, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use http::Request;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::client::Body;
@@ -18,6 +18,7 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
+use std::task::Poll;
 use std::time::Duration;
 use tower::BoxError;
 
@@ -61,10 +62,8 @@ impl Cluster {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
-        let begins = begins.map(|()| Ok(Watched::Begun));
         let told = self.told(api, &collection, plain);
-        // of a watch that was begun and broke at once, both is there: the break is to be told last
-        Ok(stream::select_with_strategy(begins, told, |(): &mut ()| PollNext::Left).boxed())
+        Ok(begun_first(begins, told).boxed())
     }
 
     /// A client whose requests pass the fence, and which tells whenever the server begins to answer a watch.
@@ -148,6 +147,27 @@ impl Cluster {
             })
             .boxed()
     }
+}
+
+/// What is told, with every beginning of a watch told before what the watch tells: of one that was begun and
+/// broke at once, the break is to be told last.
+fn begun_first(
+    mut begins: mpsc::UnboundedReceiver<()>,
+    mut told: BoxStream<'static, Result<Watched, Error>>,
+) -> impl Stream<Item = Result<Watched, Error>> {
+    let mut next = None;
+    stream::poll_fn(move |context| {
+        if next.is_none()
+            && let Poll::Ready(told) = told.poll_next_unpin(context)
+        {
+            next = told;
+        }
+        if let Poll::Ready(Some(())) = begins.poll_next_unpin(context) {
+            return Poll::Ready(Some(Ok(Watched::Begun)));
+        }
+        next.take()
+            .map_or(Poll::Pending, |told| Poll::Ready(Some(told)))
+    })
 }
 
 /// The object as the rest of the crate reads objects.

@@ -3,9 +3,10 @@
 //! Decides that a failure in one namespace stops no other. Never decides which are written (that is
 //! [`crate::plan::upkeep`]).
 
-use crate::cluster::{Cluster, Error, PULL_SECRET, PullSecret, SecretWrite};
+use crate::cluster::{Cluster, Error, PullSecret, SecretWrite};
 use crate::outcome::{DryRun, Failure, SecretOutcome, SecretState};
 use crate::plan::{Site, Upkeep, upkeep};
+use crate::workload::PULL_SECRET;
 use futures::stream::{self, StreamExt as _};
 
 /// Namespaces worked on at a time.

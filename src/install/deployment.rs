@@ -2,7 +2,8 @@
 //!
 //! Decides how it runs: as nobody, with nothing to write to, and with little.
 
-use super::{CONFIG, Extra, LOGIN, NAME, PULL_SECRET, Settings, labels, object, selector};
+use super::{CONFIG, Extra, LOGIN, NAME, Settings, labels, object, selector};
+use crate::workload::PULL_SECRET;
 use serde_json::{Value, json};
 
 /// An id that no image and no system uses.

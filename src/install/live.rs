@@ -4,8 +4,9 @@
 //! are compared and never shown.
 
 use super::rbac::SECRETS_ROLE;
-use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets, config_map};
+use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, Scope, Secrets, config_map};
 use crate::target::{Layout, TargetRegistry};
+use crate::workload::PULL_SECRET;
 use base64::Engine as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};

@@ -19,6 +19,7 @@ pub use rbac::{Place, Rule, rules};
 pub use settings::{Extra, Scope, Secrets, Settings};
 pub use webhook::{LEADER, WEBHOOK, WEBHOOK_PATH};
 
+use crate::workload::{MANAGED_BY, PULL_SECRET};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -30,12 +31,8 @@ pub const NAME: &str = "image-cloner";
 pub const CONFIG: &str = "image-cloner-config";
 /// Its Secret: credentials under the names of their variables.
 pub const LOGIN: &str = "image-cloner-cr-login";
-/// Its own pull secret, as every namespace has it under this name.
-pub const PULL_SECRET: &str = "image-cloner-pull";
 /// Its repository, below the target registry.
 pub const REPOSITORY: &str = "image-cloner.internal/agent";
-/// The label of all that is ours, and its value.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "image-cloner");
 
 /// The agent's objects, in the order in which they are to be made: what others refer to first.
 pub fn objects(settings: &Settings) -> Vec<Value> {

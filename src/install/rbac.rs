@@ -3,8 +3,9 @@
 //! Decides the least that its settings need: kinds that it does not work on are not in its roles, nor are
 //! secrets unless they were asked for. The table in the README is checked against this.
 
-use super::{Extra, NAME, NAMESPACE, PULL_SECRET, Scope, Secrets, Settings};
+use super::{Extra, NAME, NAMESPACE, Scope, Secrets, Settings};
 use super::{object_in, webhook};
+use crate::workload::PULL_SECRET;
 use serde_json::{Value, json};
 
 const ROLE: &str = "image-cloner-role";

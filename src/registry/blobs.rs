@@ -14,7 +14,7 @@ use super::repository::{Event, Repository};
 use super::session::{Mount, Session};
 use crate::reference::Digest;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Up to this size a blob counts as small: it takes a round trip rather than bandwidth.
@@ -22,6 +22,10 @@ const SMALL: u64 = 512 * 1024;
 
 /// Bytes that are sent sooner than a far registry answers a question about them.
 pub(super) const CHEAP: u64 = 4 * 1024 * 1024;
+
+/// How many manifests, or blobs, are known to be somewhere; all of them are forgotten rather than one more
+/// is kept, which costs a few questions. There may be a hundred to an image with all its platforms.
+pub(super) const MOST_KNOWN: usize = 10_000;
 
 /// Small blobs in flight per host.
 const SMALL_TRANSFERS: usize = 24;
@@ -112,16 +116,14 @@ impl Blobs {
     }
 
     fn has(&self, key: &Key, repository: &str) -> bool {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .is_some_and(|repositories| repositories.contains(repository))
+        let known = self.known();
+        let repositories = known.get(key);
+        repositories.is_some_and(|repositories| repositories.contains(repository))
     }
 
     /// Another repository of the target's registry that has a blob.
     fn elsewhere(&self, key: &Key, job: &Job<'_>) -> Option<String> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
         let other = known
             .get(key)
             .and_then(|repositories| repositories.iter().find(|r| **r != job.to.name));
@@ -132,8 +134,7 @@ impl Blobs {
 
     /// Forgets what a repository was known to have.
     pub(super) fn forget(&self, host: &str, repository: &str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((of, _), repositories) in known.iter_mut() {
+        for ((of, _), repositories) in self.known().iter_mut() {
             if of == host {
                 repositories.remove(repository);
             }
@@ -141,12 +142,15 @@ impl Blobs {
     }
 
     fn learn(&self, key: Key, repository: &str) {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key)
-            .or_default()
-            .insert(repository.to_owned());
+        let mut known = self.known();
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.entry(key).or_default().insert(repository.to_owned());
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, BTreeSet<String>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -214,5 +218,28 @@ impl Limits {
                 .entry((host.to_owned(), small))
                 .or_insert_with(|| Arc::new(Semaphore::new(room))),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::digest;
+
+    #[test]
+    fn what_is_known_of_blobs_has_a_bound() {
+        let blobs = Blobs::new(Limits::new(1));
+        let key = |at: usize| {
+            let digest = digest::of("sha256", &at.to_be_bytes());
+            ("reg.corp".to_owned(), digest)
+        };
+        for at in 0..=2 * MOST_KNOWN {
+            blobs.learn(key(at), "a");
+            assert!(blobs.known().len() <= MOST_KNOWN);
+            assert!(blobs.has(&key(at), "a"));
+        }
+        // one that is in many places is one
+        blobs.learn(key(2 * MOST_KNOWN), "b");
+        assert_eq!(blobs.known().len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 //! Decides what has to be sent, in which order, and what is shared between the images of a run. Never
 //! pushes a manifest before everything that it refers to is in the target.
 
-use super::blobs::{Blobs, CHEAP, Limits};
+use super::blobs::{Blobs, CHEAP, Limits, MOST_KNOWN};
 use super::copier::{Copied, Extras, ForeignLayers};
 use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
@@ -21,8 +21,10 @@ use tokio::sync::mpsc::UnboundedSender;
 pub(super) struct Engine {
     blobs: Blobs,
     manifests: Flights<Place>,
-    /// Host, repository, tag: images of a run may share one.
-    tags: Flights<(String, String, String)>,
+    /// Images of a run may share a tag.
+    tags: Flights<Tag>,
+    /// Tags that this run has pushed, or begun to.
+    tagged: Mutex<HashSet<Tag>>,
     /// Manifests that are known to be in the target with everything below them.
     proven: Mutex<HashSet<Place>>,
     pub(super) extras: Extras,
@@ -30,6 +32,9 @@ pub(super) struct Engine {
 
 /// A digest in a repository of a host.
 pub(super) type Place = (String, String, Digest);
+
+/// A tag in a repository of a host.
+type Tag = (String, String, String);
 
 /// One image on its way.
 pub(super) struct Job<'a> {
@@ -73,6 +78,7 @@ impl Engine {
             blobs: Blobs::new(Limits::new(concurrency)),
             manifests: Flights::default(),
             tags: Flights::default(),
+            tagged: Mutex::default(),
             proven: Mutex::default(),
             extras: Extras::default(),
         }
@@ -137,17 +143,25 @@ impl Engine {
     }
 
     fn is_proven(&self, place: &Place) -> bool {
-        self.proven
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(place)
+        let proven = self.proven.lock();
+        let proven = proven.unwrap_or_else(PoisonError::into_inner);
+        proven.contains(place)
     }
 
     fn prove(&self, place: Place) {
-        self.proven
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(place);
+        let proven = self.proven.lock();
+        let mut proven = proven.unwrap_or_else(PoisonError::into_inner);
+        if proven.len() >= MOST_KNOWN {
+            proven.clear();
+        }
+        proven.insert(place);
+    }
+
+    /// Whether no other image of this run has pushed this tag, nor begun to; after very many nobody knows.
+    fn begins_to_tag(&self, tag: Tag) -> bool {
+        let tagged = self.tagged.lock();
+        let mut tagged = tagged.unwrap_or_else(PoisonError::into_inner);
+        tagged.len() < MOST_KNOWN && tagged.insert(tag)
     }
 }
 
@@ -155,12 +169,12 @@ impl Job<'_> {
     async fn run(&self, manifest: &Manifest, target: &Target, landing: Landing) -> Result<Copied> {
         let mut bytes = self.below(manifest, 0).await?;
         let (host, name) = (self.to.endpoint.host.clone(), self.to.name.clone());
-        let place = (host, name, landing.tag.clone());
-        let flight = self.engine.tags.alone(place).await;
+        let tag = (host, name, landing.tag.clone());
+        let _flight = self.engine.tags.alone(tag.clone()).await;
+        let is_first = self.engine.begins_to_tag(tag);
         // a question, a transfer and a turn take their time, and somebody may have pushed meanwhile; what
         // was hidden can be seen now that blobs are in it, or must not be moved
-        let stale =
-            bytes > CHEAP || landing.seen == Seen::Hidden || target.is_stale() || !flight.is_first;
+        let stale = bytes > CHEAP || landing.seen == Seen::Hidden || target.is_stale() || !is_first;
         let landing = if stale {
             ends::land_again(target, &manifest.digest, landing).await?
         } else {

@@ -4,6 +4,7 @@
 //! writes, and keeps nothing of what it reads.
 
 use super::Error;
+use super::blobs::MOST_KNOWN;
 use super::body;
 use super::copier::{Progress, relayed};
 use super::ends::Source;
@@ -192,7 +193,11 @@ impl Prover {
 
 /// The cell of a key, made when first asked for.
 fn cell<K: Eq + Hash, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
-    Arc::clone(locked(cells).entry(key).or_default())
+    let mut cells = locked(cells);
+    if cells.len() >= MOST_KNOWN {
+        cells.clear();
+    }
+    Arc::clone(cells.entry(key).or_default())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

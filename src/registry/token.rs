@@ -23,6 +23,9 @@ use tokio::time::Instant;
 /// What a token is good for where its answer does not say: the token specification's default.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 
+/// With so many tokens, those that are of no use any more are forgotten.
+const MANY: usize = 1000;
+
 /// How much of a token server's answer is read.
 const ANSWER_CAP: usize = 1024 * 1024;
 
@@ -121,7 +124,15 @@ impl Tokens {
     }
 
     fn slot(&self, key: Key) -> Slot {
-        Arc::clone(lock(&self.cache).entry(key).or_default())
+        let mut cache = lock(&self.cache);
+        if cache.len() >= MANY {
+            let now = Instant::now();
+            let is_fresh =
+                |token: &Option<Token>| token.as_ref().is_some_and(|it| it.fresh_until > now);
+            // one that is locked is being fetched
+            cache.retain(|_, slot| slot.try_lock().map_or(true, |token| is_fresh(&token)));
+        }
+        Arc::clone(cache.entry(key).or_default())
     }
 
     async fn fetch(&self, asked: &Asked<'_>, bearer: &Bearer, server: &Server) -> Result<Token> {
@@ -283,6 +294,30 @@ mod tests {
         ));
         assert!(!covers("repository:a/b:pull", "repository:a/b:pull,push"));
         assert!(!covers("repository:a/b:pull", "repository:a/c:pull"));
+    }
+
+    #[test]
+    fn tokens_that_are_of_no_use_any_more_are_forgotten() {
+        let tokens = Tokens::default();
+        let key = |at: usize| Key {
+            server: Server {
+                realm: String::new(),
+                service: String::new(),
+                who: [0; 32],
+            },
+            scopes: [at.to_string()].into(),
+        };
+        let good = read_answer(&serde_json::from_str(r#"{"token":"a"}"#).unwrap());
+        *tokens.slot(key(0)).try_lock().unwrap() = good;
+        let fetched = tokens.slot(key(1));
+        let _fetching = fetched.try_lock().unwrap();
+        for at in 2..=MANY {
+            tokens.slot(key(at));
+        }
+        let cache = lock(&tokens.cache);
+        let kept: BTreeSet<_> = cache.keys().flat_map(|key| key.scopes.clone()).collect();
+        let last = MANY.to_string();
+        assert_eq!(kept, ["0", "1", last.as_str()].map(str::to_owned).into());
     }
 
     #[test]

@@ -37,11 +37,7 @@ pub struct Scene<'a> {
 
 /// The plan as a screen.
 pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
-    let push_as = scene.push_as.unwrap_or("anonymous");
-    let mut screen = format!(
-        "context {}   target {}   push as {push_as}\n\n",
-        scene.context, scene.target
-    );
+    let mut screen = head(scene);
     if !plan.copies.is_empty() {
         screen += &images(&plan.copies, survey, scene);
         screen.push('\n');
@@ -54,6 +50,21 @@ pub fn plan(plan: &Plan, survey: &Survey, scene: &Scene<'_>) -> String {
         screen.push('\n');
     }
     screen
+}
+
+/// Where it would happen and as whom; a line each where they do not fit one.
+fn head(scene: &Scene<'_>) -> String {
+    let parts = [
+        format!("context {}", scene.context),
+        format!("target {}", scene.target),
+        format!("push as {}", scene.push_as.unwrap_or("anonymous")),
+    ];
+    let line = parts.join("   ");
+    if line.chars().count() <= scene.width || scene.wide {
+        line + "\n\n"
+    } else {
+        parts.join("\n") + "\n\n"
+    }
 }
 
 /// The question before a plan is carried out: `Copy 59 images (2.9 GB), repoint 47 workloads in prod?`;

@@ -84,11 +84,11 @@ fn images(outcome: &Outcome) -> String {
             ImageState::Failed(_) => failed += 1,
         }
     }
-    figures(&[
-        (copied, &format!("copied ({})", bytes(carried))),
-        (present, "present"),
-        (failed, "failed"),
-    ])
+    let brought = match outcome.dry_run {
+        DryRun::None => format!("copied ({})", bytes(carried)),
+        DryRun::Client | DryRun::Server => "to copy".to_owned(),
+    };
+    figures(&[(copied, &brought), (present, "present"), (failed, "failed")])
 }
 
 /// `4 foreign layers of 2 images (--foreign-layers copy)`.

@@ -146,6 +146,29 @@ fn the_plan() {
 }
 
 #[test]
+fn names_too_long_for_one_line_have_one_each() {
+    let (planned, target) = (planned(), target());
+    let scene = Scene {
+        context: "gke_a-project-of-ours_europe-west4_prod-eu",
+        ..scene(&target)
+    };
+    let head = |scene: &Scene<'_>| {
+        let screen = plan(&planned, &Survey::new(), scene);
+        screen.split("\n\n").next().unwrap().to_owned()
+    };
+    insta::assert_snapshot!(head(&scene), @r"
+    context gke_a-project-of-ours_europe-west4_prod-eu
+    target harbor.corp/mirror
+    push as robot$cloner
+    ");
+    let wide = Scene {
+        wide: true,
+        ..scene
+    };
+    assert_eq!(head(&wide).lines().count(), 1);
+}
+
+#[test]
 fn the_way_for_what_is_owned() {
     let next = |namespaces: &[&str], to: Option<&str>| {
         let observed: Vec<Observed> = namespaces
@@ -327,6 +350,7 @@ fn the_summary_of_a_dry_run_offers_no_way_back_from_what_was_not_done() {
     };
     let text = summary(&dry);
     assert!(text.starts_with("client dry run a7f3 finished"), "{text}");
+    assert!(text.contains("images      2 to copy, 1 present"), "{text}");
     assert!(
         !text.contains("restore --run") && !text.contains("retry"),
         "{text}"

@@ -10,7 +10,7 @@ mod tests;
 
 use super::deeds::{Brought, Done, Hands};
 use super::footing::{Footing, RunId};
-use super::ledger::{Ledger, Purpose};
+use super::ledger::Ledger;
 use super::round::{Found, Said, round};
 use super::{Health, Known, Metrics};
 use crate::cluster::{Cluster, Error, Watched};
@@ -267,7 +267,7 @@ impl<'a> Working<'a> {
         if self.refresh.is_some_and(|at| at <= now) {
             self.refreshes(now);
             tracing::info!("looking at the tags of all sources again");
-            self.ledger.ask_all(Purpose::Refresh, now);
+            self.ledger.renew_all(now);
         }
         for action in self.ledger.actions(now) {
             let deed = self.hands.clone().carry_out(action);
@@ -325,6 +325,7 @@ impl<'a> Working<'a> {
                 let are_others = !Arc::ptr_eq(&self.settings, &before);
                 self.hands.footing = Arc::new(footing);
                 self.hands.prover = prover(&self.settings);
+                self.said = Arc::default();
                 self.offering = false;
                 agent.known.about(&self.settings.target);
                 agent.known.set_terms(None);

@@ -9,6 +9,10 @@ use crate::reference::{Digest, Reference};
 use crate::workload::WorkloadId;
 use std::collections::{BTreeSet, HashMap};
 
+/// How many are kept; all of them are forgotten rather than one more is, which costs a question for each that
+/// is in use. More than there are where they are looked at from time to time.
+const MOST: usize = 20_000;
+
 /// The copies that were seen.
 #[derive(Debug)]
 pub(super) struct Copies {
@@ -61,6 +65,9 @@ impl Copies {
         digest: &Digest,
         readers: impl Iterator<Item = Reader>,
     ) {
+        if self.seen.len() >= MOST {
+            self.forget();
+        }
         let complete = self
             .seen
             .entry(copy.target.clone())

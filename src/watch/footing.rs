@@ -4,9 +4,11 @@
 //! credentials are read only once.
 
 mod once;
+#[cfg(test)]
+mod tests;
 
 use super::known::{Known, Terms};
-use crate::cluster::{Cluster, PULL_SECRET, PullSecret, SecretWrite};
+use crate::cluster::{Cluster, PullSecret, SecretWrite};
 use crate::config::{AgentSettings, Mode};
 use crate::credentials::{Chain, Credentials};
 use crate::execute::{Images, Options};
@@ -15,7 +17,7 @@ use crate::plan::{ImagePolicy, Policy, PullAccess};
 use crate::platform::{PlatformChoice, Platforms};
 use crate::reference::Reference;
 use crate::registry::{Registries, means_this_machine};
-use crate::workload::Workload;
+use crate::workload::{PULL_SECRET, Workload};
 use once::Once;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -5,11 +5,10 @@
 #[cfg(test)]
 mod tests;
 
-use crate::cluster::PULL_SECRET;
 use crate::plan::{Observed, Policy, PullCredentials};
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
-use crate::workload::{Kind, Workload};
+use crate::workload::{Kind, PULL_SECRET, Workload};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -164,6 +164,7 @@ impl Ledger {
             return self.changed(&id, now);
         }
         // what it had in use it may have no more
+        self.keep_renewal(&id);
         self.book.unwant(&id);
         self.begin(&id, Work::of(seen, Stage::Due, now));
         if is_new && is_rolling_out {
@@ -256,26 +257,11 @@ impl Ledger {
             Verdict::Rest { .. } if work.is_unfollowed() => self.follow(id, now),
             Verdict::Rest {
                 kept,
-                left,
                 with_our_secret,
-            } => {
-                if let Some(reason) = left {
-                    self.tell(id, "LeftAlone", reason, false);
-                }
-                if let Some(entry) = self.workloads.get_mut(id) {
-                    entry.copied = !kept.is_empty();
-                    entry.with_our_secret = with_our_secret;
-                }
-                self.rest(id);
-                for copy in kept {
-                    self.book.check(&self.copies, copy);
-                }
-                if with_our_secret {
-                    self.secrets.ask(&id.namespace, false);
-                }
-            }
+            } => self.rest_with(id, kept, with_our_secret, now),
             Verdict::Renew { copies, keyring } => {
-                self.rest(id);
+                self.end(id);
+                self.set_renews(id, false);
                 for copy in copies {
                     self.book.renew(copy, &keyring);
                 }

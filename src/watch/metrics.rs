@@ -98,69 +98,65 @@ impl Metrics {
             drop(self.copies.get_or_create(&Ended { result }));
             drop(self.repoints.get_or_create(&Ended { result }));
         }
-        registry.register("copies", "Images copied, by result", self.copies.clone());
-        registry.register(
-            "copied_bytes",
-            "Bytes carried to the target",
-            self.copied_bytes.clone(),
-        );
-        registry.register(
-            "repoints",
-            "Workloads repointed, by result",
-            self.repoints.clone(),
-        );
-        registry.register(
-            "put_back",
-            "Workloads given back what they had",
-            self.put_back.clone(),
-        );
-        registry.register("workloads", "Workloads seen", self.workloads.clone());
-        registry.register(
-            "workloads_waiting",
-            "Workloads that wait",
-            self.waiting.clone(),
-        );
-        registry.register("copies_running", "Copies under way", self.copying.clone());
-        registry.register(
-            "rollouts_unfinished",
-            "Rollouts not finished",
-            self.rollouts.clone(),
-        );
-        registry.register(
-            "images_failing",
-            "Images to be tried again",
-            self.failing.clone(),
-        );
-        registry.register(
-            "lag_seconds",
-            "Age of the oldest waiting workload",
-            self.lag.clone(),
-        );
-        registry.register(
-            "leading",
-            "Whether this replica leads",
-            self.leading.clone(),
-        );
-        registry.register(
-            "ready",
-            "Whether this replica can do its work",
-            self.ready.clone(),
-        );
-        registry.register(
-            "terms",
-            "Times that this replica began to lead",
-            self.terms.clone(),
-        );
-        registry.register(
-            "lease_failing",
-            "Whether the last look at the Lease came to nothing",
-            self.lease_failing.clone(),
-        );
-        registry.register("paused", "Whether work is held", self.paused.clone());
-        registry.register(
-            "admitted",
-            "Admission requests changed",
-            self.admitted.clone(),
-        );
+        for (name, help, family) in [
+            ("copies", "Images copied, by result", &self.copies),
+            ("repoints", "Workloads repointed, by result", &self.repoints),
+        ] {
+            registry.register(name, help, family.clone());
+        }
+        for (name, help, counter) in self.counters() {
+            registry.register(name, help, counter.clone());
+        }
+        for (name, help, gauge) in self.gauges() {
+            registry.register(name, help, gauge.clone());
+        }
+    }
+
+    fn counters(&self) -> [(&str, &str, &Counter); 4] {
+        [
+            (
+                "copied_bytes",
+                "Bytes carried to the target",
+                &self.copied_bytes,
+            ),
+            (
+                "put_back",
+                "Workloads given back what they had",
+                &self.put_back,
+            ),
+            (
+                "terms",
+                "Times that this replica began to lead",
+                &self.terms,
+            ),
+            ("admitted", "Admission requests changed", &self.admitted),
+        ]
+    }
+
+    fn gauges(&self) -> [(&str, &str, &Gauge); 10] {
+        [
+            ("workloads", "Workloads seen", &self.workloads),
+            ("workloads_waiting", "Workloads that wait", &self.waiting),
+            ("copies_running", "Copies under way", &self.copying),
+            (
+                "rollouts_unfinished",
+                "Rollouts not finished",
+                &self.rollouts,
+            ),
+            ("images_failing", "Images to be tried again", &self.failing),
+            (
+                "lag_seconds",
+                "Age of the oldest waiting workload",
+                &self.lag,
+            ),
+            ("leading", "Whether this replica leads", &self.leading),
+            ("ready", "Whether this replica can do its work", &self.ready),
+            (
+                "lease_failing",
+                "Whether the last look at the Lease came to nothing",
+                &self.lease_failing,
+            ),
+            ("paused", "Whether work is held", &self.paused),
+        ]
     }
 }

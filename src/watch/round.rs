@@ -6,14 +6,14 @@ use super::footing::Footing;
 use super::grant::grant;
 use super::ledger::{Cloned, Due, Purpose, Then, Verdict};
 use super::seen::Seen;
-use crate::cluster::{Cluster, Error, Observation, PULL_SECRET};
+use crate::cluster::{Cluster, Error, Observation};
 use crate::config::Mode;
 use crate::credentials::Keyring;
 use crate::outcome::Failure;
 use crate::plan::{
     self, Copy, Decision, Observed, Planned, Policy, PullCredentials, kept, reclaims,
 };
-use crate::workload::{Kind, Workload, WorkloadId};
+use crate::workload::{Kind, PULL_SECRET, Workload, WorkloadId};
 use futures::stream::{self, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +29,7 @@ pub(super) struct Found {
     pub(super) verdict: Verdict,
 }
 
-/// Notes that were logged already.
+/// Notes that were logged already, since everything was looked at last.
 #[derive(Debug, Default)]
 pub(super) struct Said(Mutex<BTreeSet<String>>);
 
@@ -155,7 +155,6 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             tracing::debug!(workload = %workload.id, namespace = workload.id.namespace, reason, "left alone");
             Some(Verdict::Rest {
                 kept: Vec::new(),
-                left: None,
                 with_our_secret: has_our_secret(workload),
             })
         }
@@ -167,7 +166,6 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             }
             Some(Verdict::Rest {
                 kept: kept(&observed, &footing.settings.target),
-                left: None,
                 with_our_secret: has_our_secret(workload),
             })
         }
@@ -256,7 +254,6 @@ async fn clone(
     if copies.is_empty() {
         return Ok(Verdict::Rest {
             kept: kept(observed, &footing.settings.target),
-            left: None,
             with_our_secret: has_our_secret(workload),
         });
     }

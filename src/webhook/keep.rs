@@ -5,7 +5,7 @@
 
 use super::certificate::{Kept, Pair};
 use crate::cluster::{Cluster, Error, TRIES};
-use crate::install::MANAGED_BY;
+use crate::workload::MANAGED_BY;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,27 +91,10 @@ pub(super) async fn serve(
             tracing::debug!("no certificate to show yet");
             continue;
         };
-        let (router, watcher) = (router.clone(), graceful.watcher());
+        let talked = talk(stream, shown, router.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _place = place;
-            let acceptor = TlsAcceptor::from(shown.config);
-            let Ok(Ok(stream)) = timeout(ARRIVING, acceptor.accept(stream)).await else {
-                return;
-            };
-            let mut builder = Builder::new(TokioExecutor::new());
-            builder
-                .http1()
-                .timer(TokioTimer::new())
-                .header_read_timeout(SILENT);
-            builder
-                .http2()
-                .timer(TokioTimer::new())
-                .keep_alive_interval(SILENT);
-            let service = TowerToHyperService::new(router);
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(%error, "a connection to the webhook broke");
-            }
+            talked.await;
         });
     }
     drop(listener);
@@ -130,6 +113,28 @@ async fn accept(
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, place))
+}
+
+/// Answers on one connection until that ends.
+async fn talk(stream: TcpStream, shown: Shown, router: Router, watcher: Watcher) {
+    let acceptor = TlsAcceptor::from(shown.config);
+    let Ok(Ok(stream)) = timeout(ARRIVING, acceptor.accept(stream)).await else {
+        return;
+    };
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SILENT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SILENT);
+    let service = TowerToHyperService::new(router);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%error, "a connection to the webhook broke");
+    }
 }
 
 async fn admit(State(desk): State<Desk>, request: Request) -> Response {

@@ -23,6 +23,10 @@ use std::fmt;
 
 /// The name under which the API server keeps what we wrote.
 pub const FIELD_MANAGER: &str = "image-cloner";
+/// The label of all that we make, and its value.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "image-cloner");
+/// The name of the pull secrets that we make.
+pub const PULL_SECRET: &str = "image-cloner-pull";
 
 /// Which workload: kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

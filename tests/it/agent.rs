@@ -3,7 +3,7 @@
 mod left;
 mod pull_secrets;
 
-use crate::bed::{Bed, Tally, deployment, idle, image, var};
+use crate::bed::{ApiProxy, Bed, Tally, deployment, idle, image, var};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -64,6 +64,26 @@ fn a_deployment_ends_up_running_from_its_copy_and_is_not_written_again() {
     again.says(&["image already cloned", &copy(&bed)]);
     assert_eq!(bed.get("deploy/web")["metadata"]["generation"], before);
     assert_eq!(bed.writes("TARGET").len(), writes);
+}
+
+#[test]
+fn at_rest_it_asks_for_nothing_but_its_lease() {
+    let Some(bed) = Bed::share("at-rest", true) else {
+        return;
+    };
+    let proxy = ApiProxy::start();
+    let way = Tally::before(proxy.address());
+    let kubeconfig = bed.kubeconfig_at(&format!("http://{}", way.address()));
+    bed.apply(&idle("web", "busybox:1.36"));
+    let agent = bed.candidate_as(&kubeconfig, "one", &[]);
+    agent.until("deploy/web", |web| image(web) == copy(&bed));
+    agent.says(&["image already cloned", &copy(&bed)]);
+    // as often as it renews that in twenty seconds
+    let is_lease = |request: &String| request.starts_with("PUT ") && request.contains("/leases/");
+    bed.until("ten renewals in a row", || {
+        let asked = way.asked();
+        asked.len() > 10 && asked.iter().rev().take(10).all(is_lease)
+    });
 }
 
 #[test]
@@ -343,6 +363,14 @@ fn a_missing_image_is_asked_for_after_growing_pauses_while_others_flow() {
     fails("none-1", 1);
     let once = asked("none-1").len();
     assert!(once > 0, "{:?}", way.asked());
+    bed.until("an event that says why", || {
+        let events = bed.get("events");
+        let mut events = events["items"].as_array().expect("a list").iter();
+        events.any(|event| {
+            let why = event["message"].as_str().unwrap_or_default();
+            event["reason"] == "CloneFailed" && why.contains("busybox:none-1")
+        })
+    });
     fails("none-1", 3);
     bed.apply(&idle("second", "busybox:none-2"));
     bed.apply(&idle("good", "busybox:1.36"));

@@ -1,6 +1,8 @@
 //! `install-agent` and `uninstall-agent` against an API server and registries that answer what a test tells
 //! them: what is sent where, in which order, and what of an install is kept.
 
+mod uninstall;
+
 use crate::cluster_wire::Server;
 use crate::wire::server::{Registry, Reply};
 use image_cloner::install::{self, Scope, Secrets, Settings};
@@ -398,99 +400,6 @@ async fn kinds_that_a_clone_is_told_of_are_looked_at_and_undone_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resumed_uninstall_restores_where_the_agent_worked_and_nowhere_else() {
-    let home = tempfile::tempdir().unwrap();
-    let mut left = installed("reg.corp", &[]);
-    left.retain(|object| object["kind"] != "Deployment");
-    let cluster = Cluster::of(left.clone(), |_, _| None).await;
-    let args = ["uninstall-agent", "--restore", "--yes"];
-    let (code, _, said) = run(cluster.plugin(home.path(), &args));
-    assert_eq!(code, 0, "{said}");
-    let asked = cluster.asked();
-    let lists = |path: &str| asked.iter().any(|line| line == &format!("GET {path}"));
-    assert!(
-        lists("/apis/apps/v1/namespaces/shop/deployments"),
-        "{asked:?}"
-    );
-    assert!(!lists("/apis/apps/v1/deployments"), "{asked:?}");
-
-    // a namespace that is gone is in nobody's way, and no other takes its place
-    let none = left
-        .iter()
-        .filter(|object| object["metadata"]["name"] != "shop");
-    let cluster = Cluster::of(none.cloned().collect(), |_, _| None).await;
-    let (code, _, said) = run(cluster.plugin(home.path(), &args));
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("note: namespace/shop is gone"), "{said}");
-    assert!(
-        !cluster
-            .asked()
-            .iter()
-            .any(|line| line.contains("statefulsets"))
-    );
-
-    // where that is not known any more, nothing is restored, and nothing removed
-    left.retain(|object| object["kind"] != "ConfigMap");
-    let cluster = Cluster::of(left, |_, _| None).await;
-    let (code, _, said) = run(cluster.plugin(home.path(), &args));
-    assert_eq!(code, 1, "{said}");
-    insta::assert_snapshot!(said, @r"
-    error: where the agent worked is not known any more: configmap/image-cloner-config is gone
-    nothing was changed
-    hint: kubectl image-cloner restore ns/NAME gives the images back, or -A everywhere
-    hint: kubectl image-cloner uninstall-agent removes what is left of it
-    ");
-    assert_eq!(cluster.writes(), [""; 0]);
-    assert!(
-        !cluster
-            .asked()
-            .iter()
-            .any(|line| line.contains("statefulsets"))
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pull_secret_that_may_be_in_use_outlives_the_agent() {
-    let home = tempfile::tempdir().unwrap();
-    let secret = json!({
-        "kind": "Secret",
-        "metadata": {
-            "name": "image-cloner-pull", "namespace": "shop", "uid": "1",
-            "labels": {"app.kubernetes.io/managed-by": "image-cloner"},
-        },
-    });
-    let mut objects = installed("reg.corp", &[]);
-    objects.retain(|object| object["metadata"]["name"] != "image-cloner-pull");
-    objects.push(secret);
-    let is_gone = |cluster: &Cluster| {
-        let writes = cluster.writes();
-        writes.contains(&"DELETE secrets/image-cloner-pull".to_owned())
-    };
-    let forbidden: Says = |_, path| {
-        let body = json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"});
-        path.ends_with("shop/statefulsets").then_some((403, body))
-    };
-    let cluster = Cluster::of(objects.clone(), forbidden).await;
-    let (code, printed, said) = run(cluster.plugin(home.path(), &["uninstall-agent", "--yes"]));
-    assert_eq!(code, 1, "{said}");
-    assert!(
-        said.contains("in shop is not removed: what names it cannot be told: "),
-        "{said}"
-    );
-    assert!(!is_gone(&cluster));
-    // the rest of the agent goes all the same
-    assert!(
-        printed.contains("namespace/image-cloner-system removed"),
-        "{printed}"
-    );
-
-    let cluster = Cluster::of(objects, |_, _| None).await;
-    let (code, _, said) = run(cluster.plugin(home.path(), &["uninstall-agent", "--yes"]));
-    assert_eq!(code, 0, "{said}");
-    assert!(is_gone(&cluster));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn owned_workloads_are_repointed_where_the_flag_or_else_the_variable_says_so() {
     let (source, target) = (Registry::start().await, Registry::start().await);
     let home = tempfile::tempdir().unwrap();
@@ -732,4 +641,60 @@ async fn kinds_that_are_not_repointed_are_told_of() {
         assert_eq!(code, 0, "{said}");
         assert_eq!(said.contains(note), is_told, "{more:?}: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_not_every_cluster_has_a_use_for_is_made_where_it_has() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let new: Says = |_, path| {
+        let version = path.strip_prefix("/apis/")?;
+        let is_new = ["policy/v1", "monitoring.coreos.com/v1"].contains(&version);
+        is_new.then(|| (200, json!({"kind": "APIResourceList", "resources": []})))
+    };
+    let image = "--agent-image=elsewhere.corp/agent:1";
+    for (says, more, made) in [
+        (new, &["--replicas", "2"][..], &["PodDisruptionBudget"][..]),
+        (new, &["--replicas", "1"], &[]),
+        (|_: &str, _: &str| None, &["--replicas", "2"], &[]),
+        (new, &["--network-policy"], &["NetworkPolicy"]),
+        (new, &["--service-monitor"], &["Service", "ServiceMonitor"]),
+    ] as [(Says, &[&str], &[&str]); 5]
+    {
+        let cluster = Cluster::of(installed(&registry.host, &[]), says).await;
+        let args = ["install-agent", image, "--dry-run", "-o", "json"];
+        let (code, printed, said) = run(cluster.plugin(home.path(), &[&args[..], more].concat()));
+        assert_eq!(code, 0, "{said}");
+        let list: Value = serde_json::from_str(&printed).unwrap();
+        let kinds = list["items"].as_array().unwrap().iter();
+        let kinds = kinds.filter_map(|object| object["kind"].as_str());
+        let extra = [
+            "PodDisruptionBudget",
+            "NetworkPolicy",
+            "Service",
+            "ServiceMonitor",
+        ];
+        let kinds: Vec<&str> = kinds.filter(|kind| extra.contains(kind)).collect();
+        assert_eq!(kinds, made, "{more:?}");
+    }
+}
+
+#[test]
+fn the_agents_log_is_text_or_an_object_a_line() {
+    let said = |format: &str| {
+        let mut agent = Command::new(env!("CARGO_BIN_EXE_image-cloner-agent"));
+        agent.args(["--log-format", format]).env_clear();
+        let (code, _, said) = run(agent);
+        assert_eq!(code, 1, "{said}");
+        said
+    };
+    let text = said("text");
+    assert!(
+        text.contains(" ERROR no target registry is named"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(said("json").trim()).unwrap();
+    assert_eq!(json["level"], "ERROR");
+    let message = json["message"].as_str().unwrap();
+    assert!(message.starts_with("no target registry is named"), "{json}");
 }

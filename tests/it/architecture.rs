@@ -141,6 +141,9 @@ fn sources(path: &Path) -> Vec<(String, String)> {
         return vec![];
     }
     if path.is_file() {
+        if path.extension().is_none_or(|end| end != "rs") {
+            return vec![];
+        }
         return vec![(
             path.display().to_string(),
             fs::read_to_string(path).unwrap(),
@@ -168,6 +171,45 @@ fn no_stage_imports_what_comes_after_it_or_does_io() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_map_of_modules_has_every_stage_in_its_order_and_tells_which_are_pure() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let lib = fs::read_to_string(path).unwrap();
+    let cells = |row: &str| -> Option<(String, bool)> {
+        let cells: Vec<_> = row.strip_prefix("//! | ")?.split(" | ").collect();
+        let [name, _, pure] = cells.as_slice() else {
+            return None;
+        };
+        let name = name.trim_matches(['[', ']', '`']);
+        let name = name.strip_prefix("mod@").unwrap_or(name);
+        Some((name.to_owned(), pure.trim_end_matches(" |") == "yes"))
+    };
+    // the first is the heading
+    let map: Vec<_> = lib.lines().filter_map(cells).skip(1).collect();
+    let expected: Vec<_> = ORDER
+        .iter()
+        .map(|stage| ((*stage).to_owned(), PURE.contains(stage)))
+        .collect();
+    assert_eq!(map, expected);
+    let modules = lib
+        .lines()
+        .filter(|line| line.starts_with("pub mod ") || line.starts_with("mod "));
+    assert_eq!(modules.count(), ORDER.len());
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    let mut count = 0;
+    for folder in ["src", "plugin", "agent"] {
+        let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        for (file, source) in files {
+            count += 1;
+            assert!(source.starts_with("//! "), "{file}");
+        }
+    }
+    assert!(count > 200, "{count} files were found");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `clone` against a real cluster and real registries.
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{ApiProxy, Bed, Tally, deployment, idle, var};
 use serde_json::{Value, json};
 
 fn images(object: &Value) -> Vec<&str> {
@@ -62,9 +62,21 @@ fn a_deployment_runs_from_its_copy_and_a_second_clone_does_nothing() {
 
     let writes = bed.writes("TARGET");
     assert!(!writes.is_empty(), "the first clone wrote to the registry");
-    let again = bed.plugin(&["clone", "deploy/nginx"]).exits(0);
+    let proxy = ApiProxy::start();
+    let api = Tally::before(proxy.address());
+    let server = format!("http://{}", api.address());
+    let nobody = bed.folder().join("kubeconfig");
+    std::fs::write(&nobody, "{}").expect("a file");
+    let mut again = bed.plugin_command(&["clone", "deploy/nginx", "--server", &server]);
+    again.env("KUBECONFIG", nobody);
+    let again = bed.ran(again.output().expect("the plugin starts")).exits(0);
     assert_eq!(again.stdout, "deployment.apps/nginx unchanged\n");
     assert_eq!(bed.writes("TARGET"), writes);
+    let asked = api.asked();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|request| request.starts_with("GET ")),
+        "{asked:#?}"
+    );
     assert_eq!(bed.get("deploy/nginx")["metadata"], deployment["metadata"]);
 }
 
@@ -299,19 +311,29 @@ fn the_pull_secret_holds_the_pull_credentials_alone() {
         secret["metadata"]["labels"]["app.kubernetes.io/managed-by"],
         json!("image-cloner")
     );
-    let entries = bed.kubectl(&[
-        "get",
-        "secret/image-cloner-pull",
-        "-o",
-        r#"go-template={{index .data ".dockerconfigjson" | base64decode}}"#,
-    ]);
-    let entries: Value = serde_json::from_str(&entries).expect("JSON");
-    let entry = &entries["auths"][bed.target().as_str()];
+    let entries = bed.pull_logins();
+    let entry = &entries[bed.target().as_str()];
     assert_eq!(entry["username"], json!(var("PULL_USER")));
     assert!(
         !entries.to_string().contains(&var("TARGET_PASS")),
         "push credentials stay here"
     );
+}
+
+#[test]
+fn the_pull_secret_holds_the_push_credentials_where_that_is_asked_for() {
+    let Some(bed) = Bed::share("shares", false) else {
+        return;
+    };
+    bed.apply(&idle("web", "nginx:1.21.4-alpine"));
+    let mut clone = bed.plugin_command(&["clone", "deploy/web", "--share-credentials"]);
+    clone
+        .env_remove("IMAGE_CLONER_PULL_USER")
+        .env_remove("IMAGE_CLONER_PULL_PASS");
+    bed.ran(clone.output().expect("the plugin starts")).exits(0);
+    let entry = &bed.pull_logins()[bed.target().as_str()];
+    assert_eq!(entry["username"], json!(var("TARGET_USER")));
+    assert_eq!(entry["password"], json!(var("TARGET_PASS")));
 }
 
 #[test]
@@ -361,28 +383,6 @@ fn copy_prints_source_target_and_digest() {
         writes,
         "an image that is there costs no write"
     );
-}
-
-#[test]
-fn a_report_tells_of_every_image_and_workload() {
-    let Some(bed) = Bed::share("report", false) else {
-        return;
-    };
-    bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
-    let path = bed.folder().join("report.json");
-    bed.plugin(&[
-        "clone",
-        "deploy/web",
-        "--report",
-        path.to_str().expect("UTF-8"),
-    ])
-    .exits(0);
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(&path).expect("a report")).expect("JSON");
-    assert_eq!(report["apiVersion"], json!("image-cloner.io/v1alpha1"));
-    assert_eq!(report["images"][0]["state"], json!("copied"));
-    assert_eq!(report["workloads"][0]["name"], json!("web"));
-    assert_eq!(report["workloads"][0]["state"], json!("repointed"));
 }
 
 #[test]

@@ -5,14 +5,14 @@ use crate::cluster_wire::Server;
 use crate::round_trip::policy;
 use crate::wire::server::{Registry, Reply};
 use crate::wire::{registries, simple};
-use image_cloner::cluster::{PULL_SECRET, PullSecret};
+use image_cloner::cluster::PullSecret;
 use image_cloner::config::{Config, Environment};
 use image_cloner::credentials::{Chain, Credentials};
 use image_cloner::execute::{CloneTerms, Event, Images, Observer, Options, Rollouts, Run};
 use image_cloner::outcome::{Outcome, WorkloadState};
 use image_cloner::plan::{self, Observed, PullCredentials};
 use image_cloner::reference::Reference;
-use image_cloner::workload::{Kind, Workload};
+use image_cloner::workload::{Kind, PULL_SECRET, Workload};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -37,6 +37,8 @@ struct State {
     changed: BTreeSet<String>,
     /// Namespaces that saw a canary.
     tried: BTreeSet<String>,
+    /// The nodes; none where they may not be seen.
+    nodes: Option<Value>,
 }
 
 /// A cluster with Deployments of one image each, all of it pulled by whoever tries.
@@ -105,6 +107,9 @@ impl Scene {
             }
             match (method, last) {
                 ("GET", "pods") => (200, json!({"items": []})),
+                ("GET", "nodes") if state.nodes.is_some() => {
+                    (200, json!({"metadata": {}, "items": state.nodes}))
+                }
                 ("GET", PULL_SECRET) => missing(),
                 ("GET", _) if path.contains("/pods/") => (200, pulled()),
                 ("GET", _) => (
@@ -216,6 +221,34 @@ async fn what_a_namespace_needs_is_asked_for_once_however_many_workloads_it_has(
     assert_eq!(count("GET", "/nodes"), 1, "{asked:#?}");
     assert_eq!(count("POST", "/pods"), 1, "{asked:#?}");
     assert_eq!(count("PATCH", "/deployments/"), 4, "{asked:#?}");
+}
+
+#[tokio::test]
+async fn each_platform_of_nodes_that_would_take_a_pod_tries_its_pull() {
+    let from = Registry::start().await;
+    simple(&from);
+    let image = format!("{}/a/b:1", from.host);
+    let scene = Scene::of(&[("a", "web", image)], |_, _| true).await;
+    let node = |name: &str, architecture: &str, taints: Value| {
+        json!({"metadata": {"name": name}, "spec": {"taints": taints}, "status": {"nodeInfo":
+            {"operatingSystem": "linux", "architecture": architecture}}})
+    };
+    let kept = json!([{"key": "gpu", "effect": "NoSchedule"}]);
+    scene.state.lock().unwrap().nodes = Some(json!([
+        node("n1", "amd64", json!([])),
+        node("n2", "arm64", json!([])),
+        node("n3", "arm64", json!([])),
+        node("n4", "riscv64", kept),
+    ]));
+
+    let outcome = scene.clone(None).await;
+
+    assert_eq!(is_repointed(&outcome), [true], "{outcome:?}");
+    let asked = scene.api.asked();
+    let tried = asked
+        .iter()
+        .filter(|line| line.starts_with("POST") && line.contains("/pods"));
+    assert_eq!(tried.count(), 2, "{asked:#?}");
 }
 
 #[tokio::test]

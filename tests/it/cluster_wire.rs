@@ -246,6 +246,39 @@ async fn a_watch_that_failed_tells_when_it_is_under_way_again_although_nothing_c
 }
 
 #[tokio::test]
+async fn a_watch_that_the_server_has_forgotten_lists_everything_again() {
+    let server = Server::start(|line, before| match (line, before) {
+        (line, _) if !line.contains("watch=true") => (
+            200,
+            json!({"metadata": {"resourceVersion": "7"}, "items": [deployment()]}),
+        ),
+        (_, 1) => {
+            let (_, gone) = failure(410, "Expired");
+            (200, json!({"type": "ERROR", "object": gone}))
+        }
+        // without an answer
+        _ => (0, Value::Null),
+    });
+    let server = server.await;
+    let cluster = server.cluster().await;
+    let deployments = Kind::from_word("deploy").unwrap();
+    let mut watch = cluster.watch(&deployments, None).await.unwrap();
+    for expected in [
+        "Listing",
+        "Object(",
+        "Listed",
+        "Begun",
+        "watching deployments.apps: ",
+        "Listing",
+        "Object(",
+        "Listed",
+    ] {
+        let told = told(&mut watch).await;
+        assert!(told.starts_with(expected), "{expected}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_watch_asks_nothing_behind_a_closed_fence() {
     let server = Server::start(|_, _| failure(500, "asked")).await;
     let deployments = Kind::from_word("deploy").unwrap();

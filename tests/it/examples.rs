@@ -1,6 +1,6 @@
 //! The examples do what they say, against the bed.
 
-use crate::bed::{Bed, var};
+use crate::bed::{Bed, idle, var};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
@@ -76,6 +76,41 @@ fn config(bed: &Bed) -> PathBuf {
     let _ = writeln!(config, "  registry.corp: {{endpoint: 'http://{at}'}}");
     fs::write(&path, config).unwrap();
     path
+}
+
+#[test]
+fn the_demo_shows_a_pod_running_from_the_copy_with_the_sources_digest() {
+    let Some(bed) = Bed::share("demo", true) else {
+        return;
+    };
+    // its namespace has one name in a cluster, and an agent of everything would clone in it
+    let _alone = bed.alone();
+    let clear = ["delete", "namespace", "demo-system", "--ignore-not-found"];
+    bed.kubectl(&clear);
+    let demo = examples().join("demo.sh");
+    let mark = Path::new(&var("DIR")).join(".image-cloner-testbed");
+    let shown = succeeds(
+        reader(&bed, &bed.folder(), &["bash"])
+            .arg(demo)
+            .args(["--dir", &var("DIR"), "--offset"])
+            .arg(fs::read_to_string(mark).unwrap().trim())
+            .env("PLUGIN", env!("CARGO_BIN_EXE_kubectl-image_cloner")),
+    );
+    bed.kubectl(&clear);
+    let copy = format!("{}/nginx:1.21.4-alpine", var("TARGET"));
+    let digest = bed.digest("DOCKER_IO", "library/nginx", "1.21.4-alpine");
+    let digest = digest.expect("in the source");
+    let (before, after) = shown
+        .split_once("\ndeployment.apps/nginx repointed, 1/1 ready\n")
+        .unwrap_or_else(|| panic!("{shown}"));
+    let running = |text: &str, image: &str| {
+        let is_pod = |line: &&str| line.starts_with("nginx-") && line.contains(" Running ");
+        let pods: Vec<_> = text.lines().filter(is_pod).collect();
+        matches!(*pods, [pod] if pod.trim_end().ends_with(&format!(" {image}")))
+            && text.contains(&digest)
+    };
+    assert!(running(before, "nginx:1.21.4-alpine"), "{shown}");
+    assert!(running(after, &copy), "{shown}");
 }
 
 #[test]
@@ -311,6 +346,15 @@ fn a_registry_with_a_ca_of_its_own_is_pushed_to_with_the_examples_configuration(
         text(&ran.stdout)
     );
 
+    // pods get the credentials that may only pull; no node is asked
+    bed.apply(&idle("nginx", "nginx:1.21.4-alpine"));
+    let ran = plugin(&["clone", "deploy/nginx", "-n", &bed.namespace]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let logins = bed.pull_logins();
+    let login = &logins["registry.corp/mirror"];
+    assert_eq!(login["username"], "puller");
+    assert_eq!(login["password"], "puller-pass");
+
     // the example's CA is what it takes
     let unset = plugin(&["config", "unset", "--host", "registry.corp", "caFile"]);
     assert!(unset.status.success(), "{}", text(&unset.stderr));
@@ -319,63 +363,5 @@ fn a_registry_with_a_ca_of_its_own_is_pushed_to_with_the_examples_configuration(
     assert!(
         said.contains("certificate signed by unknown authority"),
         "{said}"
-    );
-}
-
-#[test]
-fn the_makefile_gives_the_agent_its_credentials_without_showing_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let stub = "#!/bin/sh\nprintf '%s\\n' \"$*\" >>\"$CALLS\"\ncase \"$*\" in *'create secret'*) cat >>\"$GIVEN\" ;; esac\n";
-    fs::write(folder.join("kubectl"), stub).unwrap();
-    let chmod = Command::new("chmod")
-        .arg("+x")
-        .arg(folder.join("kubectl"))
-        .status();
-    assert!(chmod.unwrap().success());
-    let path = std::env::var("PATH").unwrap_or_default();
-    let (calls, given) = (folder.join("calls"), folder.join("given"));
-    let make = |target: &str, password: Option<&str>| {
-        let mut command = Command::new("make");
-        command
-            .arg("-C")
-            .arg(examples())
-            .args([target, "context=here"])
-            .env("PATH", format!("{}:{path}", folder.display()))
-            .env("CALLS", &calls)
-            .env("GIVEN", &given)
-            .env("IMAGE_CLONER_USER", "robot")
-            .env_remove("IMAGE_CLONER_PASS");
-        if let Some(password) = password {
-            command.env("IMAGE_CLONER_PASS", password);
-        }
-        command.output().expect("make is here")
-    };
-    assert!(!make("cr.login", None).status.success());
-    assert!(
-        !calls.exists(),
-        "nothing is asked of the cluster without a password"
-    );
-    let output = make("cr.login", Some("hunter2 $x"));
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let output = make("deploy", None);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let calls = fs::read_to_string(calls).unwrap();
-    assert!(!calls.contains("hunter2"), "{calls}");
-    assert!(
-        calls.lines().all(|call| call.contains("--context here ")),
-        "{calls}"
-    );
-    assert!(
-        calls.contains("create secret generic image-cloner-cr-login"),
-        "{calls}"
-    );
-    assert!(
-        calls.contains("image-cloner install-agent --context here -A --to localhost:5000 --yes"),
-        "{calls}"
-    );
-    assert_eq!(
-        fs::read_to_string(given).unwrap(),
-        "IMAGE_CLONER_USER=robot\nIMAGE_CLONER_PASS=hunter2 $x\n"
     );
 }

@@ -106,6 +106,56 @@ fn a_leader_that_is_told_to_stop_ends_its_copy_and_hands_over() {
     assert_eq!(uploads.len(), all, "a blob was sent twice");
 }
 
+/// What a process says whose work was not over in time.
+const LEFT: &str = "what is still under way is left";
+
+#[test]
+fn who_only_waits_ends_at_once_when_told_to_stop() {
+    let Some(bed) = Bed::share("waiting", true) else {
+        return;
+    };
+    for is_paused in [false, true] {
+        let mut agent = bed.candidate("one", &[]);
+        agent.says(&["leading"]);
+        // until the next try, or until it is no longer held
+        let (name, image) = if is_paused {
+            let paused = "image-cloner.io/paused=true";
+            bed.kubectl(&["annotate", "lease/image-cloner", paused]);
+            agent.figure("paused", "1");
+            ("held", SOURCE)
+        } else {
+            ("failed", "busybox:none")
+        };
+        bed.apply(&idle(name, image));
+        if is_paused {
+            agent.figure("workloads_waiting", "2");
+        } else {
+            agent.figure("images_failing", "1");
+        }
+        agent.signal("TERM");
+        assert_eq!(agent.ends(), Some(0), "{}", agent.log());
+        assert_eq!(agent.count(&[LEFT]), 0, "{}", agent.log());
+        let lease = bed.get("lease/image-cloner");
+        assert_eq!(lease["spec"]["holderIdentity"], "");
+    }
+}
+
+#[test]
+fn a_copy_that_does_not_end_in_time_is_left_to_who_leads_next() {
+    let Some(bed) = Bed::share("too-long", true) else {
+        return;
+    };
+    let gate = Gate::before(var("DOCKER_IO"));
+    let (mut one, other) = pair(&bed, &gate, &[]);
+    apply(&bed, "web");
+    gate.knocked();
+    one.signal("TERM");
+    assert_eq!(one.ends(), Some(0), "{}", one.log());
+    assert_eq!(one.count(&[LEFT]), 1, "{}", one.log());
+    other.says(&["the lease has a new holder", "holder=\"nobody\""]);
+    other.until("deploy/web", is_copy(&bed));
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let Some(bed) = Bed::share("at-once", true) else {

@@ -2,13 +2,15 @@
 //!
 //! There is one agent in a cluster: these tests take turns.
 
-use crate::bed::{Bed, deployment, idle, var};
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+mod making;
+mod outages;
+mod work;
+
+use crate::bed::{Bed, Ran, var};
 use serde_json::Value;
+use std::cell::Cell;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -18,6 +20,13 @@ const SYSTEM: &str = "image-cloner-system";
 struct Turn {
     bed: Bed,
     binary: PathBuf,
+    /// Where the agent's copies go, and how pods get there.
+    target: String,
+    endpoint: String,
+    /// Sources besides the bed's, as pods reach them: host and address.
+    sources: Vec<(String, String)>,
+    /// A `config.yaml` for the plugin, where not the bed's.
+    config: Option<PathBuf>,
     _alone: File,
 }
 
@@ -35,6 +44,10 @@ impl Turn {
         };
         let alone = bed.alone();
         let turn = Self {
+            target: bed.target(),
+            endpoint: var("TARGET_FROM_PODS"),
+            sources: Vec::new(),
+            config: None,
             bed,
             binary: binary.into(),
             _alone: alone,
@@ -44,33 +57,45 @@ impl Turn {
     }
 
     /// Runs `install-agent` for this test's namespace.
-    fn install(&self, more: &[&str]) -> crate::bed::Ran {
-        let config = self.config();
+    fn install(&self, more: &[&str]) -> Ran {
+        let output = self.installing(more).output().expect("the plugin starts");
+        self.bed.ran(output)
+    }
+
+    /// The command of that.
+    fn installing(&self, more: &[&str]) -> Command {
+        let config = self.agent_config();
         let binary = self.binary.display().to_string();
-        let endpoint = var("TARGET_FROM_PODS");
-        let mut args = vec!["install-agent", "--registry-endpoint", &endpoint];
+        let mut args = vec!["install-agent", "--registry-endpoint", &self.endpoint];
         args.extend(["--agent-binary", &binary, "--agent-config", &config]);
         args.extend(["--timeout", "120s"]);
         if !more.contains(&"--namespaces") {
             args.extend(["--namespaces", &self.bed.namespace]);
         }
         args.extend(more);
-        self.bed.plugin(&args)
+        let mut command = self.bed.plugin_command(&args);
+        command.env("IMAGE_CLONER_REGISTRY", &self.target);
+        if let Some(config) = &self.config {
+            command.env("IMAGE_CLONER_CONFIG", config);
+        }
+        command
     }
 
     /// Where pods find the sources.
-    fn config(&self) -> String {
+    fn agent_config(&self) -> String {
         let path = self.bed.folder().join("agent.yaml");
         let mut text = "registries:\n".to_owned();
-        for (host, name) in [
+        let of_bed = [
             ("docker.io", "DOCKER_IO"),
             ("quay.io", "QUAY_IO"),
             ("registry.corp:5443", "CORP"),
-        ] {
-            let address = var(&format!("{name}_FROM_PODS"));
+        ];
+        let of_bed =
+            of_bed.map(|(host, name)| (host.to_owned(), var(&format!("{name}_FROM_PODS"))));
+        for (host, address) in of_bed.iter().chain(&self.sources) {
             let _ = writeln!(text, "  '{host}': {{endpoint: 'http://{address}'}}");
         }
-        std::fs::write(&path, text).unwrap();
+        fs::write(&path, text).unwrap();
         path.display().to_string()
     }
 
@@ -78,8 +103,23 @@ impl Turn {
         self.bed.plugin(&["uninstall-agent", "--yes"]);
     }
 
+    /// The copy of an image of Docker Hub.
+    fn copy(&self, image: &str) -> String {
+        format!("{}/{image}", self.target)
+    }
+
     fn log(&self) -> String {
         self.bed.plugin(&["agent", "logs", "--tail", "2000"]).stdout
+    }
+
+    /// Waits until a line of its log has all of these words.
+    #[track_caller]
+    fn says(&self, words: &[&str]) {
+        self.bed.until(&format!("{words:?} in the log"), || {
+            let log = self.log();
+            let mut lines = log.lines();
+            lines.any(|line| words.iter().all(|word| line.contains(word)))
+        });
     }
 
     fn image(&self, what: &str) -> String {
@@ -88,10 +128,15 @@ impl Turn {
         image.as_str().unwrap().to_owned()
     }
 
+    fn generation(&self, what: &str) -> u64 {
+        let object = self.bed.get(what);
+        object["metadata"]["generation"].as_u64().unwrap()
+    }
+
     /// Waits for an image; tells what the agent says where it never comes.
     #[track_caller]
     fn becomes(&self, what: &str, image: &str) {
-        let told = std::cell::Cell::new(0);
+        let told = Cell::new(0);
         self.bed.until(&format!("{what} with {image}"), || {
             told.set(told.get() + 1);
             if told.get() % 200 == 0 {
@@ -101,17 +146,22 @@ impl Turn {
         });
     }
 
-    /// The pod that leads; nothing where none does.
-    fn leader(&self) -> String {
-        let lease = self.bed.kubectl(&[
+    /// Who leads, as the Lease has it; nothing where none does.
+    fn holder(&self) -> String {
+        self.bed.kubectl(&[
             "-n",
             SYSTEM,
             "get",
             "lease/image-cloner",
             "-o",
             "jsonpath={.spec.holderIdentity}",
-        ]);
-        lease.split('_').next().unwrap_or_default().to_owned()
+        ])
+    }
+
+    /// The pod that leads; nothing where none does.
+    fn leader(&self) -> String {
+        let holder = self.holder();
+        holder.split('_').next().unwrap_or_default().to_owned()
     }
 
     /// What the agent counts, as its leader tells; 0 where that cannot be had.
@@ -128,6 +178,28 @@ impl Turn {
     fn status(&self) -> String {
         self.bed.plugin(&["agent", "status"]).stdout
     }
+
+    /// Waits until no pod of it is ready, for a reason with these words.
+    #[track_caller]
+    fn is_unready(&self, words: &[&str]) {
+        self.bed.until(&format!("unready: {words:?}"), || {
+            let shown = self.bed.plugin(&["agent", "status"]);
+            shown.code == 1 && words.iter().all(|word| shown.stdout.contains(word))
+        });
+    }
+
+    /// Waits until a pod of it is ready.
+    #[track_caller]
+    fn is_ready(&self) {
+        let is_ready = || self.bed.plugin(&["agent", "status"]).code == 0;
+        self.bed.until("the agent to be ready", is_ready);
+    }
+
+    /// What the cluster has of the agent's own.
+    fn own(&self, what: &str) -> Value {
+        let object = self.bed.kubectl(&["-n", SYSTEM, "get", what, "-o", "json"]);
+        serde_json::from_str(&object).unwrap()
+    }
 }
 
 impl Drop for Turn {
@@ -136,392 +208,19 @@ impl Drop for Turn {
     }
 }
 
-#[test]
-fn what_is_missing_is_said_before_anything_is_made() {
-    let Some(bed) = Bed::share("installing", false) else {
-        return;
+/// Kills the agent of a pod, as the kernel does when memory is short.
+#[track_caller]
+fn kill(pod: &str) {
+    let variable = format!("POD_NAME={pod}");
+    let is_its = |folder: &PathBuf| {
+        let variables = fs::read(folder.join("environ")).unwrap_or_default();
+        let mut variables = variables.split(|byte| *byte == 0);
+        variables.any(|it| it == variable.as_bytes())
     };
-    // an agent that another test has installed would say what is missing here
-    let _alone = bed.alone();
-    let endpoint = format!("--registry-endpoint={}", var("TARGET"));
-    let plugin = env!("CARGO_BIN_EXE_kubectl-image_cloner");
-    bed.plugin(&["install-agent"]).exits(2).says(
-        "error: where the agent is to work is not said\nnothing was changed\nhint: -A for all",
-    );
-    bed.plugin(&["install-agent", "-A"])
-        .exits(2)
-        .says("hint: --registry-endpoint says where pods reach this registry");
-    bed.plugin(&["install-agent", "-A", &endpoint, "--agent-binary", plugin])
-        .exits(2)
-        .says("is not statically linked")
-        .says("hint: RUSTFLAGS='-C target-feature=+crt-static' cargo build --release");
-    bed.plugin(&["install-agent", "-A", "--set", "MODE=clone"])
-        .exits(2)
-        .says("error: --set \"MODE=clone\" is no setting");
-    bed.plugin(&[
-        "install-agent",
-        "-A",
-        &endpoint,
-        "--kinds",
-        "deploy,widgets",
-    ])
-    .exits(2)
-    .says("error: IMAGE_CLONER_KINDS: \"widgets\" is not one of Deployment");
-    bed.plugin(&["install-agent", "-A", "-n", "shop"])
-        .exits(2)
-        .says("hint: --namespaces shop is where it works");
-    bed.plugin(&["install-agent", "--namespaces", SYSTEM])
-        .exits(2)
-        .says("that is the agent's own");
-    bed.plugin(&[
-        "install-agent",
-        "-A",
-        "--agent-image",
-        "Not An Image",
-        &endpoint,
-    ])
-    .exits(2);
-    let image = "--agent-image=localhost:1/agent:1";
-    bed.plugin(&["install-agent", "-A", &endpoint, image, "--service-monitor"])
-        .exits(2)
-        .says("the cluster knows no ServiceMonitor");
-}
-
-#[test]
-fn the_objects_are_printed_for_whoever_applies_them() {
-    let Some(bed) = Bed::share("printing", false) else {
-        return;
-    };
-    let image = format!("{}/agent@sha256:{}", bed.target(), "0a".repeat(32));
-    let endpoint = format!("--registry-endpoint={}", var("TARGET"));
-    let args = ["install-agent", "-A", &endpoint, "--agent-image", &image];
-    let ran = bed
-        .plugin(&[&args[..], &["--dry-run", "-o", "yaml"]].concat())
-        .exits(0)
-        .says("note: the Secrets among these hold credentials");
-    // kubectl itself takes them
-    let path = bed.folder().join("agent.yaml");
-    std::fs::write(&path, &ran.stdout).unwrap();
-    let path = path.display().to_string();
-    let made = bed.kubectl(&[
-        "create",
-        "--dry-run=client",
-        "-f",
-        &path,
-        "-o",
-        "name",
-        "-n",
-        SYSTEM,
-    ]);
-    assert!(made.contains("deployment.apps/image-cloner"), "{made}");
-    let ran = bed
-        .plugin(&[&args[..], &["--dry-run", "-o", "json"]].concat())
-        .exits(0);
-    let list: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(list["kind"], "List");
-}
-
-#[test]
-fn what_the_agent_is_made_of_is_found_by_its_image() {
-    let Some(mut turn) = Turn::take("sbom") else {
-        return;
-    };
-    // as `cargo auditable` does it
-    let list = r#"{"packages":[{"name":"a","version":"1.0.0","source":"crates.io","root":true}]}"#;
-    let section = turn.bed.folder().join("list");
-    let mut zlib = ZlibEncoder::new(File::create(&section).unwrap(), Compression::default());
-    zlib.write_all(list.as_bytes()).unwrap();
-    zlib.finish().unwrap();
-    let binary = turn.bed.folder().join("agent");
-    let objcopy = Command::new("objcopy")
-        .arg("--add-section")
-        .arg(format!(".dep-v0={}", section.display()))
-        .args([&turn.binary, &binary])
-        .status();
-    assert!(objcopy.unwrap().success());
-    turn.binary = binary;
-    let bed = &turn.bed;
-
-    let repository = format!("{}/image-cloner.internal/agent", bed.namespace);
-    let tag = concat!("v", env!("CARGO_PKG_VERSION"));
-    turn.install(&["--wait=false"]).exits(0);
-    let digest = bed.digest("TARGET", &repository, tag).unwrap();
-    let image = bed.manifest("TARGET", &repository, tag);
-    // this registry leaves the list of referrers to its clients
-    let list = bed.manifest("TARGET", &repository, &digest.replace(':', "-"));
-    let entry = &list["manifests"][0];
-    assert_eq!(entry["artifactType"], "application/vnd.cyclonedx+json");
-    let sbom = bed.manifest("TARGET", &repository, entry["digest"].as_str().unwrap());
-    assert_eq!(sbom["subject"]["digest"], digest);
-    assert_eq!(
-        sbom["layers"][0]["digest"],
-        image["annotations"]["io.image-cloner.sbom"]
-    );
-
-    // made again it is the same, and nothing is sent
-    let writes = bed.writes("TARGET").len();
-    turn.install(&["--wait=false"])
-        .exits(0)
-        .says("nothing changes");
-    assert_eq!(bed.writes("TARGET").len(), writes);
-}
-
-#[test]
-fn an_applied_deployment_is_cloned_kept_and_given_back() {
-    let Some(turn) = Turn::take("agent") else {
-        return;
-    };
-    let bed = &turn.bed;
-    let installed = turn
-        .install(&["--secrets", "all", "--set", "MAX_ROLLOUTS=3"])
-        .exits(0)
-        .says("the agent runs");
-    assert!(
-        installed
-            .stdout
-            .contains("deployment.apps/image-cloner created")
-    );
-    let pods = bed.kubectl(&["-n", SYSTEM, "get", "pods", "-o", "json"]);
-    let pods: Value = serde_json::from_str(&pods).unwrap();
-    let image = pods["items"][0]["spec"]["containers"][0]["image"]
-        .as_str()
-        .unwrap();
-    let own = format!("{}/image-cloner.internal/agent:v", bed.target());
-    assert!(
-        image.starts_with(&own) && image.contains("@sha256:"),
-        "{image}"
-    );
-
-    // the seed: the example as it is, in a namespace of this test's own
-    let example = std::fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/examples/deploy-nginx.yml"
-    ));
-    bed.apply(&example.unwrap().replace("demo-system", &bed.namespace));
-    let copy = format!("{}/nginx:1.21.4-alpine", bed.target());
-    turn.becomes("deploy/nginx", &copy);
-    bed.rolled_out("deploy/nginx");
-    let running = bed.kubectl(&[
-        "get",
-        "pods",
-        "-o",
-        "jsonpath={.items[*].spec.containers[*].image}",
-    ]);
-    assert!(running.contains(&copy), "{running}");
-
-    // looked at again, it is left alone
-    let generation = || bed.get("deploy/nginx")["metadata"]["generation"].as_u64();
-    let before = generation().unwrap();
-    let writes = bed.writes("TARGET").len();
-    let looks = || {
-        let log = turn.log();
-        let looks = log
-            .lines()
-            .filter(|line| line.contains("image already cloned") && line.contains(&copy));
-        looks.count()
-    };
-    bed.until("a look after its rollout", || looks() > 0);
-    let before_it = looks();
-    // a change that plans look at, and none of its spec
-    bed.kubectl(&["label", "deploy/nginx", "image-cloner.io/skip=true"]);
-    bed.kubectl(&["label", "deploy/nginx", "image-cloner.io/skip-"]);
-    bed.until("another look", || looks() > before_it);
-    assert_eq!(generation(), Some(before));
-    assert_eq!(bed.writes("TARGET").len(), writes);
-
-    // installed again, nothing changes; with a flag, that alone does
-    let again = turn.install(&[]).exits(0).says("nothing changes");
-    assert!(
-        !again.stdout.contains("configured") && !again.stdout.contains("created"),
-        "{}",
-        again.stdout
-    );
-    let again = bed
-        .plugin(&[
-            "install-agent",
-            "--set",
-            "MAX_ROLLOUTS=4",
-            "--agent-binary",
-            &turn.binary.display().to_string(),
-        ])
-        .exits(0)
-        .says("configmap/image-cloner-config: IMAGE_CLONER_MAX_ROLLOUTS 3 -> 4");
-    assert!(
-        again
-            .stdout
-            .contains("deployment.apps/image-cloner unchanged"),
-        "{}",
-        again.stdout
-    );
-    let status = turn.status();
-    assert!(
-        status.contains("ready      1/1") && status.contains("paused     no"),
-        "{status}"
-    );
-    let version = bed.plugin(&["version"]).exits(0).stdout;
-    assert!(version.contains("\nagent   v"), "{version}");
-
-    // held, it begins nothing
-    bed.plugin(&["agent", "pause"]).exits(0);
-    assert!(turn.status().contains("paused     yes"));
-    bed.until("the pause to be seen", || turn.figure("paused") == 1);
-    let seen = turn.figure("workloads");
-    bed.apply(&deployment("held", &[("web", "busybox:1.36")], &[]));
-    bed.until("another workload to be seen", || {
-        turn.figure("workloads") > seen
-    });
-    bed.rolled_out("deploy/held");
-    assert_eq!(turn.image("deploy/held"), "busybox:1.36");
-    let written = bed.writes("TARGET");
-    assert!(
-        !written.iter().any(|line| line.contains("/busybox/")),
-        "{written:?}"
-    );
-    bed.plugin(&["agent", "resume"]).exits(0);
-    turn.becomes("deploy/held", &format!("{}/busybox:1.36", bed.target()));
-
-    // and put back with the rest
-    bed.plugin(&["uninstall-agent", "--restore", "--yes"])
-        .exits(0);
-    assert_eq!(turn.image("deploy/nginx"), "nginx:1.21.4-alpine");
-    let left = bed.kubectl(&["get", "role,rolebinding", "-o", "name"]);
-    assert!(!left.contains("image-cloner"), "{left}");
-    let namespace = bed.kubectl(&[
-        "get",
-        "namespace",
-        SYSTEM,
-        "--ignore-not-found",
-        "-o",
-        "name",
-    ]);
-    assert_eq!(namespace, "");
-    bed.plugin(&["agent", "status"])
-        .exits(1)
-        .says("there is no agent");
-}
-
-/// Whether the API server has a Deployment of this image made as one of its copy.
-fn is_repointed_on_creation(bed: &Bed, image: &str) -> bool {
-    let file = bed.folder().join("probe.yaml");
-    std::fs::write(&file, deployment("probe", &[("web", image)], &[])).unwrap();
-    let file = file.display().to_string();
-    let made = bed.kubectl(&["create", "--dry-run=server", "-o", "yaml", "-f", &file]);
-    made.contains(&format!("{}/{image}", bed.target()))
-}
-
-#[test]
-fn of_two_pods_one_works_and_answers_the_api_server_and_the_other_takes_over() {
-    let Some(turn) = Turn::take("two-pods") else {
-        return;
-    };
-    let bed = &turn.bed;
-    // API servers before 1.21 give namespaces no such label
-    let own = format!("kubernetes.io/metadata.name={}", bed.namespace);
-    bed.kubectl(&["label", "--overwrite", "namespace", &bed.namespace, &own]);
-    turn.install(&["--secrets", "all", "--webhook", "--replicas", "2"])
-        .exits(0);
-    let asked = || {
-        let selector = "image-cloner.io/leader=true";
-        bed.kubectl(&["-n", SYSTEM, "get", "pods", "-l", selector, "-o", "name"])
-    };
-
-    // the first one of an image is the loop's, each further one the webhook's
-    let nginx = "nginx:1.21.4-alpine";
-    bed.apply(&deployment("first", &[("web", nginx)], &[]));
-    turn.becomes("deploy/first", &format!("{}/{nginx}", bed.target()));
-    bed.until("the API server asks the pod", || {
-        is_repointed_on_creation(bed, nginx)
-    });
-    let leader = turn.leader();
-    assert_eq!(asked(), format!("pod/{leader}\n"));
-    bed.apply(&deployment("second", &[("web", nginx)], &[]));
-    let second = bed.get("deploy/second");
-    let image = &second["spec"]["template"]["spec"]["containers"][0]["image"];
-    assert_eq!(*image, format!("{}/{nginx}", bed.target()));
-    bed.rolled_out("deploy/second");
-    assert_eq!(bed.get("deploy/second")["metadata"]["generation"], 1);
-
-    // the pod goes, and there is work meanwhile
-    bed.kubectl(&["-n", SYSTEM, "delete", "pod", &leader, "--wait=false"]);
-    bed.apply(&deployment("third", &[("web", "busybox:1.36")], &[]));
-    bed.until("another leader", || {
-        let now = turn.leader();
-        !now.is_empty() && now != leader
-    });
-    turn.becomes("deploy/third", &format!("{}/busybox:1.36", bed.target()));
-    bed.rolled_out("deploy/third");
-    bed.until("the API server asks the other pod", || {
-        is_repointed_on_creation(bed, "busybox:1.36")
-    });
-    assert_eq!(asked(), format!("pod/{}\n", turn.leader()));
-    for (name, generation) in [("first", 2), ("second", 1), ("third", 2)] {
-        let object = bed.get(&format!("deploy/{name}"));
-        assert_eq!(object["metadata"]["generation"], generation, "{name}");
-    }
-}
-
-#[test]
-fn many_at_once_converge_although_the_agent_is_killed_and_some_are_deleted() {
-    const COUNT: usize = 500;
-    let Some(turn) = Turn::take("many-at-once") else {
-        return;
-    };
-    let bed = &turn.bed;
-    turn.install(&["--secrets", "all", "--set", "MAX_ROLLOUTS=0"])
-        .exits(0);
-    let all = (0..COUNT).map(|at| idle(&format!("idle-{at}"), "busybox:1.36"));
-    bed.apply(&all.collect::<Vec<_>>().join("---\n"));
-    // in the middle of it the agent is killed, and work taken away
-    let copy = format!("{}/busybox:1.36", bed.target());
-    let cloned = || {
-        let all = bed.get("deploy");
-        let items = all["items"].as_array().unwrap();
-        let image = "/spec/template/spec/containers/0/image";
-        let cloned = items
-            .iter()
-            .filter(|item| item.pointer(image).unwrap() == copy.as_str());
-        (cloned.count(), items.len())
-    };
-    bed.until("the first", || cloned().0 > 0);
-    bed.kubectl(&[
-        "-n",
-        SYSTEM,
-        "delete",
-        "pod",
-        "-l",
-        "app=image-cloner",
-        "--grace-period=0",
-        "--force",
-    ]);
-    bed.kubectl(&["delete", "deploy/idle-499", "deploy/idle-0", "--wait=false"]);
-    bed.until("all of them", || cloned() == (COUNT - 2, COUNT - 2));
-}
-
-#[test]
-fn a_namespace_in_which_the_agent_may_nothing_stops_no_other() {
-    let Some(turn) = Turn::take("no-rights") else {
-        return;
-    };
-    let bed = &turn.bed;
-    let other = format!("{}-shut", bed.namespace);
-    bed.kubectl(&["create", "namespace", &other]);
-    let namespaces = format!("{},{other}", bed.namespace);
-    turn.install(&[
-        "--secrets",
-        "all",
-        "--namespaces",
-        &namespaces,
-        "--wait=false",
-    ])
-    .exits(0);
-    bed.kubectl(&[
-        "-n",
-        &other,
-        "delete",
-        "rolebinding",
-        "image-cloner-role-binding",
-    ]);
-    bed.apply(&idle("idle", "busybox:1.36"));
-    turn.becomes("deploy/idle", &format!("{}/busybox:1.36", bed.target()));
-    bed.kubectl(&["delete", "namespace", &other, "--wait=false"]);
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let its: Vec<PathBuf> = processes.map(|entry| entry.path()).filter(is_its).collect();
+    assert_eq!(its.len(), 1, "{pod}: {its:?}");
+    let id = its[0].file_name().unwrap();
+    let kill = Command::new("kill").arg("-KILL").arg(id).status();
+    assert!(kill.unwrap().success());
 }

@@ -3,6 +3,8 @@
 //! The rules are those of krew's `validation` and `installation` packages, and of its index for what is
 //! submitted there (a short description under 50 characters, a LICENSE in the archive).
 
+mod builds;
+
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -273,6 +275,8 @@ fn the_archive_installs_as_krew_does_it_and_kubectl_finds_the_plugin() {
             .env("PATH", format!("{}:{path}", bin.display()))
             .env("HOME", folder.path())
             .env("KREW_ROOT", folder.path().join("krew"))
+            // krew asks for its own newest version otherwise
+            .env("KREW_NO_UPGRADE_CHECK", "1")
             .output()
             .unwrap()
     };

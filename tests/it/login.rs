@@ -3,6 +3,8 @@
 use crate::bed::{Bed, Ran, var};
 use crate::terminal::{exit_code, on_terminal_with, press};
 use crate::wire::server::Registry;
+use crate::wire::simple;
+use crate::wire::tls::Secure;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -187,6 +189,46 @@ fn how_a_host_is_reached_is_remembered() {
     .says("nowhere.pem")
     .says("nothing was changed");
     assert_eq!(fs::read_to_string(&config).unwrap(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_trusted_or_not_looked_at_from_the_login_on() {
+    let Some(home) = Home::share("login-tls") else {
+        return;
+    };
+    let (registry, target) = (Registry::start().await, Registry::start().await);
+    simple(&registry);
+    let secure = Secure::start(&registry, "localhost").await;
+    let config = home.bed.folder().join("config.yaml");
+    home.log_in_to(&secure.host, "hunter2", &[])
+        .exits(1)
+        .says("unknown authority")
+        .says("--ca-file")
+        .says("nothing was changed");
+    assert!(!home.docker().exists() && !config.exists());
+
+    let authority = secure.authority();
+    let authority = authority.to_str().unwrap();
+    for (flags, key) in [
+        (
+            &["--ca-file", authority][..],
+            format!("caFile: {authority}"),
+        ),
+        (&["--insecure"], "insecure: skip-verify".to_owned()),
+    ] {
+        home.log_in_to(&secure.host, "hunter2", flags)
+            .exits(0)
+            .says(&format!("how to reach {} is kept in ", secure.host));
+        let kept = fs::read_to_string(&config).unwrap();
+        assert!(kept.contains(&key), "{kept}");
+        // whatever comes after it goes there the same way
+        let image = format!("{}/a/b:1", secure.host);
+        let to = format!("{}/{}", target.host, flags.len());
+        home.run(&["copy", &image, "--to", &to], "").exits(0);
+        fs::write(&config, "").unwrap();
+        home.run(&["copy", &image, "--to", &format!("{to}/again")], "")
+            .exits(1);
+    }
 }
 
 #[cfg(unix)]

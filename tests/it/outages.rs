@@ -133,7 +133,7 @@ fn a_target_that_is_down_for_a_while_is_waited_for_and_harms_nothing() {
 
 /// An image of three layers and a bigger one, in a registry of this process; their digests. All of them are big
 /// enough to be asked about: what is sent sooner than a far registry answers is not.
-fn big_image(source: &Registry) -> (Vec<String>, String) {
+pub(crate) fn big_image(source: &Registry) -> (Vec<String>, String) {
     const MIB: usize = 1024 * 1024;
     let (mut digests, mut described) = (Vec::new(), Vec::new());
     for (seed, size) in [
@@ -165,28 +165,26 @@ fn an_agent_that_is_killed_in_a_big_copy_sends_no_finished_layer_again() {
     let hold = Hold::before(&source.host, &format!("/blobs/{biggest}"), 8 * 1024 * 1024);
     let config = |address: &str| bed.config(&[("big.corp", address)]).display().to_string();
     bed.apply(&idle("web", "big.corp/app:1"));
-    // how often the target took a blob
-    let taken = |digest: &str| {
-        let digest = format!("digest={}", digest.replace(':', "%3A"));
-        let writes = bed.writes("TARGET").into_iter();
-        let puts = writes.filter(|line| line.contains("\"PUT ") && line.contains("\" 201 "));
-        puts.filter(|line| line.contains(&digest)).count()
-    };
 
     let mut agent = bed.agent(&[("CONFIG", &config(hold.address()))]);
     hold.holds();
     bed.until("all layers but the biggest", || {
-        layers.iter().all(|layer| taken(layer) == 1)
+        layers.iter().all(|layer| bed.times_taken(layer) == 1)
     });
     agent.signal("KILL");
     assert_eq!(agent.ends(), None);
-    assert_eq!(taken(&biggest), 0);
+    assert_eq!(bed.times_taken(&biggest), 0);
 
     let again = bed.agent(&[("CONFIG", &config(&source.host))]);
     let copy = format!("{}/big.corp/app:1", bed.target());
     again.until("deploy/web", |web| image(web) == copy);
     for layer in layers.iter().chain([&biggest]) {
-        assert_eq!(taken(layer), 1, "{layer}\n{:#?}", bed.writes("TARGET"));
+        assert_eq!(
+            bed.times_taken(layer),
+            1,
+            "{layer}\n{:#?}",
+            bed.writes("TARGET")
+        );
     }
     let repository = format!("{}/big.corp/app", bed.namespace);
     assert!(bed.digest("TARGET", &repository, "1").is_some());
@@ -239,9 +237,7 @@ fn nodes_that_do_not_trust_the_target_cost_one_rollout_until_they_do() {
     }
 
     // the nodes are told of the authority, the agent that something changed
-    let settings = std::fs::read_to_string(target.node_settings()).expect("hosts.toml");
-    let trusting = format!("{settings}  ca = \"{}\"\n", target.authority().display());
-    std::fs::write(target.node_settings(), trusting).expect("hosts.toml");
+    target.trust(true);
     agent.set("MAX_ROLLOUTS", "5");
     for name in names {
         let copy = format!("{}/{SOURCE}", target.host());

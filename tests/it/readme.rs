@@ -29,14 +29,28 @@ const INSTEAD: &[(&str, Instead)] = &[
         Left("tests/it/krew.rs takes krew's steps, and runs krew where it is"),
     ),
     (
+        "kubectl image-cloner install-agent",
+        Parsed("there is one agent in a cluster: tests/it/install.rs installs it in its turn"),
+    ),
+    (
+        "kubectl image-cloner agent status",
+        Parsed("tests/it/install.rs asks an agent that it has installed"),
+    ),
+    (
+        "kubectl image-cloner uninstall-agent",
+        Parsed("tests/it/install.rs removes what it has installed, with --restore too"),
+    ),
+    (
         "cargo install",
-        Left("builds for minutes; the programs under test are built from the same sources"),
+        Left(
+            "optimises for minutes what tests/run.sh builds; tests/it/clone.rs has kubectl find it",
+        ),
     ),
     (
         "examples/demo.sh",
-        Left("brings up a bed on the ports of a demo; its steps are tests/it/clone.rs"),
+        Left("brings up a bed of its own; tests/it/examples.rs runs it on the one that is up"),
     ),
-    ("tests/run.sh", Left("it is what runs this")),
+    ("tests/run.sh", Left("tests/run.sh is what runs this")),
     (
         "RUSTFLAGS=",
         Left("builds for minutes; tests/run.sh builds the agent so, without optimisation"),
@@ -69,13 +83,6 @@ const INSTEAD_OF_ALL: &[(&str, Instead)] = &[
         "kubectl image-cloner clone ns/shop --to registry.corp/mirror",
         With("--yes"),
     ),
-];
-
-/// What changes the whole cluster, whether the README has such commands yet or not.
-const OF_THE_CLUSTER: [&str; 3] = [
-    "kubectl image-cloner install-agent",
-    "kubectl image-cloner uninstall-agent",
-    "kubectl image-cloner agent",
 ];
 
 fn root() -> &'static Path {
@@ -119,7 +126,7 @@ fn commands() -> Vec<String> {
     found
 }
 
-/// The commands that stand in the text itself.
+/// What stands in the text itself as code.
 fn inline() -> Vec<String> {
     let text = readme();
     let mut outside = String::new();
@@ -135,7 +142,6 @@ fn inline() -> Vec<String> {
     let quoted = outside.split('`').skip(1).step_by(2);
     quoted
         .map(|code| code.split_whitespace().collect::<Vec<_>>().join(" "))
-        .filter(|code| code.starts_with("kubectl image-cloner "))
         .collect()
 }
 
@@ -149,6 +155,7 @@ fn instead(command: &str) -> Option<&'static Instead> {
 fn parses(command: &str) {
     let (_, words) = command
         .split_once("kubectl image-cloner")
+        .or(command.split_once("kubectl-image_cloner"))
         .expect("the plugin's command");
     let output = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"))
         .args(words.split_whitespace())
@@ -279,18 +286,10 @@ fn every_command_of_the_readme_does_what_it_is_shown_for() {
     }
     let mut failed = String::new();
     for command in commands() {
-        if OF_THE_CLUSTER
-            .iter()
-            .any(|begin| command.starts_with(begin))
-        {
-            parses(&command);
-            continue;
-        }
         let behind = match instead(&command) {
             None => "",
             Some(With(behind)) => behind,
-            Some(Parsed(why)) => {
-                assert!(!why.is_empty());
+            Some(Parsed(_)) => {
                 parses(&command);
                 continue;
             }
@@ -328,15 +327,40 @@ fn every_command_of_the_readme_does_what_it_is_shown_for() {
 
 #[test]
 fn every_command_in_the_readmes_text_is_one_that_the_plugin_takes() {
+    let begins = ["kubectl image-cloner ", "kubectl-image_cloner "];
     let found = inline();
-    assert!(found.len() > 5, "{found:?}");
-    for command in found {
-        parses(&command);
+    let commands = found
+        .iter()
+        .filter(|code| begins.iter().any(|begin| code.starts_with(begin)));
+    let mut count = 0;
+    for command in commands {
+        count += 1;
+        parses(command);
     }
+    assert!(count > 5, "{found:?}");
 }
 
 #[test]
-fn the_lists_of_what_is_not_run_name_commands_that_are_there() {
+fn every_script_and_target_in_the_readmes_text_is_there() {
+    let makefile = fs::read_to_string(root().join("examples/Makefile")).unwrap();
+    let mut count = 0;
+    for code in inline() {
+        let first = code.split(' ').next().expect("a word");
+        let ours = ["examples/", "tests/", "krew/", "agent/"];
+        if let Some(target) = code.strip_prefix("make -C examples ") {
+            assert!(makefile.contains(&format!("\n{target}: ")), "{code}");
+        } else if ours.iter().any(|folder| first.starts_with(folder)) {
+            assert!(root().join(first).is_file(), "{code}");
+        } else {
+            continue;
+        }
+        count += 1;
+    }
+    assert!(count > 4, "the text was not read");
+}
+
+#[test]
+fn the_lists_of_what_is_not_run_name_commands_and_tests_that_are_there() {
     let commands = commands();
     for (begin, _) in INSTEAD {
         assert!(
@@ -346,6 +370,19 @@ fn the_lists_of_what_is_not_run_name_commands_that_are_there() {
     }
     for (all, _) in INSTEAD_OF_ALL {
         assert!(commands.iter().any(|command| command == all), "{all}");
+    }
+    for (command, instead) in INSTEAD.iter().chain(INSTEAD_OF_ALL) {
+        if let Parsed(why) | Left(why) = instead {
+            let mut words = why.split([' ', ':', ';', ',']);
+            let named = words.find(|word| word.starts_with("tests/"));
+            let Some(named) = named else {
+                panic!("{command}: no test of it is named");
+            };
+            assert!(
+                root().join(named).is_file(),
+                "{command}: there is no {named}"
+            );
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! How rollouts are followed: batches, and what becomes of those that come to nothing.
 
+mod later;
+
 use crate::bed::{Bed, Ran, deployment, image, var};
 use serde_json::Value;
 use std::process::Stdio;
@@ -395,63 +397,4 @@ fn an_interrupt_in_the_middle_of_a_batch_leaves_whole_workloads_and_says_which()
         assert_eq!(ran.stdout.contains(&line), is_changed, "{}", ran.stdout);
         assert_eq!(image(&object) != "busybox:1.36", is_changed);
     }
-}
-
-#[test]
-fn what_does_not_roll_out_now_says_when_it_will() {
-    let Some(bed) = Bed::share("later", false) else {
-        return;
-    };
-    bed.apply(&deployment("paused", &[("web", "busybox:1.36")], &[]));
-    bed.kubectl(&["rollout", "pause", "deploy/paused"]);
-    bed.apply(&deployment("asleep", &[("web", "busybox:1.36")], &[]));
-    bed.kubectl(&["scale", "deploy/asleep", "--replicas=0"]);
-    for (kind, extra) in [("StatefulSet", "serviceName: none"), ("DaemonSet", "")] {
-        let name = kind.to_lowercase();
-        bed.apply(&format!(
-            "apiVersion: apps/v1
-kind: {kind}
-metadata: {{name: {name}}}
-spec:
-  {extra}
-  updateStrategy: {{type: OnDelete}}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec: {{containers: [{{name: web, image: 'busybox:1.36'}}]}}
-"
-        ));
-    }
-    bed.apply(
-        "apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: held}
-spec:
-  serviceName: none
-  updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}
-  selector: {matchLabels: {app: held}}
-  template:
-    metadata: {labels: {app: held}}
-    spec: {containers: [{name: web, image: 'busybox:1.36'}]}
-",
-    );
-    let names = [
-        "deploy/paused",
-        "deploy/asleep",
-        "sts/statefulset",
-        "ds/daemonset",
-        "sts/held",
-    ];
-    let target = bed.open_target();
-    let words = [&["clone"], &names[..], &["--wait", "--to", &target]].concat();
-    let ran = bed.plugin(&words).exits(0);
-    let mut lines: Vec<_> = ran.stdout.lines().collect();
-    lines.sort_unstable();
-    insta::assert_snapshot!(lines.join("\n"), @r"
-    daemonset.apps/daemonset repointed, takes effect later: OnDelete, as its pods are deleted
-    deployment.apps/asleep repointed, takes effect later: scaled to zero, when it is scaled up
-    deployment.apps/paused repointed, takes effect later: paused, when it is resumed
-    statefulset.apps/held repointed, takes effect later: its partition holds every pod back
-    statefulset.apps/statefulset repointed, takes effect later: OnDelete, as its pods are deleted
-    ");
 }

@@ -1,10 +1,10 @@
 //! What is chosen: kubectl's words, kinds, namespaces, sources, and how much is asked for many.
 
-use crate::bed::{ApiProxy, Bed, Tally, deployment, idle, var};
-use crate::wire::server::{Registry, digest};
+mod everywhere;
+mod many;
+
+use crate::bed::{Bed, deployment, idle, var};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 fn image(bed: &Bed, name: &str) -> Value {
     bed.get(name)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
@@ -192,6 +192,29 @@ fn only_images_of_the_named_sources_are_cloned_and_the_others_are_counted() {
 }
 
 #[test]
+fn labels_choose_in_every_namespace() {
+    let (Some(one), Some(two)) = (Bed::share("wide-a", false), Bed::share("wide-b", false)) else {
+        return;
+    };
+    for bed in [&one, &two] {
+        bed.apply(&idle("web", "busybox:1.36"));
+        bed.apply(&idle("other", "busybox:1.36"));
+        bed.kubectl(&["label", "deploy/web", &format!("of={}", one.namespace)]);
+    }
+    let labels = format!("of={}", one.namespace);
+    let ran = one
+        .plugin(&["clone", "-A", "-l", &labels, "--dry-run"])
+        .exits(0);
+    let mut lines: Vec<&str> = ran.stdout.lines().collect();
+    lines.sort_unstable();
+    let line = |bed: &Bed| {
+        let place = &bed.namespace;
+        format!("deployment.apps/web repointed in {place} (client dry run)")
+    };
+    assert_eq!(lines, [line(&one), line(&two)]);
+}
+
+#[test]
 fn who_opted_out_is_left_and_said_so_in_the_plan_and_in_the_summary() {
     let Some(bed) = Bed::share("opted", false) else {
         return;
@@ -254,111 +277,4 @@ fn kubectls_verbosity_shows_each_request_and_no_secret() {
     }
     let quiet = bed.plugin(&["clone", "deploy/web", "-v=0"]).exits(0);
     assert!(!quiet.stderr.contains("asked"), "{}", quiet.stderr);
-}
-
-/// How often each was asked, where that is more than once.
-fn repeated(asked: &[String]) -> Vec<(&String, usize)> {
-    let mut counts = BTreeMap::new();
-    for request in asked {
-        *counts.entry(request).or_insert(0) += 1;
-    }
-    counts.into_iter().filter(|(_, count)| *count > 1).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn three_hundred_workloads_take_few_requests_and_none_twice() {
-    let Some(bed) = Bed::share("many", false) else {
-        return;
-    };
-    let source = Registry::start().await;
-    let target = Registry::start().await;
-    for number in 0..60 {
-        let repository = format!("library/img-{number:02}");
-        let config = format!("{{\"n\":{number}}}");
-        let layer = vec![u8::try_from(number).unwrap(); 1000];
-        let (config_digest, layer_digest) = (
-            source.put_blob(&repository, config.as_bytes()),
-            source.put_blob(&repository, &layer),
-        );
-        let kind = crate::wire::MANIFEST;
-        let manifest = json!({"schemaVersion": 2, "mediaType": kind,
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": config_digest, "size": config.len()},
-            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar",
-                "digest": layer_digest, "size": layer.len()}]})
-        .to_string();
-        source.put_manifest(&repository, "1", kind, manifest.as_bytes());
-        source.put_manifest(
-            &repository,
-            &digest(manifest.as_bytes()),
-            kind,
-            manifest.as_bytes(),
-        );
-    }
-    let mut yaml = String::new();
-    for number in 0..300 {
-        let image = format!("img-{:02}:1", number % 60);
-        let _ = writeln!(yaml, "---\n{}", idle(&format!("w{number:03}"), &image));
-    }
-    bed.apply(&yaml);
-
-    let proxy = ApiProxy::start();
-    let api = Tally::before(proxy.address());
-    let config = bed.config(&[("docker.io", &source.host)]);
-    let nobody = bed.folder().join("kubeconfig");
-    std::fs::write(&nobody, "{}").expect("a file");
-    let namespace = format!("ns/{}", bed.namespace);
-    let server = format!("http://{}", api.address());
-    let to = format!("{}/all", target.host);
-    let run = |args: &[&str]| {
-        let args = [
-            &["clone", &namespace, "--to", &to, "--server", &server],
-            args,
-        ]
-        .concat();
-        let mut command = bed.plugin_command(&args);
-        command
-            .env("KUBECONFIG", &nobody)
-            .env("IMAGE_CLONER_CONFIG", &config);
-        bed.ran(command.output().expect("the plugin starts"))
-    };
-
-    let looked = run(&["--dry-run"]).exits(0);
-
-    assert_eq!(looked.stdout.lines().count(), 300);
-    let rows = looked
-        .stderr
-        .lines()
-        .filter(|line| line.starts_with("img-"));
-    assert_eq!(rows.count(), 20, "{}", looked.stderr);
-    looked
-        .says("... 40 more (-o wide)")
-        .says("repoint     300  Deployment 300");
-    let asked = api.asked();
-    assert_eq!(repeated(&asked), []);
-    let (one_each, surroundings): (Vec<_>, Vec<_>) = asked
-        .iter()
-        .partition(|request| request.contains("/deployments/w"));
-    // a dry run tries each change on what is there then
-    assert_eq!(one_each.len(), 300);
-    // the namespace, seven kinds and the version of one, pods, an account
-    assert!(surroundings.len() <= 11, "{surroundings:#?}");
-    // a HEAD on either side, and the size of what is to be copied; once, who asks
-    for (registry, most) in [(&source, 121), (&target, 181)] {
-        let lines = registry.lines();
-        let lines: Vec<String> = lines
-            .into_iter()
-            .filter(|line| line != "GET /v2/")
-            .collect();
-        // whether nodes need credentials is asked once more of each repository of the target, without any
-        let is_anonymous = |request: &str| most > 121 && request.starts_with("HEAD /v2/all/img-");
-        let mut repeated = repeated(&lines);
-        repeated.retain(|(request, count)| *count > 2 || !is_anonymous(request));
-        assert_eq!(repeated, []);
-        assert!(lines.len() <= most, "{}", lines.len());
-    }
-
-    let wide = run(&["--dry-run", "-o", "wide"]).exits(0);
-    let rows = wide.stderr.lines().filter(|line| line.starts_with("img-"));
-    assert_eq!(rows.count(), 60, "{}", wide.stderr);
 }

@@ -1,5 +1,7 @@
 //! `config`, and flags and words as they are typed: the file is its owner's, and answers help.
 
+mod help;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -367,6 +369,8 @@ fn flags_that_mean_nothing_beside_each_other_are_refused() {
         let (code, said) = home.ran(command);
         assert!(code == 1 && said.contains("localhost:1"), "{said}");
     }
+    let pinned = [&clone[..], &["--copy-only", "--pin"]].concat();
+    home.refuses(&pinned, &["--copy-only repoints nothing: it has no --pin"]);
     for secret in ["none", "mine"] {
         let flags = ["--pull-secret", secret, "--share-credentials"];
         let words = ["'--pull-secret <NAME|none>' cannot be used with '--share-credentials"];
@@ -402,86 +406,4 @@ fn connection_flags_count_before_the_verb_and_behind_it() {
     // `copy` has a meaning of its own for it
     let (_, said) = home.run(&["copy", "nginx", "--as", "localhost:1/x"]);
     assert!(said.contains("localhost:1"), "{said}");
-}
-
-#[test]
-fn every_verb_helps_in_eighty_columns_and_shows_examples() {
-    let home = Home::new();
-    let mut verbs = vec![vec![]];
-    let mut seen = 0;
-    while let Some(verb) = verbs.pop() {
-        let (code, help) = home.run(&[&verb[..], &["--help"]].concat());
-        assert_eq!(code, 0, "{verb:?}");
-        for line in help.lines() {
-            assert!(line.chars().count() <= 80, "{verb:?}: {line}");
-        }
-        let listed = help
-            .split_once("Commands:\n")
-            .map(|(_, rest)| rest.to_owned());
-        let listed = listed.unwrap_or_default();
-        let below: Vec<&str> = listed
-            .lines()
-            .take_while(|line| !line.is_empty())
-            // what is set further in goes on with the line before
-            .filter_map(|line| {
-                line.strip_prefix("  ")
-                    .filter(|line| !line.starts_with(' '))
-            })
-            .filter_map(|line| line.split_whitespace().next())
-            .filter(|name| *name != "help")
-            .collect();
-        let plain = ["version", "path", "bash", "zsh", "fish", "powershell"];
-        let needs_examples = verb.last().is_some_and(|last: &&str| !plain.contains(last));
-        assert!(!needs_examples || help.contains("Examples:"), "{verb:?}");
-        for name in below {
-            let name: &'static str = name.to_owned().leak();
-            verbs.push([&verb[..], &[name]].concat());
-        }
-        seen += 1;
-    }
-    assert!(seen > 15, "{seen}");
-}
-
-#[test]
-fn the_options_of_a_clone_stand_under_what_they_are_about() {
-    let home = Home::new();
-    let (code, help) = home.run(&["clone", "--help"]);
-    assert_eq!(code, 0);
-    let (_, options) = help.split_once("Options:").unwrap();
-    let (options, _) = options.split_once("Connection").unwrap();
-    let mut told = String::from("Options:");
-    for line in options.lines() {
-        let long = line.split_whitespace().find(|word| word.starts_with("--"));
-        match (line.find('-'), long) {
-            // what is further in explains an option
-            (Some(2 | 6), Some(long)) => {
-                told += " ";
-                told += long.split_once('[').map_or(long, |(name, _)| name);
-            }
-            _ if line.ends_with(':') => told.extend(["\n", line]),
-            _ => {}
-        }
-    }
-    insta::assert_snapshot!(told, @r"
-    Options: --all-namespaces --selector --all --kinds --skip-namespace --source --interactive --to --from --dry-run --yes --output --report --help
-    How images are copied: --layout --concurrency --platform --foreign-layers --referrers --resolve
-    How workloads are changed: --copy-only --pin --owned --pull-secret --share-credentials
-    How rollouts go: --batch --restore-on-failure --canary --wait --timeout
-    Manifest files: --filename --recursive --write --no-copy
-    ");
-}
-
-#[test]
-fn manual_pages_are_written_for_every_verb() {
-    let home = Home::new();
-    let folder = home.path().join("man");
-    let (code, said) = home.run(&["man", "--dir", folder.to_str().unwrap()]);
-    assert_eq!(code, 0, "{said}");
-    let page = fs::read_to_string(folder.join("kubectl-image_cloner-config-set.1")).unwrap();
-    assert!(
-        page.contains(".TH kubectl-image_cloner-config-set 1"),
-        "{page}"
-    );
-    assert!(page.contains("kubectl image\\-cloner config set"), "{page}");
-    assert!(folder.join("kubectl-image_cloner.1").exists());
 }

@@ -1,6 +1,6 @@
 //! Who may read a source, and what happens when it cannot be read.
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, deployment, idle, var};
 use serde_json::json;
 use std::net::TcpListener;
 use std::process::Command;
@@ -42,6 +42,72 @@ fn a_source_that_is_gone_stops_nobody_whose_copy_is_there() {
         image(&bed, "deploy/two"),
         json!(format!("{}/busybox:1.36", bed.target()))
     );
+}
+
+#[test]
+fn a_source_that_was_deleted_stops_nobody_who_runs_it() {
+    let Some(bed) = Bed::share("deleted", true) else {
+        return;
+    };
+    let source = format!("{}/{}/src:1", var("OPEN_TARGET"), bed.namespace);
+    bed.plugin(&["copy", "busybox:1.36", "--as", &source])
+        .exits(0);
+    bed.apply(&deployment("web", &[("web", &source)], &[]));
+    bed.rolled_out("deploy/web");
+    bed.plugin(&["clone", "deploy/web", "--copy-only"]).exits(0);
+    let repository = format!("{}/src", bed.namespace);
+    let digest = bed.digest("OPEN_TARGET", &repository, "1");
+    let digest = digest.expect("it is there");
+    bed.delete("OPEN_TARGET", &format!("{repository}/manifests/{digest}"));
+
+    bed.plugin(&["clone", "deploy/web"])
+        .exits(0)
+        .says("cannot be read now, its copy in the target is used")
+        .says("404");
+
+    let copy = image(&bed, "deploy/web");
+    let copy = copy.as_str().expect("an image");
+    assert!(copy.starts_with(&bed.target()), "{copy}");
+}
+
+#[test]
+fn pull_secrets_hold_where_the_kubelet_would_use_them() {
+    let Some(bed) = Bed::share("matching", false) else {
+        return;
+    };
+    for (at, (key, code)) in [
+        ("*.corp:5443", 0),
+        ("https://registry.corp:5443/v2/", 0),
+        ("registry.corp:5443/team", 0),
+        // by the text, as the kubelet has it
+        ("registry.corp:5443/tea", 0),
+        ("registry.corp:5443/other", 1),
+        ("registry.corp", 1),
+        ("*:5443", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (workload, secret) = (format!("app-{at}"), format!("key-{at}"));
+        let logins = json!({"auths": {key: {
+            "username": var("CORP_USER"), "password": var("CORP_PASS"),
+        }}});
+        bed.apply(
+            &json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "type": "kubernetes.io/dockerconfigjson",
+                "metadata": {"name": secret},
+                "stringData": {".dockerconfigjson": logins.to_string()},
+            })
+            .to_string(),
+        );
+        bed.apply(&idle(&workload, CORP));
+        let name = format!("deploy/{workload}");
+        pulls_with(&bed, &name, &secret);
+        let ran = bed.plugin(&["clone", &name, "--copy-only"]);
+        assert_eq!(ran.code, code, "{key}: {}", ran.stderr);
+    }
 }
 
 #[test]

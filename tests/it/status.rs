@@ -271,9 +271,43 @@ spec:
         .plugin(&["status"])
         .exits(0)
         .says("2 images: 1 cloned, 1 external");
+    each_form_says_the_same(&bed, &table, &copy);
     insta::assert_snapshot!(table.stdout, @r#"
     IMAGE                                STATE     DIGEST    USED  NOTE
     quay.io/prometheus/node-exporter:v1  external  06dd5346     1  injected
     nginx:1.21.4-alpine                  cloned    bcd1eb35     1
     "#);
+}
+
+/// What the other forms of an output say of a sidecar and a copy, which the table has.
+fn each_form_says_the_same(bed: &Bed, table: &Ran, copy: &str) {
+    let show = |args: &[&str]| bed.plugin(&[&["status"], args].concat()).exits(0).stdout;
+    let (_, rows) = table.stdout.split_once('\n').expect("titles");
+    let words = |text: &str| -> Vec<Vec<String>> {
+        let lines = text.lines();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+        lines.map(words).collect()
+    };
+    // without titles there may be less room to leave
+    assert_eq!(words(&show(&["--no-headers"])), words(rows));
+    let external = show(&["--external", "--no-headers"]);
+    assert_eq!(words(&external), words(rows)[..1]);
+
+    let document: Value = serde_json::from_str(&show(&["-o", "json"])).expect("a document");
+    let yaml: Value = serde_saphyr::from_str(&show(&["-o", "yaml"])).expect("a document");
+    assert_eq!(yaml, document);
+    let [sidecar, cloned] = [&document["images"][0], &document["images"][1]];
+    assert_eq!(cloned["target"], copy);
+    assert_eq!(cloned["workloads"][0]["name"], "web");
+    assert_eq!((&sidecar["pods"], &cloned["pods"]), (&1.into(), &1.into()));
+
+    let wide = words(&show(&["-o", "wide"]));
+    let titles = [
+        "IMAGE", "COPY", "STATE", "DIGEST", "USED", "PODS", "SIZE", "NOTE",
+    ];
+    assert_eq!(wide[0], titles);
+    let digest = cloned["digest"].as_str().expect("a digest");
+    assert_eq!(wide[2][..6], [NGINX, copy, "cloned", digest, "1", "1"]);
+    assert!(cloned["bytes"].as_u64() > Some(1_000_000), "{cloned}");
+    assert_eq!(wide[2][7], "MB", "{wide:?}");
 }

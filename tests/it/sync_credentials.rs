@@ -1,7 +1,11 @@
 //! `sync-credentials` on the bed: secrets that are gone, old, foreign or of no use any more.
 
 use crate::bed::{Bed, Ran, deployment, var};
+use crate::cluster_wire::Server;
+use crate::wire::server::Registry;
+use base64::Engine as _;
 use serde_json::{Value, json};
+use std::process::Command;
 
 const SECRET: &str = "secret/image-cloner-pull";
 
@@ -16,13 +20,6 @@ fn cloned(name: &str) -> Option<Bed> {
 fn sync(bed: &Bed, args: &[&str]) -> Ran {
     let args = [&["sync-credentials", "-n", &bed.namespace], args].concat();
     bed.plugin(&args)
-}
-
-/// The entries of our pull secret.
-fn entries(bed: &Bed) -> Value {
-    let template = r#"go-template={{index .data ".dockerconfigjson" | base64decode}}"#;
-    let text = bed.kubectl(&["get", SECRET, "-o", template]);
-    serde_json::from_str::<Value>(&text).expect("JSON")["auths"].clone()
 }
 
 /// Replaces the entries of our pull secret.
@@ -56,9 +53,9 @@ fn old_credentials_are_updated_and_other_targets_keep_theirs() {
         ran.stdout,
         "secret/image-cloner-pull updated (client dry run)\n"
     );
-    assert_eq!(entries(&bed)[&ours]["password"], "of-last-year");
+    assert_eq!(bed.pull_logins()[&ours]["password"], "of-last-year");
     sync(&bed, &["--dry-run=server"]).exits(0);
-    assert_eq!(entries(&bed)[&ours]["password"], "of-last-year");
+    assert_eq!(bed.pull_logins()[&ours]["password"], "of-last-year");
 
     // whoever only clones is told of it
     bed.plugin(&["clone", "deploy/web"])
@@ -68,8 +65,11 @@ fn old_credentials_are_updated_and_other_targets_keep_theirs() {
     let ran = sync(&bed, &[]).exits(0);
     assert_eq!(ran.stdout, "secret/image-cloner-pull updated\n");
     assert_eq!(ran.stderr, "");
-    assert_eq!(entries(&bed)[&ours]["password"], json!(var("PULL_PASS")));
-    assert_eq!(entries(&bed)["other.corp"], other);
+    assert_eq!(
+        bed.pull_logins()[&ours]["password"],
+        json!(var("PULL_PASS"))
+    );
+    assert_eq!(bed.pull_logins()["other.corp"], other);
 
     let ran = sync(&bed, &[]).exits(0);
     assert_eq!(ran.stdout, "secret/image-cloner-pull unchanged\n");
@@ -86,11 +86,11 @@ fn a_deleted_secret_is_made_again_where_records_say_that_it_is_used() {
     let Some(bed) = cloned("lost") else {
         return;
     };
-    let before = entries(&bed);
+    let before = bed.pull_logins();
     bed.kubectl(&["delete", SECRET]);
     let ran = sync(&bed, &[]).exits(0);
     assert_eq!(ran.stdout, "secret/image-cloner-pull created\n");
-    assert_eq!(entries(&bed), before);
+    assert_eq!(bed.pull_logins(), before);
 }
 
 #[test]
@@ -172,6 +172,78 @@ fn a_secret_that_nothing_names_is_told_and_removed_when_asked() {
     assert_eq!(ran.stdout, "secret/image-cloner-pull pruned\n");
     let left = bed.kubectl(&["get", "secrets", "-o", "name"]);
     assert!(!left.contains("image-cloner-pull"), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_namespace_in_use_gets_new_credentials_and_no_other_is_written_to() {
+    let registry = Registry::start().await;
+    let target = registry.host.clone();
+    let old = json!({"auths": {&target: {"username": "puller", "password": "old"}}}).to_string();
+    let old = base64::engine::general_purpose::STANDARD.encode(old);
+    let secret = move |namespace: &str| {
+        json!({
+            "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+            "metadata": {"name": "image-cloner-pull", "namespace": namespace, "uid": namespace,
+                         "labels": {"app.kubernetes.io/managed-by": "image-cloner"}},
+            "data": {".dockerconfigjson": old},
+        })
+    };
+    let image = format!("{target}/nginx:1");
+    // two that use it, and one that pulls elsewhere
+    let deployments = [
+        ("shop", "image-cloner-pull"),
+        ("tools", "image-cloner-pull"),
+        ("apart", "theirs"),
+    ]
+    .map(|(namespace, secret)| {
+        json!({"metadata": {"name": "web", "namespace": namespace}, "spec": {
+            "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {
+            "imagePullSecrets": [{"name": secret}],
+            "containers": [{"name": "main", "image": image}]}}}})
+    });
+    let server = Server::start(move |line, _| {
+        let (method, path) = line.split_once(' ').expect("a path");
+        let path = path.split('?').next().expect("a path");
+        let namespace = path.split('/').nth(4).unwrap_or_default();
+        let items = match path.rsplit('/').next() {
+            Some("image-cloner-pull") if method == "GET" => return (200, secret(namespace)),
+            _ if method != "GET" => return (200, json!({"metadata": {}})),
+            Some("secrets") => json!([secret("shop"), secret("tools")]),
+            Some("deployments") => json!(deployments),
+            _ => json!([]),
+        };
+        (200, json!({"kind": "List", "metadata": {}, "items": items}))
+    })
+    .await;
+    let home = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"))
+        .args(["sync-credentials", "-A", "--server", &server.address])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("IMAGE_CLONER_REGISTRY", &registry.host)
+        .env("IMAGE_CLONER_PULL_USER", "puller")
+        .env("IMAGE_CLONER_PULL_PASS", "new")
+        .output()
+        .expect("the plugin starts");
+
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @r"
+    secret/image-cloner-pull updated in shop
+    secret/image-cloner-pull updated in tools
+    ");
+    let asked = server.asked();
+    let writes: Vec<&str> = asked
+        .iter()
+        .filter(|line| !line.starts_with("GET "))
+        .map(|line| line.split('?').next().expect("a part"))
+        .collect();
+    assert_eq!(
+        writes,
+        [
+            "PUT /api/v1/namespaces/shop/secrets/image-cloner-pull",
+            "PUT /api/v1/namespaces/tools/secrets/image-cloner-pull",
+        ]
+    );
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! What a person is asked, in a real pseudo-terminal.
 
-use crate::bed::{ApiProxy, Bed, deployment, var};
+mod leaving;
+mod screens;
+
+use crate::bed::{ApiProxy, Bed, deployment, idle, var};
 use crate::cluster_wire::Server;
 use crate::wire::server::{Registry, Reply};
+pub(crate) use leaving::leaves;
 use rexpect::session::PtySession;
 use serde_json::json;
 use std::process::{Command, Stdio};
@@ -11,8 +15,6 @@ use std::time::Duration;
 const TIMEOUT: Option<u64> = Some(60_000);
 pub(crate) const ESCAPE: &str = "\u{1b}";
 pub(crate) const INTERRUPT: &str = "\u{3}";
-const HIDE_CURSOR: &str = "\u{1b}[?25l";
-const SHOW_CURSOR: &str = "\u{1b}[?25h";
 
 /// Starts the plugin on a terminal of its own, without colours.
 fn on_terminal(bed: &Bed, args: &[&str]) -> PtySession {
@@ -92,6 +94,52 @@ fn workloads_are_chosen_reviewed_and_cloned() {
     press(&mut session, ESCAPE);
     session.exp_eof().expect("the end");
     assert_eq!(exit_code(&session), 130);
+}
+
+#[test]
+fn a_namespace_is_found_by_a_part_of_its_name_and_a_selection_is_chosen_from() {
+    let Some(bed) = Bed::share("fuzzy", false) else {
+        return;
+    };
+    bed.apply(&idle("web", "busybox:1.36"));
+    bed.apply(&idle("db", "busybox:1.36").replace("kind: Deployment", "kind: ReplicaSet"));
+    let mut session = on_terminal_with(without_namespace(&bed, &["clone"]));
+    session.exp_string("Namespace").expect("the choice");
+    // its beginning, and nothing of what is between
+    let (start, end) = bed.namespace.split_once('-').expect("a number");
+    press(&mut session, &format!("{}{end}", &start[..2]));
+    session
+        .exp_string(&format!("> {}  2 workloads", bed.namespace))
+        .expect("the only one that is left");
+    press(&mut session, "\r");
+    session.exp_string("Workloads").expect("the choice");
+    session
+        .exp_string("deployment.apps/web  busybox:1.36 -> ")
+        .expect("of that namespace");
+    press(&mut session, ESCAPE);
+    session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130);
+
+    let mut session = on_terminal(&bed, &["clone", "rs", "-i"]);
+    session.exp_string("Workloads").expect("the choice");
+    let offered = session.exp_string("replicaset.apps/db");
+    let offered = offered.expect("what was selected");
+    press(&mut session, ESCAPE);
+    let rest = session.exp_eof().expect("the end");
+    assert_eq!(exit_code(&session), 130);
+    assert!(!format!("{offered}{rest}").contains("deployment.apps/web"));
+}
+
+/// The plugin without `-n`.
+fn without_namespace(bed: &Bed, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
+    command.args(args).env_clear();
+    for (name, value) in bed.plugin_command(&[]).get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command
 }
 
 /// The plugin with no target registry named anywhere, and a home of its own for the configuration.
@@ -221,102 +269,6 @@ fn what_the_cluster_publishes_is_offered_and_taken_unasked_only_on_loopback() {
     press(&mut session, ESCAPE);
     session.exp_eof().expect("the end");
     assert_eq!(exit_code(&session), 130);
-}
-
-#[test]
-fn escape_no_and_interrupt_leave_everything_as_it_was_at_every_prompt() {
-    let Some(bed) = Bed::share("leave", false) else {
-        return;
-    };
-    bed.apply(&deployment("web", &[("web", "busybox:1.36")], &[]));
-    let before = bed.get("deploy/web")["spec"].clone();
-    let namespace = format!("ns/{}", bed.namespace);
-    let target = bed.open_target();
-    let lists: &[&str] = &["clone"];
-    let plan: &[&str] = &["clone", &namespace];
-    let typed = format!("{target}\r");
-    let ways: &[Way] = &[
-        (lists, true, &[("Workloads", ESCAPE)]),
-        (lists, true, &[("Workloads", INTERRUPT)]),
-        (lists, true, &[("Workloads", " \r")]),
-        (lists, true, &[("Workloads", "\r"), ("[y/N]", ESCAPE)]),
-        (plan, true, &[("[y/N]", INTERRUPT)]),
-        (plan, true, &[("[y/N]", "n\r")]),
-        (plan, true, &[("[y/N]", "y"), ("y", ESCAPE)]),
-        (plan, true, &[("[y/N]", "\r")]),
-        (plan, true, &[("[y/N]", "what\r"), ("[y/N]", ESCAPE)]),
-        (lists, false, &[("Target registry", ESCAPE)]),
-        (
-            lists,
-            false,
-            &[("Target registry", "local"), ("local", INTERRUPT)],
-        ),
-        (
-            lists,
-            false,
-            &[("Target registry", &typed), ("Keep it", ESCAPE)],
-        ),
-        (
-            lists,
-            false,
-            &[("Target registry", &typed), ("Keep it", INTERRUPT)],
-        ),
-        (
-            lists,
-            false,
-            &[
-                ("Target registry", &typed),
-                ("Keep it", "y\r"),
-                ("Workloads", ESCAPE),
-            ],
-        ),
-    ];
-    let config = std::fs::read_to_string(own_config(&bed)).expect("a file");
-    for (args, knows_target, prompts) in ways {
-        let command = if *knows_target {
-            bed.plugin_command(args)
-        } else {
-            without_target(&bed, args)
-        };
-        leaves(on_terminal_with(command), prompts);
-    }
-    // the choice of a namespace is there only without one
-    for key in [ESCAPE, INTERRUPT] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"));
-        command.arg("clone");
-        let bare = bed.plugin_command(&[]);
-        for (name, value) in bare.get_envs() {
-            command.env(name, value.unwrap_or_default());
-        }
-        leaves(on_terminal_with(command), &[("Namespace", key)]);
-    }
-    assert_eq!(bed.get("deploy/web")["spec"], before);
-    assert_eq!(bed.writes("TARGET"), Vec::<String>::new());
-    assert_eq!(bed.writes("OPEN_TARGET"), Vec::<String>::new());
-    assert_eq!(
-        std::fs::read_to_string(own_config(&bed)).expect("a file"),
-        config
-    );
-}
-
-/// What the plugin is asked, whether it knows a target registry, and each prompt with the keys pressed at it.
-type Way<'a> = (&'a [&'a str], bool, &'a [(&'a str, &'a str)]);
-
-/// Goes through prompts and expects to leave at the last, with the cursor as it was.
-pub(crate) fn leaves(mut session: PtySession, prompts: &[(&str, &str)]) {
-    let mut seen = String::new();
-    for (prompt, keys) in prompts {
-        seen += &session.exp_string(prompt).expect("the question");
-        press(&mut session, keys);
-    }
-    seen += &session
-        .exp_string("nothing was changed")
-        .expect("what it came to");
-    seen += &session.exp_eof().expect("the end");
-    assert_eq!(exit_code(&session), 130, "{prompts:?}");
-    let hidden = seen.rfind(HIDE_CURSOR);
-    let shown = seen.rfind(SHOW_CURSOR);
-    assert!(shown >= hidden, "the cursor stays hidden after {prompts:?}");
 }
 
 #[test]

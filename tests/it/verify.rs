@@ -1,6 +1,8 @@
 //! `verify`: what is gone from the target is found, and brought again.
 
-use crate::bed::{Bed, deployment};
+use crate::bed::{Bed, deployment, idle};
+use crate::wire::server::Registry;
+use crate::wire::{bytes, simple};
 use serde_json::Value;
 use std::process::Command;
 
@@ -49,6 +51,34 @@ fn a_lost_layer_is_found_and_brought_again() {
     assert_eq!(repaired.stdout, sound.stdout);
     bed.plugin(&["verify", "--deep"]).exits(0);
     assert_eq!(bed.get("deploy/web")["metadata"]["generation"], before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_others_are_found_by_reading_them() {
+    let Some(bed) = Bed::share("deep", false) else {
+        return;
+    };
+    let (source, target) = (Registry::start().await, Registry::start().await);
+    simple(&source);
+    bed.apply(&idle("web", "a/b:1"));
+    let config = bed.config(&[("docker.io", &source.host)]);
+    let run = |args: &[&str]| {
+        let mut command = bed.plugin_command(args);
+        command
+            .env("IMAGE_CLONER_CONFIG", &config)
+            .env("IMAGE_CLONER_REGISTRY", &target.host);
+        bed.ran(command.output().expect("the plugin starts"))
+    };
+    run(&["clone", "deploy/web"]).exits(0);
+    let sound = run(&["verify", "--deep"]).exits(0);
+    assert_eq!(sound.stdout, "a/b:1  complete, 2 blobs, 201 kB\n");
+
+    // as long as it was, under the same digest
+    let layer = crate::wire::server::digest(&bytes(2, 200_000));
+    target.put_blob_as("a/b", &layer, &bytes(9, 200_000));
+    run(&["verify"]).exits(0);
+    let broken = run(&["verify", "--deep"]).exits(1).says("1 incomplete");
+    assert_eq!(broken.stdout, "a/b:1  incomplete: 1 blob corrupt\n");
 }
 
 #[test]

@@ -128,6 +128,58 @@ fn a_release_is_built_for_every_platform_after_all_tests() {
 }
 
 #[test]
+fn a_release_has_archives_checksums_a_bill_of_materials_and_signed_provenance() {
+    let workflows = yaml(".github/workflows");
+    let release = workflows
+        .iter()
+        .find(|(path, _)| path.ends_with("release.yml"));
+    let job = &release.unwrap().1["jobs"]["release"];
+    let steps = job["steps"].as_array().unwrap();
+    let place = |what: &str| {
+        let found = steps.iter().position(|step| {
+            ["run", "uses"]
+                .iter()
+                .any(|key| step[*key].as_str().is_some_and(|text| text.contains(what)))
+        });
+        found.unwrap_or_else(|| panic!("no step with {what}"))
+    };
+    // package.sh writes the archives, SHA256SUMS and krew's manifest into dist/
+    let order = [
+        place("krew/package.sh \"${args[@]}\""),
+        place("-sbom.json\" dist/"),
+        place("actions/attest-build-provenance@"),
+        place("gh release create"),
+        place("cp dist/image-cloner.yaml krew/image-cloner.yaml"),
+    ];
+    assert!(order.is_sorted(), "{order:?}");
+    assert_eq!(steps[order[2]]["with"]["subject-path"], "dist/*");
+    for right in ["id-token", "attestations", "contents"] {
+        assert_eq!(job["permissions"][right], "write", "{right}");
+    }
+    let published = steps[order[3]]["run"].as_str().unwrap();
+    assert!(published.trim_end().ends_with(" dist/*"), "{published}");
+}
+
+#[test]
+fn the_licences_and_advisories_are_looked_at_on_every_push() {
+    let workflows = yaml(".github/workflows");
+    let ci = &workflows
+        .iter()
+        .find(|(path, _)| path.ends_with("ci.yml"))
+        .unwrap()
+        .1;
+    assert!(ci["on"]["push"].is_object() && ci["on"].get("pull_request").is_some());
+    for (job, what) in [
+        ("tests", "bash .ci/run"),
+        ("scripts", "bash tests/shellcheck.sh"),
+        ("dependencies", "EmbarkStudios/cargo-deny-action@"),
+    ] {
+        let steps = ci["jobs"][job]["steps"].to_string();
+        assert!(steps.contains(what), "{job} lacks {what}");
+    }
+}
+
+#[test]
 fn issue_forms_have_what_a_form_needs() {
     for (path, form) in yaml(".github/ISSUE_TEMPLATE") {
         if path.ends_with("config.yml") {

@@ -4,12 +4,12 @@
 # with whoever started it.
 #
 # usage: part.sh --dir DIR apiserver PORT
-#        part.sh --dir DIR registry PORT FOLDER [tls]
+#        part.sh --dir DIR registry PORT FOLDER [tls] [users]
 #   apiserver   another API server of the same cluster, with the same users
 #   registry    an open registry that keeps its content in FOLDER; the node
 #               pulls from it as localhost:PORT. With `tls` over TLS, by a
 #               certificate of the authority FOLDER/ca.crt, which the node does
-#               not trust.
+#               not trust. With `users` it lets in those of the bed's target.
 set -euo pipefail
 
 BED_LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")/lib" && pwd)
@@ -18,7 +18,7 @@ for part in common bed packages kubernetes controlplane network node registries;
 	. "$BED_LIB/$part.sh"
 done
 
-usage() { die "usage: part.sh --dir DIR apiserver PORT | registry PORT FOLDER [tls]"; }
+usage() { die "usage: part.sh --dir DIR apiserver PORT | registry PORT FOLDER [tls] [users]"; }
 if [ "${1:-}" != --dir ] || [ $# -lt 4 ]; then
 	usage
 fi
@@ -42,15 +42,24 @@ apiserver)
 	;;
 registry)
 	folder=${5:?registry needs a folder}
-	scheme=http tls=
+	scheme=http tls='' auth=''
 	mkdir -p "$folder/data"
-	if [ "${6:-}" = tls ]; then
-		scheme=https
-		tls="tls: {certificate: \"$folder/registry.crt\", key: \"$folder/registry.key\"}"
-		[ -e "$folder/registry.crt" ] || registry_certificate "$folder"
+	for word in "${@:6}"; do
+		case $word in
+		tls)
+			scheme=https
+			tls="tls: {certificate: \"$folder/registry.crt\", key: \"$folder/registry.key\"}"
+			[ -e "$folder/registry.crt" ] || registry_certificate "$folder"
+			;;
+		users) auth=$(registry_users "$folder" "$TARGET_USERS") ;;
+		*) usage ;;
+		esac
+	done
+	registry_config "$port" "$folder" "$auth" "$tls" >"$folder/config.yml"
+	hosts=$BED_DIR/node/certs.d
+	if [ -d "$hosts" ] && [ ! -e "$hosts/localhost:$port" ]; then
+		node_host "localhost:$port" "$scheme://localhost:$port"
 	fi
-	registry_config "$port" "$folder" "" "$tls" >"$folder/config.yml"
-	[ ! -d "$BED_DIR/node/certs.d" ] || node_host "localhost:$port" "$scheme://localhost:$port"
 	run docker-registry serve "$folder/config.yml"
 	;;
 *) usage ;;

@@ -124,6 +124,17 @@ fn slots_that_cannot_be_cloned_are_left_with_the_reason() {
 }
 
 #[test]
+fn what_means_the_node_itself_is_left_by_who_is_elsewhere() {
+    let mut policy = policy();
+    policy.images.out_of_reach = ["localhost:9".to_owned()].into();
+    let of = |image: &str| sketch_clone(deployment(&json!({}), image), &policy);
+    let own = of("localhost:9/app:1");
+    assert!(own.starts_with("skip: "), "{own}");
+    assert!(own.contains("localhost:9 is the node's own"), "{own}");
+    assert!(of("localhost:8/app:1").starts_with("repoint"));
+}
+
+#[test]
 fn a_workload_with_no_slot_to_clone_is_skipped_for_their_reasons() {
     let one = observed(
         "deploy",

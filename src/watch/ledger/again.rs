@@ -24,6 +24,9 @@ impl Ledger {
     /// Other settings hold: nothing counts that was learnt under the old ones, nor what is under way.
     pub(in crate::watch) fn anew(&mut self, max_rollouts: Option<usize>, now: Instant) {
         self.copies.forget();
+        for id in self.workloads.keys().cloned().collect::<Vec<_>>() {
+            self.keep_renewal(&id);
+        }
         self.book.anew();
         self.secrets.anew();
         self.gate.anew(max_rollouts);
@@ -66,13 +69,32 @@ impl Ledger {
         }
     }
 
-    /// Every workload that is at rest and has copies is looked at again for this.
-    pub(in crate::watch) fn ask_all(&mut self, purpose: Purpose, now: Instant) {
-        let resting = self.workloads.iter();
-        let resting = resting.filter(|(_, entry)| entry.work.is_none() && entry.copied);
-        let resting: Vec<WorkloadId> = resting.map(|(id, _)| id.clone()).collect();
-        for id in resting {
-            self.ask_again(&id, purpose, now);
+    /// The tags of all copies in use are looked at again: those of a workload that something is to be done
+    /// about when it is at rest.
+    pub(in crate::watch) fn renew_all(&mut self, now: Instant) {
+        let copied = self.workloads.iter_mut().filter(|(_, entry)| entry.copied);
+        let mut all = Vec::new();
+        for (id, entry) in copied {
+            entry.renews = true;
+            all.push(id.clone());
+        }
+        for id in all {
+            self.ask_again(&id, Purpose::Refresh, now);
+        }
+    }
+
+    /// What is being renewed for one at rest is to be renewed after what comes in between.
+    pub(super) fn keep_renewal(&mut self, id: &WorkloadId) {
+        let entry = self.workloads.get(id);
+        let rests = entry.is_some_and(|entry| entry.work.is_none());
+        if rests && self.book.brings_for(id) {
+            self.set_renews(id, true);
+        }
+    }
+
+    pub(super) fn set_renews(&mut self, id: &WorkloadId, renews: bool) {
+        if let Some(entry) = self.workloads.get_mut(id) {
+            entry.renews = renews;
         }
     }
 }

@@ -174,6 +174,12 @@ impl Book {
         self.wanted.contains_key(user)
     }
 
+    /// Whether any image is brought for a workload, not only looked at.
+    pub(super) fn brings_for(&self, user: &WorkloadId) -> bool {
+        let mut wanted = self.wanted.get(user).into_iter().flatten();
+        wanted.any(|target| self.images.get(target).is_some_and(|image| !image.check))
+    }
+
     /// An image could not be brought or looked at: it is tried again later.
     pub(super) fn failed(&mut self, target: &Reference, why: &str, now: Instant) -> Failing {
         self.tries.failed(target, now);

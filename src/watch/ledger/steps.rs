@@ -6,7 +6,7 @@ use super::work::{Asked, Entry, Followed, Purpose, Stage, Then, Work};
 use super::{Action, DEADLINE, FRESH, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
 use crate::outcome::Failure;
-use crate::plan::Planned;
+use crate::plan::{Copy, Planned};
 use crate::watch::seen::stands;
 use crate::workload::WorkloadId;
 use std::collections::HashMap;
@@ -123,9 +123,40 @@ impl Ledger {
         self.gate.over(id);
     }
 
+    /// Nothing is to be done about it any more, whatever was, but to keep what it has in use.
+    pub(super) fn rest_with(
+        &mut self,
+        id: &WorkloadId,
+        kept: Vec<Copy>,
+        with_our_secret: bool,
+        now: Instant,
+    ) {
+        self.rest(id);
+        let Some(entry) = self.workloads.get_mut(id) else {
+            return;
+        };
+        entry.copied = !kept.is_empty();
+        entry.with_our_secret = with_our_secret;
+        let renews = entry.renews && entry.copied;
+        for copy in kept {
+            self.book.check(&self.copies, copy);
+        }
+        if with_our_secret {
+            self.secrets.ask(&id.namespace, false);
+        }
+        if renews {
+            self.ask_again(id, Purpose::Refresh, now);
+        }
+    }
+
     /// Nothing is to be done about it any more, whatever was.
     pub(super) fn rest(&mut self, id: &WorkloadId) {
         self.book.unwant(id);
+        self.end(id);
+    }
+
+    /// The same, of one that keeps what it wants.
+    pub(super) fn end(&mut self, id: &WorkloadId) {
         self.lose_turn(id);
         self.due.remove(id);
         self.gate.rests(id);

@@ -98,7 +98,6 @@ impl Play {
             let verdict = if image.starts_with("reg.corp/") {
                 Verdict::Rest {
                     kept: Vec::new(),
-                    left: None,
                     with_our_secret: false,
                 }
             } else {
@@ -223,7 +222,6 @@ impl Play {
         let due = self.ledger.take_due(1).remove(0);
         let verdict = Verdict::Rest {
             kept,
-            left: None,
             with_our_secret,
         };
         self.ledger.planned(&due.id, None, verdict, self.now);

@@ -68,10 +68,9 @@ pub(in crate::watch) enum Verdict {
     Gone,
     /// It could not be read or planned.
     Failed(Failure),
-    /// Nothing is to be done: the copies it has in use, and why it is left where somebody is to be told.
+    /// Nothing is to be done: the copies it has in use.
     Rest {
         kept: Vec<Copy>,
-        left: Option<String>,
         /// Whether it pulls them with the pull secret that we keep up.
         with_our_secret: bool,
     },
@@ -107,6 +106,8 @@ pub(super) struct Entry {
     /// Whether it pulled them with the pull secret that we keep up, when it came to rest last.
     pub(super) with_our_secret: bool,
     pub(super) cloned: Option<Cloned>,
+    /// Whether the tags of its copies are to be looked at again as soon as it is at rest.
+    pub(super) renews: bool,
     /// None while it is at rest.
     pub(super) work: Option<Box<Work>>,
 }

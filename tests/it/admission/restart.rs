@@ -1,10 +1,11 @@
 //! What an agent knows for its webhook when it begins where everything is cloned already.
 
 use crate::bed::{Bed, deployment, var};
-use image_cloner::cluster::{Cluster, ConnectFlags, PULL_SECRET, WriteMode};
+use image_cloner::cluster::{Cluster, ConnectFlags, WriteMode};
 use image_cloner::config::{AgentSettings, Config, Environment};
 use image_cloner::reference::Reference;
 use image_cloner::watch::{Agent, Health, Known, Metrics, RunId};
+use image_cloner::workload::PULL_SECRET;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;

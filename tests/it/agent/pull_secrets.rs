@@ -17,16 +17,26 @@ fn new_pull_credentials_reach_the_namespaces_in_use() {
     let Some(bed) = Bed::share("rotate", true) else {
         return;
     };
+    let Some(other) = Bed::share("rotate-too", true) else {
+        return;
+    };
+    let both = [&bed, &other];
+    let namespaces = both.map(|bed| bed.namespace.as_str()).join(",");
     bed.apply(&busybox("web"));
-    let agent = bed.agent(&[]);
+    other.apply(&idle("web", "busybox:1.36"));
+    let agent = bed.agent(&[("NAMESPACES", &namespaces)]);
     agent.until("deploy/web", |web| image(web) == copy(&bed));
     bed.rolled_out("deploy/web");
-    let secret = || bed.get("secret/image-cloner-pull")["data"].clone();
-    let before = secret();
+    other.until("the copy", || image(&other.get("deploy/web")) == copy(&bed));
+    let secrets = || both.map(|bed| bed.get("secret/image-cloner-pull")["data"].clone());
+    let before = secrets();
     let (user, password) = (var("TARGET_USER"), var("TARGET_PASS"));
     agent.set("PULL_USER", &user);
     agent.set("PULL_PASS", &password);
-    bed.until("the new credentials", || secret() != before);
+    bed.until("the new credentials", || {
+        let mut now = secrets().into_iter().zip(&before);
+        now.all(|(now, before)| now != *before)
+    });
     assert!(!agent.log().contains(&password), "{}", agent.log());
 }
 
@@ -130,4 +140,19 @@ fn a_pull_secret_that_could_not_be_renewed_is_renewed_as_soon_as_it_can() {
         &account,
     ]);
     has_a_pull_secret(&bed);
+}
+
+#[test]
+fn credentials_that_pull_nothing_go_into_no_namespace_and_change_no_workload() {
+    let Some(bed) = Bed::share("wrong-pull", true) else {
+        return;
+    };
+    bed.apply(&idle("web", "busybox:1.36"));
+    let agent = bed.agent(&[("PULL_PASS", "wrong")]);
+    agent.says(&["CloneFailed", "logging in to", "to pull"]);
+    assert_eq!(image(&bed.get("deploy/web")), "busybox:1.36");
+    let secrets = bed.kubectl(&["get", "secrets", "-o", "name"]);
+    assert!(!secrets.contains("image-cloner-pull"), "{secrets}");
+    agent.set("PULL_PASS", &var("PULL_PASS"));
+    agent.until("deploy/web", |web| image(web) == copy(&bed));
 }

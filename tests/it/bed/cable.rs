@@ -1,6 +1,7 @@
 //! A way to a server that a test cuts and mends: what goes into a cut one gets no answer, and no refusal
 //! either.
 
+use super::var;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,7 +14,16 @@ pub(crate) struct Cable {
 
 impl Cable {
     pub(crate) fn to(upstream: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::between("127.0.0.1", upstream)
+    }
+
+    /// One whose end pods can hold.
+    pub(crate) fn for_pods(upstream: String) -> Self {
+        Self::between(&var("GATEWAY"), upstream)
+    }
+
+    fn between(address: &str, upstream: String) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let state = Arc::new((Mutex::new(true), Condvar::new()));
         let shared = Arc::clone(&state);

@@ -19,7 +19,16 @@ struct State {
 
 impl Hold {
     pub(crate) fn before(upstream: &str, of: &str, after: u64) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::at("127.0.0.1", upstream, of, after)
+    }
+
+    /// One where pods ask.
+    pub(crate) fn for_pods(upstream: &str, of: &str, after: u64) -> Self {
+        Self::at(&super::var("GATEWAY"), upstream, of, after)
+    }
+
+    fn at(address: &str, upstream: &str, of: &str, after: u64) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let state = Arc::new((Mutex::new(State::default()), Condvar::new()));
         let (shared, upstream, of) = (Arc::clone(&state), upstream.to_owned(), of.to_owned());

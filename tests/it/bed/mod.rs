@@ -202,6 +202,14 @@ impl Bed {
         self.apply(&secret.to_string());
     }
 
+    /// The entries of our pull secret here.
+    #[track_caller]
+    pub(crate) fn pull_logins(&self) -> Value {
+        let template = r#"go-template={{index .data ".dockerconfigjson" | base64decode}}"#;
+        let text = self.kubectl(&["get", "secret/image-cloner-pull", "-o", template]);
+        serde_json::from_str::<Value>(&text).expect("JSON")["auths"].take()
+    }
+
     /// Waits until a kubelet has failed to pull an image here.
     pub(crate) fn a_pull_failed(&self) {
         self.until("a pull that fails", || {
@@ -342,6 +350,14 @@ impl Bed {
             .filter(|line| !reading.iter().any(|verb| line.contains(verb)))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// How often the target took a blob.
+    pub(crate) fn times_taken(&self, digest: &str) -> usize {
+        let digest = format!("digest={}", digest.replace(':', "%3A"));
+        let writes = self.writes("TARGET").into_iter();
+        let puts = writes.filter(|line| line.contains("\"PUT ") && line.contains("\" 201 "));
+        puts.filter(|line| line.contains(&digest)).count()
     }
 
     /// Deletes something in a registry, named below `/v2/`.

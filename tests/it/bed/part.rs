@@ -31,15 +31,19 @@ impl Bed {
 
     /// An open registry that the node pulls from.
     pub(crate) fn registry(&self) -> Part {
-        let mut part = Part::new(self, "registry");
-        part.start();
-        part
+        self.registry_with(&[])
     }
 
     /// A registry over TLS, by an authority that the node does not trust.
     pub(crate) fn distrusted_registry(&self) -> Part {
+        self.registry_with(&["tls"])
+    }
+
+    /// A registry over `tls`, for those `users` alone who are let in to the bed's target, or both.
+    pub(crate) fn registry_with(&self, words: &[&str]) -> Part {
         let mut part = Part::new(self, "registry");
-        part.arguments.push("tls".to_owned());
+        let words = words.iter().map(|word| (*word).to_owned());
+        part.arguments.extend(words);
         part.start();
         part
     }
@@ -137,8 +141,20 @@ impl Part {
         self.folder.join("ca.crt")
     }
 
+    /// Has the node trust that authority, or no longer.
+    pub(crate) fn trust(&self, trusts: bool) {
+        let path = self.node_settings();
+        let settings = std::fs::read_to_string(&path).expect("hosts.toml");
+        let line = format!("  ca = \"{}\"\n", self.authority().display());
+        let mut settings = settings.replace(&line, "");
+        if trusts {
+            settings += &line;
+        }
+        std::fs::write(&path, settings).expect("hosts.toml");
+    }
+
     /// What the node is told of it.
-    pub(crate) fn node_settings(&self) -> PathBuf {
+    fn node_settings(&self) -> PathBuf {
         let hosts = Path::new(&var("DIR")).join("node/certs.d");
         hosts.join(self.host()).join("hosts.toml")
     }

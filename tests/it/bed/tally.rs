@@ -60,22 +60,30 @@ fn pass(client: TcpStream, upstream: &str, asked: &Mutex<Asked>) {
         let _ = to.shutdown(Shutdown::Both);
     });
     let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    // bodies of requests have no line that ends like the first of a head
-    while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-        let text = String::from_utf8_lossy(&line);
-        if let Some(request) = text.strip_suffix(" HTTP/1.1\r\n") {
-            let now = Instant::now();
-            asked
-                .lock()
-                .expect("no panic")
-                .push((request.to_owned(), now));
+    let mut open = Vec::new();
+    // all that has come goes on at once: a body need not end its last line
+    while let Ok(bytes) = from.fill_buf().map(<[u8]>::to_vec) {
+        from.consume(bytes.len());
+        open.extend_from_slice(&bytes);
+        while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = open.drain(..=end).collect();
+            if let Some(request) = request(&line) {
+                let now = Instant::now();
+                asked.lock().expect("no panic").push((request, now));
+            }
         }
-        if to.write_all(&line).is_err() {
+        if bytes.is_empty() || to.write_all(&bytes).is_err() {
             break;
         }
-        line.clear();
     }
     let _ = to.shutdown(Shutdown::Write);
     let _ = down.join();
+}
+
+/// `METHOD path` of a line that begins a request, right behind the body of the one before; none of others.
+fn request(line: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(line);
+    let (before, path) = text.strip_suffix(" HTTP/1.1\r\n")?.rsplit_once(' ')?;
+    let method = before.rsplit(|c: char| !c.is_ascii_uppercase()).next()?;
+    Some(format!("{method} {path}"))
 }

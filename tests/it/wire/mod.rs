@@ -46,7 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Adds up what it is told.
@@ -176,7 +176,7 @@ pub(crate) fn bytes(seed: u8, length: usize) -> Vec<u8> {
 }
 
 /// A manifest over blobs that are put into the repository; gives its bytes.
-fn image(registry: &Registry, repository: &str, blobs: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn image(registry: &Registry, repository: &str, blobs: &[&[u8]]) -> Vec<u8> {
     let descriptors: Vec<String> = blobs
         .iter()
         .map(|blob| {

@@ -4,13 +4,15 @@
 # All Distribution, all on loopback only, each with a folder of its own and an
 # access log of one line a request. Each `up` begins with empty targets.
 
-# name, port variable, htpasswd lines' users (user:password …)
+TARGET_USERS="testuser:testpass puller:pullpass"
+
+# name, port variable, users
 REGISTRIES=(
 	"docker-io PORT_DOCKER_IO"
 	"quay-io PORT_QUAY_IO"
 	"ghcr-io PORT_GHCR_IO"
 	"corp PORT_CORP corp:corppass"
-	"target PORT_TARGET testuser:testpass puller:pullpass"
+	"target PORT_TARGET $TARGET_USERS"
 	"open-target PORT_OPEN_TARGET"
 )
 
@@ -51,20 +53,24 @@ registry_certificate() { # FOLDER
 		-addext basicConstraints=critical,CA:true
 	openssl req -x509 "${of[@]}" -keyout "$1/registry.key" -subj /CN=localhost -out "$1/registry.crt" 2>"$1/openssl.log" \
 		-CA "$1/ca.crt" -CAkey "$1/ca.key" \
-		-addext "subjectAltName=DNS:localhost,IP:127.0.0.1" -addext basicConstraints=critical,CA:false
+		-addext "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:$GATEWAY" -addext basicConstraints=critical,CA:false
+}
+
+# What lets these users in (user:password …); nothing where there is none: then everybody is.
+registry_users() { # FOLDER USERS
+	local user
+	[ -n "$2" ] || return 0
+	: >"$1/htpasswd"
+	for user in $2; do
+		htpasswd -bBn -C 4 "${user%%:*}" "${user#*:}" | sed '/^$/d' >>"$1/htpasswd"
+	done
+	echo "auth: {htpasswd: {realm: testbed, path: \"$1/htpasswd\"}}"
 }
 
 registry_start() { # NAME PORT USERS
-	local name=$1 port=$2 users=$3 dir=$BED_DIR/registry-$1 user auth=
+	local name=$1 port=$2 users=$3 dir=$BED_DIR/registry-$1
 	mkdir -p "$dir/data"
-	if [ -n "$users" ]; then
-		: >"$dir/htpasswd"
-		for user in $users; do
-			htpasswd -bBn -C 4 "${user%%:*}" "${user#*:}" | sed '/^$/d' >>"$dir/htpasswd"
-		done
-		auth="auth: {htpasswd: {realm: testbed, path: \"$dir/htpasswd\"}}"
-	fi
-	registry_config "$port" "$dir" "$auth" "" >"$dir/config.yml"
+	registry_config "$port" "$dir" "$(registry_users "$dir" "$users")" "" >"$dir/config.yml"
 	START_STDOUT=$(access_log "$name") start "registry-$name" docker-registry serve "$dir/config.yml"
 }
 

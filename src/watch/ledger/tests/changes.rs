@@ -99,7 +99,6 @@ fn other_settings_hold_for_what_is_under_way() {
     // read by the old ones
     let old = Verdict::Rest {
         kept: Vec::new(),
-        left: None,
         with_our_secret: false,
     };
     play.ledger.planned(&id("c"), None, old, play.now);
@@ -189,4 +188,61 @@ fn a_process_that_ends_begins_nothing() {
     play.ledger.ends = false;
     let all = ["log in", "look a", &format!("check {COPY}")];
     assert_eq!(play.begins(), all);
+}
+
+/// The next one that is due is planned as one whose tags are looked at again.
+fn renews(play: &mut Play) {
+    let due = play.ledger.take_due(1).remove(0);
+    assert_eq!(due.purpose, Purpose::Refresh);
+    let verdict = Verdict::Renew {
+        copies: vec![copy("a")],
+        keyring: Keyring::default(),
+    };
+    play.ledger.planned(&due.id, None, verdict, play.now);
+}
+
+#[test]
+fn tags_are_looked_at_again_whatever_comes_in_between() {
+    let bring = format!("bring {COPY}");
+    let comes: [fn(&mut Play); 4] = [
+        |_| {},
+        // settings, and the list that follows
+        |play| {
+            play.ledger.anew(None, play.now);
+            play.sees("a", COPY, true);
+        },
+        |play| {
+            let mut changed = play.seen("a", COPY, true);
+            changed.print += 1;
+            play.ledger.seen(changed, 1, play.now);
+        },
+        |play| {
+            play.ledger.look_again(play.now);
+            play.sees("a", COPY, true);
+        },
+    ];
+    for (at, comes) in comes.into_iter().enumerate() {
+        for has_begun in [false, true] {
+            let mut play = Play::new(None);
+            play.rests_on_its_copy("a");
+            play.begins();
+            play.ledger
+                .checked(&copy("a"), &Checked::Sound(digest(), false), play.now);
+            play.ledger.renew_all(play.now);
+            if has_begun {
+                renews(&mut play);
+            }
+            comes(&mut play);
+            if at > 0 {
+                // its work was to be done first
+                play.rests(vec![copy("a")], false);
+            }
+            if at > 0 || !has_begun {
+                renews(&mut play);
+            }
+            assert!(play.tries().contains(&bring), "{at} {has_begun}");
+            play.brought(&["a"], ImageState::Present);
+            assert_eq!(play.ledger.due(), 0, "{at} {has_begun}: once");
+        }
+    }
 }

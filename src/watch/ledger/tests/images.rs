@@ -15,6 +15,22 @@ fn an_image_is_brought_once_for_all_who_want_it() {
 }
 
 #[test]
+fn a_bounded_number_of_images_is_under_way_at_once() {
+    let mut play = Play::new(None);
+    let images: Vec<String> = (0..3 * IMAGES).map(|at| format!("app:{at}")).collect();
+    for image in &images {
+        play.sees(&image.replace(':', "-"), image, true);
+    }
+    play.rounds();
+    play.ledger.listed = false;
+    let begun = play.begins();
+    assert_eq!(begun.len(), IMAGES);
+    let image = begun[0].strip_prefix("bring reg.corp/").unwrap();
+    play.brought_of(image, &[&image.replace(':', "-")], ImageState::Present);
+    assert_eq!(play.begins().len(), 1);
+}
+
+#[test]
 fn a_failed_image_is_tried_again_later_each_time_and_tells_once() {
     let mut play = Play::new(None);
     play.sees("a", IMAGE, true);
@@ -107,7 +123,7 @@ fn what_failed_with_the_target_is_tried_at_once_when_that_answers_again() {
     play.begins();
     play.brought(&["a"], failed());
     play.ledger.logged_in(false, play.now);
-    play.passes(Duration::from_secs(10));
+    play.passes(Duration::from_secs(60));
     assert_eq!(play.begins(), ["log in"]);
     assert_eq!(play.begins(), [""; 0], "one question at a time");
     play.ledger.logged_in(true, play.now);

@@ -12,7 +12,6 @@ fn a_pull_secret_that_could_not_be_written_is_written_later_and_never_while_work
     for due in play.ledger.take_due(2) {
         let verdict = Verdict::Rest {
             kept: Vec::new(),
-            left: None,
             with_our_secret: true,
         };
         play.ledger.planned(&due.id, None, verdict, play.now);

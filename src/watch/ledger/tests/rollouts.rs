@@ -212,7 +212,7 @@ fn a_rollout_is_followed_whatever_becomes_of_what_was_asked_for_before_it() {
     assert_eq!(play.begins(), [format!("check {COPY}")]);
     let sound = Checked::Sound(digest(), false);
     play.ledger.checked(&copy("a"), &sound, play.now);
-    play.ledger.ask_all(Purpose::Refresh, play.now);
+    play.ledger.renew_all(play.now);
     assert_eq!(play.ledger.take_due(1).len(), 1);
     let renew = Verdict::Renew {
         copies: vec![copy("a")],
