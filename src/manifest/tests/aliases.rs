@@ -8,13 +8,12 @@ fn what_is_merged_is_followed_however_many_ways_lead_there() {
     assert_eq!(rewritten(&merged), merged.replace("a:1", "reg.corp/a:1"));
 
     // ten ways to each of the next, and what is looked for is nowhere
-    let ways: String = (0..20)
-        .map(|at| {
-            let ten = vec![format!("*a{at}"); 10].join(", ");
-            format!("a{next}: &a{next} {{<<: [{ten}]}}\n", next = at + 1)
-        })
-        .collect();
-    let many = format!("a0: &a0 {{b: c}}\n{ways}{POD}    <<: *a20\n");
+    let mut many = "a0: &a0 {b: c}\n".to_owned();
+    for level in 1..=20 {
+        let ten = vec![format!("*a{}", level - 1); 10].join(", ");
+        let _ = writeln!(many, "a{level}: &a{level} {{<<: [{ten}]}}");
+    }
+    let many = format!("{many}{POD}    <<: *a20\n");
     assert_eq!(rewritten(&many), many);
 
     let mut bomb = "apiVersion: v1\nkind: X\nspec:\n  a0: &a0 {x: y}\n".to_owned();
