@@ -249,7 +249,7 @@ impl Preparing<'_> {
 
 /// Lets a person choose a run, the last one first, or all of them.
 fn choose(runs: &[PastRun]) -> Result<Option<String>, Stopped> {
-    let shown = |past| harmless(&report::past_run(past)).into_owned();
+    let shown = |past| harmless(&report::past_run(past)).replace('\n', " ");
     let mut items: Vec<String> = runs.iter().map(shown).collect();
     if runs.len() > 1 {
         items.push("all of them".to_owned());

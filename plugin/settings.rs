@@ -35,6 +35,8 @@ impl Settings {
     pub(crate) fn load() -> Result<Self, Stopped> {
         let environment = Environment::from_process();
         let config = Config::load(&environment)?;
+        // a slip in the request, before it is one in the credentials that belong to it
+        environment.registry()?;
         let chain = Chain::local(&environment, &config)?;
         Ok(Self {
             environment,

@@ -41,18 +41,23 @@ pub struct Config {
     /// The target registry when nothing nearer names one.
     pub registry: Option<String>,
     /// Per kube context.
+    #[serde(deserialize_with = "or_none")]
     pub contexts: BTreeMap<String, ContextConfig>,
     /// `mirror` or `flat`.
     pub layout: Option<String>,
     /// `all`, `cluster` or a list of `os/arch[/variant]`.
     pub platform: Option<String>,
     /// What "every workload" means to a clone: types as on the command line.
+    #[serde(deserialize_with = "or_none")]
     pub kinds: Vec<String>,
     /// Namespaces that broad selections leave alone, besides the system's; globs.
+    #[serde(deserialize_with = "or_none")]
     pub skip_namespaces: Vec<String>,
     /// Workloads that serve the target registry itself: `NAMESPACE/NAME`.
+    #[serde(deserialize_with = "or_none")]
     pub protect: Vec<String>,
     /// Per registry host, by its canonical name: `docker.io`, `registry.corp:5443`.
+    #[serde(deserialize_with = "or_none")]
     pub registries: BTreeMap<String, HostConfig>,
 }
 
@@ -202,6 +207,16 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Reads a key whose entries were all taken out, or made comments, for one without entries.
+fn or_none<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de> + Default,
+{
+    let given: Option<T> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(given.unwrap_or_default())
 }
 
 fn check_layout(layout: Option<&str>) -> Result<(), String> {

@@ -9,6 +9,7 @@ pub(crate) mod grammar;
 mod tests;
 
 use grammar::DOCKER_HUB;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -95,6 +96,15 @@ pub struct Reference {
     repository: String,
     tag: Option<String>,
     digest: Option<Digest>,
+}
+
+/// What should be a reference, as it can stand in a line: whoever wrote it may have begun another one.
+pub(crate) fn in_line(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        text.escape_debug().to_string().into()
+    } else {
+        text.into()
+    }
 }
 
 impl Reference {

@@ -133,8 +133,8 @@ impl Settings {
         let registry = self.registry_in(name, copying.layout)?;
         // bound to its registry as the user and password are: another host's traffic is not its business
         if let Some(endpoint) = self.environment.endpoint()?
-            && let Some(own) = self.environment.get("REGISTRY")
-            && TargetRegistry::parse(own, Layout::default())?.host() == registry.host()
+            && let Some(own) = self.environment.registry()?
+            && own.host() == registry.host()
         {
             hosts
                 .entry(registry.host().to_owned())

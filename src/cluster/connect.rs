@@ -11,6 +11,7 @@ use kube::client::{ClientBuilder, ConfigExt as _};
 use kube::config::{
     AuthInfo, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
+use secrecy::ExposeSecret;
 use std::time::Duration;
 
 /// How long a connection may be silent while an answer is awaited.
@@ -47,6 +48,12 @@ pub(super) async fn connect(flags: &ConnectFlags) -> Result<Connection, Error> {
         let message = format!("invalid namespace {:?}", config.default_namespace);
         return Err(invalid(message, None));
     }
+    settle_token(&mut config.auth_info).map_err(|reason| {
+        invalid(
+            format!("connecting with context {context:?}: {reason}"),
+            None,
+        )
+    })?;
     config.default_retry = false;
     // no answer takes longer than the server's own limit of a minute: the connection is dead
     config.read_timeout = Some(STALLED);
@@ -64,6 +71,23 @@ pub(super) async fn connect(flags: &ConnectFlags) -> Result<Connection, Error> {
         client: client(config, &context).await?,
         context,
     })
+}
+
+/// A token as it can be sent: kubectl takes off the line end that its file may have, and kube does not.
+fn settle_token(identity: &mut AuthInfo) -> Result<(), &'static str> {
+    if identity.token.is_none()
+        && let Some(file) = &identity.token_file
+        && let Ok(text) = std::fs::read_to_string(file)
+        && text != text.trim()
+    {
+        // read once: those that are renewed under way are a pod's, and have none
+        identity.token = Some(text.trim().to_owned().into());
+    }
+    let token = identity.token.as_ref().map(ExposeSecret::expose_secret);
+    if token.is_some_and(|token| http::HeaderValue::from_str(token).is_err()) {
+        return Err("its token has characters in it that cannot be sent");
+    }
+    Ok(())
 }
 
 /// Builds the client. Credential plugins run here, and block while they do.

@@ -2,6 +2,7 @@
 
 use super::agent::SettingsError;
 use super::endpoint;
+use crate::target::{Layout, TargetRegistry};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -46,6 +47,16 @@ impl Environment {
             .filter(|item| !item.is_empty())
             .map(str::to_owned)
             .collect()
+    }
+
+    /// The target registry as `IMAGE_CLONER_REGISTRY` has it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn registry(&self) -> Result<Option<TargetRegistry>, SettingsError> {
+        let parse = |name| TargetRegistry::parse(name, Layout::default());
+        let named = self.get("REGISTRY").map(parse).transpose();
+        named.map_err(|error| SettingsError(format!("{PREFIX}REGISTRY: {error}")))
     }
 
     /// Where the target registry really is, as `IMAGE_CLONER_REGISTRY_ENDPOINT` has it.

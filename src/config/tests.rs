@@ -91,6 +91,15 @@ fn an_empty_file_is_the_default() {
 }
 
 #[test]
+fn a_key_without_entries_is_as_good_as_none() {
+    let text = "contexts:\nregistries:\n  # a.io: {}\nkinds:\nskipNamespaces: ~\nprotect:\n";
+    let config = parse(text);
+    assert!(config.registries.is_empty() && config.contexts.is_empty());
+    assert!(config.kinds.is_empty() && config.skip_namespaces.is_empty());
+    assert!(config.protect.is_empty());
+}
+
+#[test]
 fn unknown_keys_are_named_with_their_line() {
     check_refused(
         "layout: flat\nregistrys: r.io",

@@ -4,7 +4,6 @@
 
 use super::Environment;
 use super::keys::Place;
-use crate::target::{Layout, TargetRegistry};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,9 +61,7 @@ impl Override {
             })
             .collect();
         // bound to the host of the registry that the environment names
-        let target = environment.get("REGISTRY");
-        let target = target.and_then(|name| TargetRegistry::parse(name, Layout::default()).ok());
-        if let Some(target) = target {
+        if let Ok(Some(target)) = environment.registry() {
             let of_host = [
                 ("endpoint", "REGISTRY_ENDPOINT"),
                 ("username", "USER"),

@@ -10,7 +10,6 @@ use super::scope;
 use super::{Credentials, CredentialsError};
 use crate::config::{Config, Environment, HostConfig};
 use crate::reference::grammar::DOCKER_HUB;
-use crate::target::{Layout, TargetRegistry};
 pub(super) use sources::Sources;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -198,10 +197,8 @@ impl Parts {
 
 /// The host that the environment's credentials belong to.
 fn bound_host(environment: &Environment) -> Result<Option<String>, CredentialsError> {
-    let parse = |text| TargetRegistry::parse(text, Layout::default());
-    let target = environment.get("REGISTRY").map(parse).transpose();
-    let target = target
-        .map_err(|error| CredentialsError::of_file(format!("IMAGE_CLONER_REGISTRY: {error}")))?;
+    let target = environment.registry();
+    let target = target.map_err(|error| CredentialsError::of_file(error.to_string()))?;
     Ok(target.map(|target| target.host().to_owned()))
 }
 

@@ -7,7 +7,7 @@ use super::{
     Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullCredentials,
     PullSecretChange, Repoint, SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
 };
-use crate::reference::Reference;
+use crate::reference::{self, Reference};
 use crate::workload::{
     Mutability, ORIGINALS, Owner, PullSecretRecord, RESTORED, Record, SKIP, Slot, SlotRecord,
     Workload,
@@ -180,9 +180,11 @@ impl Wishes {
                 Wish::Leave(reason) if slot.image.is_empty() => {
                     wishes.notes.push(format!("{}: left: {reason}", slot.key));
                 }
-                Wish::Leave(reason) => wishes
-                    .notes
-                    .push(format!("{}: left at {}: {reason}", slot.key, slot.image)),
+                Wish::Leave(reason) => {
+                    let image = reference::in_line(&slot.image);
+                    let note = format!("{}: left at {image}: {reason}", slot.key);
+                    wishes.notes.push(note);
+                }
                 Wish::Change(change) => {
                     wishes.changes.push(change.slot);
                     wishes.originals.push(change.original);

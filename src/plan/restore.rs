@@ -14,7 +14,7 @@
 use super::{
     Decision, Plan, Planned, PullSecretChange, Repoint, SlotChange, note_effects, pull_secrets,
 };
-use crate::reference::Reference;
+use crate::reference::{self, Reference};
 use crate::workload::{Mutability, ORIGINALS, RECLAIMED, RESTORED, Record, SlotRecord, Workload};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,6 +135,11 @@ fn changes(workload: &Workload, record: &Record, notes: &mut Vec<String>) -> Vec
         let image = &slot.image;
         match record.slots.get(&name) {
             None => {}
+            // whoever wrote that, it was no clone
+            Some(recorded) if Reference::parse(&recorded.original).is_err() => notes.push(format!(
+                "{name}: left at {}: what its record has for it is no image reference",
+                reference::in_line(image)
+            )),
             Some(recorded) if recorded.target == *image => changes.push(SlotChange {
                 slot: slot.key.clone(),
                 from: image.clone(),
@@ -143,7 +148,10 @@ fn changes(workload: &Workload, record: &Record, notes: &mut Vec<String>) -> Vec
             Some(recorded) if recorded.original == *image => {
                 notes.push(format!("{name}: is back at {image} already"));
             }
-            Some(_) => notes.push(format!("{name}: left at {image}, changed since the clone")),
+            Some(_) => notes.push(format!(
+                "{name}: left at {}, changed since the clone",
+                reference::in_line(image)
+            )),
         }
     }
     notes.extend(

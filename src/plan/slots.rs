@@ -185,7 +185,8 @@ fn origin(
     from: Option<&TargetRegistry>,
 ) -> Result<Reference, String> {
     match (original, from) {
-        (Some(original), _) => parse(original),
+        (Some(original), _) => parse(original)
+            .map_err(|_| "what its record has for it is no image reference".to_owned()),
         (None, Some(from)) if from.holds(source) => from.origin(source).ok_or_else(|| {
             "what it is a copy of is neither recorded nor told by its name".to_owned()
         }),

@@ -1,7 +1,7 @@
 //! What is in use: as a table, as lines, and as a document.
 
 use super::text::{bytes, count, rows, shorten, wrap};
-use crate::reference::Reference;
+use crate::reference::{self, Reference};
 use crate::status::{Note, Row, State, Status, Trouble};
 use crate::target::TargetRegistry;
 use crate::workload::WorkloadId;
@@ -57,7 +57,7 @@ pub fn status<'a>(images: impl IntoIterator<Item = &'a Row>, layout: &Layout) ->
         if layout.namespaces {
             cells.push(shorten(&row.namespace, room.namespace));
         }
-        cells.push(shorten(&row.image, room.image));
+        cells.push(shorten(&reference::in_line(&row.image), room.image));
         if layout.wide {
             cells.push(row.copy.as_ref().map_or_else(dash, Reference::to_string));
         }

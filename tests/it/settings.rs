@@ -321,6 +321,21 @@ fn a_word_that_says_nothing_of_owned_workloads_is_refused_before_a_cluster_is_as
 }
 
 #[test]
+fn a_target_that_is_none_is_a_wrong_request_whoever_names_it() {
+    let home = Home::new();
+    home.has("");
+    let mut command = home.command(&["copy", "nginx"]);
+    command.env("IMAGE_CLONER_REGISTRY", "https://reg.corp");
+    let (code, said) = home.ran(command);
+    let expected = "error: IMAGE_CLONER_REGISTRY: \"https://reg.corp\" is not a target registry: ";
+    assert_eq!((code, said.starts_with(expected)), (2, true), "{said}");
+    home.refuses(
+        &["copy", "nginx", "--to", "https://reg.corp"],
+        &["error: \"https://reg.corp\" is not a target registry: "],
+    );
+}
+
+#[test]
 fn flags_that_mean_nothing_beside_each_other_are_refused() {
     let home = Home::new();
     home.has("");

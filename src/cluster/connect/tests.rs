@@ -135,3 +135,28 @@ async fn a_credential_plugin_that_gives_a_token_runs_once() {
     client(config, "one").await.unwrap();
     assert_eq!(std::fs::read_to_string(runs).unwrap(), "run\n");
 }
+
+#[test]
+fn a_token_is_taken_without_the_line_end_of_its_file_and_only_as_it_can_be_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let settled = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut identity = AuthInfo {
+            token_file: Some(file.display().to_string()),
+            ..AuthInfo::default()
+        };
+        let settled = settle_token(&mut identity);
+        settled.map(|()| identity.token.map(|token| token.expose_secret().to_owned()))
+    };
+    assert_eq!(settled("t0ken\n"), Ok(Some("t0ken".to_owned())));
+    // kube reads it again as it is renewed
+    assert_eq!(settled("t0ken"), Ok(None));
+    let refused = settled("t0\nken\n").unwrap_err();
+    assert!(!refused.contains("ken\n"), "{refused}");
+    let mut inline = AuthInfo {
+        token: Some("t0\nken".to_owned().into()),
+        ..AuthInfo::default()
+    };
+    assert!(settle_token(&mut inline).is_err());
+}

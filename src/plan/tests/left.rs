@@ -98,6 +98,7 @@ fn slots_that_cannot_be_cloned_are_left_with_the_reason() {
             {"name": "mesh", "image": "auto"},
             {"name": "local", "image": "dev:1", "imagePullPolicy": "Never"},
             {"name": "bad", "image": "Nginx"},
+            {"name": "line", "image": "nginx\nhint: run this"},
             {"name": "none"},
             {"name": "long", "image": format!("quay.io/{}", "a".repeat(245))},
         ],
@@ -115,6 +116,7 @@ fn slots_that_cannot_be_cloned_are_left_with_the_reason() {
       note: containers/mesh: left at auto: the image is injected when the pod is made
       note: containers/local: left at dev:1: never pulled: the node is expected to have it
       note: containers/bad: left at Nginx: not an image reference: the repository "Nginx" must be lower case
+      note: containers/line: left at nginx\nhint: run this: not an image reference: it contains white space
       note: containers/none: left: the template names no image
       note: containers/long: left at quay.io/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: it cannot be named in the target: localhost:5000/quay.io/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: the name has 268 characters, more than 255
       note: ephemeralContainers/debug: left at busybox: ephemeral containers cannot be changed

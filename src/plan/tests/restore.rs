@@ -55,6 +55,15 @@ fn a_restore_writes_nothing_where_it_gives_nothing_back() {
 }
 
 #[test]
+fn what_no_clone_can_have_recorded_is_not_given_back() {
+    let forged = RECORD.replace(r#""nginx""#, r#""nginx\nhint: run this""#);
+    insta::assert_snapshot!(sketch_restore(deployment(&recorded(&forged), "old.corp/nginx:latest")), @r"
+    unchanged
+      note: containers/web: left at old.corp/nginx:latest: what its record has for it is no image reference
+    ");
+}
+
+#[test]
 fn a_restore_of_one_run_leaves_out_all_others() {
     let workloads = [
         deployment(&recorded(RECORD), "old.corp/nginx:latest").workload,
