@@ -24,12 +24,14 @@ pub(super) const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
 /// Clones share what helpers answered. Files are read and helpers asked once: a process that outlives its
 /// credentials (those of ECR last 12 hours) makes a new chain from time to time.
 #[derive(Clone, Default)]
-pub struct Chain(Arc<Parts>);
+pub struct Chain {
+    /// `IMAGE_CLONER_USER` and `_PASS`, for the host of `IMAGE_CLONER_REGISTRY` alone.
+    environment: Option<(String, Credentials)>,
+    parts: Arc<Parts>,
+}
 
 #[derive(Default)]
 struct Parts {
-    /// `IMAGE_CLONER_USER` and `_PASS`, for the host of `IMAGE_CLONER_REGISTRY` alone.
-    environment: Option<(String, Credentials)>,
     /// `IMAGE_CLONER_PULL_USER` and `_PULL_PASS`, for that host where there is one.
     pull: Option<(Option<String>, Credentials)>,
     hosts: BTreeMap<String, HostConfig>,
@@ -55,13 +57,25 @@ impl Chain {
         let host = bound_host(environment)?;
         let own = pair(environment, "USER", "PASS")?;
         let pull = pair(environment, "PULL_USER", "PULL_PASS")?;
-        Ok(Self(Arc::new(Parts {
+        Ok(Self {
             environment: host.clone().zip(own),
-            pull: pull.map(|credentials| (host, credentials)),
-            hosts: config.registries.clone(),
-            files: sources.read()?,
-            commands: Commands::new(sources.limit, sources.path),
-        })))
+            parts: Arc::new(Parts {
+                pull: pull.map(|credentials| (host, credentials)),
+                hosts: config.registries.clone(),
+                files: sources.read()?,
+                commands: Commands::new(sources.limit, sources.path),
+            }),
+        })
+    }
+
+    /// The same without what the environment has for the target registry. For whoever reads sources on behalf
+    /// of others: with those credentials anybody would get to read what else is at the target's host.
+    #[must_use]
+    pub fn without_environment(&self) -> Self {
+        Self {
+            environment: None,
+            parts: Arc::clone(&self.parts),
+        }
     }
 
     /// Credentials for a repository: the first source that has some, else [`Credentials::Anonymous`].
@@ -81,7 +95,12 @@ impl Chain {
         repository: &str,
     ) -> Result<Option<(Credentials, String)>, CredentialsError> {
         let host = scope::canonical(registry);
-        let found = self.0.search(&host, repository).await;
+        if let Some((bound, credentials)) = &self.environment
+            && *bound == host
+        {
+            return Ok(Some((credentials.clone(), "IMAGE_CLONER_USER".to_owned())));
+        }
+        let found = self.parts.search(&host, repository).await;
         found.map_err(|reason| CredentialsError::of_host(registry, reason))
     }
 
@@ -92,18 +111,18 @@ impl Chain {
     /// for whichever target is asked for: unlike the others, they are never sent to a source.
     pub async fn for_pull(&self, registry: &str) -> Result<Option<Credentials>, CredentialsError> {
         let host = scope::canonical(registry);
-        match &self.0.pull {
+        match &self.parts.pull {
             Some((None, credentials)) => return Ok(Some(credentials.clone())),
             Some((Some(bound), credentials)) if *bound == host => {
                 return Ok(Some(credentials.clone()));
             }
             _ => {}
         }
-        let Some(settings) = self.0.hosts.get(&host) else {
+        let Some(settings) = self.parts.hosts.get(&host) else {
             return Ok(None);
         };
         let (user, command) = (&settings.pull_username, &settings.pull_password_command);
-        self.0
+        self.parts
             .password(user.as_deref(), command.as_deref())
             .await
             .map_err(|reason| CredentialsError::of_host(registry, format!("pull user: {reason}")))
@@ -112,7 +131,7 @@ impl Chain {
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths = self.0.files.iter().map(|(path, _)| path);
+        let paths = self.parts.files.iter().map(|(path, _)| path);
         f.debug_tuple("Chain")
             .field(&paths.collect::<Vec<_>>())
             .finish()
@@ -124,11 +143,6 @@ type Located = Result<Option<(Credentials, String)>, String>;
 
 impl Parts {
     async fn search(&self, host: &str, repository: &str) -> Located {
-        if let Some((bound, credentials)) = &self.environment
-            && bound == host
-        {
-            return Ok(Some((credentials.clone(), "IMAGE_CLONER_USER".to_owned())));
-        }
         if let Some(settings) = self.hosts.get(host) {
             let (user, command) = (&settings.username, &settings.password_command);
             let found = self.password(user.as_deref(), command.as_deref()).await?;

@@ -71,7 +71,7 @@ impl Footing {
         };
         let images = Images::new(
             Arc::clone(&registries),
-            chain.clone(),
+            chain.without_environment(),
             BTreeMap::new(),
             credentials.clone(),
             settings.concurrency,

@@ -140,3 +140,13 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const ANSWER: &str = r#"echo '{"ServerURL":"x","Username":"helped","Secret":"h"}'"#;
 const NOT_FOUND: &str = "echo 'credentials not found in native keychain'; exit 1";
+
+#[tokio::test]
+async fn whoever_reads_for_others_does_not_read_with_what_is_for_the_target() {
+    let machine = Machine::new().variables(ENVIRONMENT);
+    let chain = machine.chain().unwrap();
+    let read =
+        |chain: Chain| async move { show(&chain.find("reg.corp", "team/app").await.unwrap()) };
+    assert_eq!(read(chain.clone()).await, "env:e");
+    assert_eq!(read(chain.without_environment()).await, "anonymous");
+}

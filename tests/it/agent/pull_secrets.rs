@@ -156,3 +156,25 @@ fn credentials_that_pull_nothing_go_into_no_namespace_and_change_no_workload() {
     agent.set("PULL_PASS", &var("PULL_PASS"));
     agent.until("deploy/web", |web| image(web) == copy(&bed));
 }
+
+#[test]
+fn what_else_its_login_may_read_is_copied_for_nobody_who_may_not() {
+    let Some(bed) = Bed::share("elsewhere", true) else {
+        return;
+    };
+    let private = format!("{}/{}-private", var("TARGET"), bed.namespace);
+    bed.plugin(&["copy", "busybox:1.36", "--to", &private])
+        .exits(0);
+    let source = format!("{private}/busybox:1.36");
+    bed.apply(&idle("web", &source));
+    // without an endpoint it is the node's own
+    let config = bed.config(&[(&var("TARGET"), &var("TARGET"))]);
+    let agent = bed.agent(&[("CONFIG", config.to_str().expect("UTF-8"))]);
+    agent.says(&["CloneFailed", "401"]);
+    assert_eq!(image(&bed.get("deploy/web")), source);
+
+    bed.target_secret("theirs", &var("PULL_PASS"));
+    let with_secret = r#"{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"theirs"}]}}}}"#;
+    bed.kubectl(&["patch", "deploy/web", "-p", with_secret]);
+    agent.until("deploy/web", |web| image(web).starts_with(&bed.target()));
+}
