@@ -94,9 +94,17 @@ pid_of() { # NAME
 }
 
 running() { # NAME
-	local pid
+	local pid tries=20
 	pid=$(pid_of "$1")
-	[ -n "$pid" ] && is_ours "$pid"
+	[ -n "$pid" ] || return 1
+	# one that was just started has this script's command line until it is itself
+	until is_ours "$pid"; do
+		tries=$((tries - 1))
+		if [ ! -e "/proc/$pid" ] || [ $tries = 0 ]; then
+			return 1
+		fi
+		sleep 0.1
+	done
 }
 
 # stop NAME [SECONDS]: TERM, wait, KILL; forget the pid file.
