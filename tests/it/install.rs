@@ -204,6 +204,9 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}\n{}", self.log(), self.status());
+        }
         self.remove();
     }
 }
