@@ -7,11 +7,12 @@ use super::blobs::{Blobs, CHEAP, Limits, MOST_KNOWN};
 use super::copier::{Copied, Extras, ForeignLayers};
 use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
-use super::manifest::{self, Manifest};
+use super::manifest::Manifest;
 use super::refusal::{Kind, Refusal, Result};
 use super::repository::{Event, Repository};
+use super::walk::{BLOBS, MANIFESTS, Walk, abreast};
 use crate::reference::Digest;
-use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
+use futures::future::{BoxFuture, FutureExt, try_join};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -43,6 +44,7 @@ pub(super) struct Job<'a> {
     /// Whether source and target are one registry, which can mount.
     pub(super) same_registry: bool,
     pub(super) asking: Asking,
+    walk: Walk,
     /// Foreign layers that were come across and left.
     foreign_left: Mutex<HashSet<Digest>>,
     engine: &'a Engine,
@@ -126,6 +128,7 @@ impl Engine {
             from: self.blobs.reading_ahead(&source.repository),
             to: target.repository.clone(),
             asking: Asking::All,
+            walk: Walk::default(),
             foreign_left: Mutex::default(),
             engine: self,
         }
@@ -231,29 +234,33 @@ impl Job<'_> {
         depth: usize,
     ) -> BoxFuture<'a, Result<u64>> {
         async move {
-            manifest::check_depth(&manifest.digest, depth)?;
+            self.walk.enter(manifest, depth)?;
             if self.engine.is_proven(&self.place(&manifest.digest)) {
                 return Ok(0);
             }
-            let children = try_join_all(
+            let children = abreast(
+                MANIFESTS,
                 manifest
                     .children
                     .iter()
-                    .map(|c| self.child(&c.digest, depth + 1)),
+                    .cloned()
+                    .map(|child| async move { self.child(&child.digest, depth + 1).await }),
             );
             let skips = self.engine.extras.foreign_layers == ForeignLayers::Skip;
             let (left, blobs): (Vec<_>, Vec<_>) = manifest
                 .blobs
                 .iter()
+                .cloned()
                 .partition(|blob| blob.foreign && skips);
             self.foreign_left
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .extend(left.into_iter().map(|blob| blob.digest.clone()));
-            let blobs = try_join_all(
+                .extend(left.into_iter().map(|blob| blob.digest));
+            let blobs = abreast(
+                BLOBS,
                 blobs
                     .into_iter()
-                    .map(|blob| self.engine.blobs.ensure(self, blob)),
+                    .map(|blob| async move { self.engine.blobs.ensure(self, &blob).await }),
             );
             let (children, blobs) = try_join(children, blobs).await?;
             Ok(children.into_iter().chain(blobs).sum())

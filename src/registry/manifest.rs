@@ -67,22 +67,6 @@ struct Document {
     layers: Option<Vec<OciDescriptor>>,
 }
 
-/// Indexes in indexes: nobody nests them deeper than once or twice.
-const DEPTH: usize = 8;
-
-/// Refuses to follow what is nested without end.
-pub(super) fn check_depth(digest: &Digest, depth: usize) -> Result<()> {
-    if depth <= DEPTH {
-        return Ok(());
-    }
-    let detail = format!("more than {DEPTH} indexes around it");
-    Err(Refusal::new(
-        format!("reading {digest}"),
-        Kind::Other,
-        detail,
-    ))
-}
-
 impl Repository {
     /// What a tag or digest points to: one HEAD.
     pub(super) async fn head_manifest(&self, point: &str) -> Result<Option<Descriptor>> {

@@ -52,6 +52,7 @@ mod token;
 mod transport;
 mod upload;
 mod waits;
+mod walk;
 mod ways;
 
 pub use copier::{Copied, Copier, Extras, ForeignLayers, Progress};

@@ -8,12 +8,13 @@ use super::blobs::MOST_KNOWN;
 use super::body;
 use super::copier::{Progress, relayed};
 use super::ends::Source;
-use super::manifest::{self, Content, Manifest};
+use super::manifest::{Content, Manifest};
 use super::refusal::{Kind, Refusal, Result};
 use super::repository::{Event, Repository};
+use super::walk::{BLOBS, MANIFESTS, Walk, abreast};
 use crate::reference::Digest;
 use crate::status::{Fault, Inventory};
-use futures::future::{BoxFuture, FutureExt, try_join_all};
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::TryStreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -41,6 +42,7 @@ type Once<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
 /// One image's parts, as they are found.
 #[derive(Default)]
 struct Parts {
+    walk: Walk,
     manifests: HashMap<Digest, u64>,
     blobs: HashMap<Digest, Content>,
     faults: BTreeMap<Digest, Fault>,
@@ -86,11 +88,11 @@ impl Prover {
         }
         let blobs: Vec<Content> = locked(&parts).blobs.values().cloned().collect();
         let (foreign, own): (Vec<_>, Vec<_>) = blobs.into_iter().partition(|blob| blob.foreign);
-        let asked = own.iter().map(|blob| async move {
-            let fault = self.blob(repository, blob).await?;
-            Ok::<_, Box<Refusal>>(fault.map(|fault| (blob.digest.clone(), fault)))
+        let asked = own.iter().cloned().map(|blob| async move {
+            let fault = self.blob(repository, &blob).await?;
+            Ok::<_, Box<Refusal>>(fault.map(|fault| (blob.digest, fault)))
         });
-        let faults = try_join_all(asked).await?;
+        let faults = abreast(BLOBS, asked).await?;
         let parts = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
         let sizes = own.iter().map(|blob| blob.size);
         Ok(Inventory {
@@ -118,9 +120,9 @@ impl Prover {
         depth: usize,
     ) -> BoxFuture<'a, Result<()>> {
         async move {
-            manifest::check_depth(&manifest.digest, depth)?;
-            let children: Vec<&Digest> = {
+            let children: Vec<Digest> = {
                 let mut parts = locked(parts);
+                parts.walk.enter(manifest, depth)?;
                 let size = manifest.bytes.len() as u64;
                 parts.manifests.insert(manifest.digest.clone(), size);
                 for blob in &manifest.blobs {
@@ -129,18 +131,18 @@ impl Prover {
                 let children = manifest.children.iter().map(|child| &child.digest);
                 children
                     .filter(|child| !parts.manifests.contains_key(child))
+                    .cloned()
                     .collect()
             };
-            try_join_all(children.into_iter().map(|child| async move {
+            let below = children.into_iter().map(|child| async move {
                 let Some(read) = repository.find_manifest(child.as_str()).await? else {
                     let faults = &mut locked(parts).faults;
-                    faults.insert(child.clone(), Fault::ManifestMissing);
+                    faults.insert(child, Fault::ManifestMissing);
                     return Ok(());
                 };
                 Self::descend(repository, &read, parts, depth + 1).await
-            }))
-            .await?;
-            Ok(())
+            });
+            abreast(MANIFESTS, below).await.map(drop)
         }
         .boxed()
     }

@@ -3,12 +3,13 @@
 //! Decides what counts: everything of all platforms, each digest once.
 
 use super::ends::Source;
-use super::manifest::{self, Manifest};
+use super::manifest::Manifest;
 use super::refusal;
 use super::repository::Repository;
+use super::walk::{MANIFESTS, Walk, abreast};
 use super::{Error, Extras, ForeignLayers, Registries};
 use crate::reference::Digest;
-use futures::future::{BoxFuture, FutureExt, try_join_all};
+use futures::future::{BoxFuture, FutureExt};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +19,7 @@ impl Registries {
     pub async fn size(&self, source: &Source, extras: Extras) -> Result<u64, Error> {
         let sizes = Sizes {
             foreign: extras.foreign_layers == ForeignLayers::Copy,
+            walk: Walk::default(),
             seen: Mutex::default(),
         };
         let manifest = source.manifest().await?;
@@ -33,6 +35,7 @@ impl Registries {
 struct Sizes {
     /// Whether layers count that are held elsewhere.
     foreign: bool,
+    walk: Walk,
     seen: Mutex<HashMap<Digest, u64>>,
 }
 
@@ -45,8 +48,8 @@ impl Sizes {
         depth: usize,
     ) -> BoxFuture<'a, refusal::Result<()>> {
         async move {
-            manifest::check_depth(&manifest.digest, depth)?;
-            let children: Vec<&Digest> = {
+            self.walk.enter(manifest, depth)?;
+            let children: Vec<Digest> = {
                 let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.insert(manifest.digest.clone(), manifest.bytes.len() as u64);
                 let blobs = manifest.blobs.iter();
@@ -55,14 +58,14 @@ impl Sizes {
                 let children = manifest.children.iter().map(|child| &child.digest);
                 children
                     .filter(|child| seen.insert((*child).clone(), 0).is_none())
+                    .cloned()
                     .collect()
             };
-            try_join_all(children.into_iter().map(|child| async move {
-                let child = repository.recall_manifest(child).await?;
+            let below = children.into_iter().map(|child| async move {
+                let child = repository.recall_manifest(&child).await?;
                 self.add(repository, &child, depth + 1).await
-            }))
-            .await?;
-            Ok(())
+            });
+            abreast(MANIFESTS, below).await.map(drop)
         }
         .boxed()
     }

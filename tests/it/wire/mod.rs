@@ -12,6 +12,7 @@ mod copies;
 mod endpoints;
 mod faults;
 mod foreign;
+mod hostile;
 mod lanes;
 mod limits;
 mod line;
