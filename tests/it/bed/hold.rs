@@ -90,3 +90,23 @@ fn pass(
     io::copy(&mut server, &mut to_client).ok()?;
     to_client.shutdown(Shutdown::Both).ok()
 }
+
+#[tokio::test]
+async fn no_request_passes_unseen_behind_another_on_its_connection() {
+    let registry = crate::wire::server::Registry::start().await;
+    let hold = Hold::before(&registry.host, "/none", 0);
+    let mut client = TcpStream::connect(hold.address()).expect("a connection");
+    let patience = Some(std::time::Duration::from_secs(10));
+    client.set_read_timeout(patience).expect("a time");
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut told = String::new();
+        for _ in 0..2 {
+            client.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")?;
+        }
+        client.read_to_string(&mut told).map(|_| told)
+    });
+    let told = asking.await.expect("no panic").expect("an end");
+    assert_eq!(told.matches("HTTP/1.1 ").count(), 1, "{told}");
+    assert!(told.contains("Connection: close"), "{told}");
+    assert_eq!(registry.lines(), ["GET /v2/"]);
+}

@@ -246,14 +246,18 @@ impl Registry {
             if stream.read_exact(&mut request.body).await.is_err() {
                 return;
             }
-            let reply = self.answer(&request);
+            let mut reply = self.answer(&request);
+            let is_last = request.header("connection") == Some("close");
+            if is_last {
+                reply = reply.header("Connection", "close");
+            }
             let head = request.method == "HEAD";
             let line = self.state.lock().unwrap().line.clone();
             let written = match line {
                 Some(line) => line.write(stream.get_mut(), &request, &reply).await,
                 None => write(stream.get_mut(), &reply, head).await,
             };
-            if !written {
+            if !written || is_last {
                 return;
             }
         }
