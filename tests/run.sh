@@ -71,10 +71,11 @@ bed_offset() {
 	die "found no free ports for the cluster"
 }
 
-bed=$(bed_dir)
+bed=$(bed_dir) beside=''
 take_down() {
 	local status=$? output
 	trap - EXIT
+	[ -z "$beside" ] || kill "$beside" 2>/dev/null || true
 	# Silent when it works: the last line is to be the tests' own.
 	if [ -z "$keep" ] && ! output=$(bash "$testbed/down.sh" --dir "$bed" 2>&1); then
 		printf '%s\n' "$output" >&2
@@ -154,4 +155,13 @@ fi
 
 # Examples in the documentation first: the closing lines then are the suite's.
 cargo test --locked --doc
-cargo test --locked --no-fail-fast --lib --bins --tests
+# A cluster has one agent: the tests of it as a pod take turns, beside all others.
+it=$(cargo test --locked --no-run --test it 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
+pods=$(mktemp)
+"$it" agent_pods:: --test-threads=1 >"$pods" 2>&1 &
+beside=$! status=0
+cargo test --locked --no-fail-fast --lib --bins --tests -- --skip agent_pods:: || status=$?
+wait "$beside" || status=$?
+beside=''
+cat "$pods" && rm "$pods"
+[ "$status" = 0 ] || die "tests failed"

@@ -12,6 +12,7 @@
 mod admission;
 mod agent;
 mod agent_objects;
+mod agent_pods;
 mod agent_terminal;
 mod agent_wire;
 mod architecture;
@@ -31,7 +32,6 @@ mod examples;
 mod files;
 mod gitops;
 mod handover;
-mod install;
 mod krew;
 mod lease;
 mod login;

@@ -30,15 +30,15 @@ const INSTEAD: &[(&str, Instead)] = &[
     ),
     (
         "kubectl image-cloner install-agent",
-        Parsed("there is one agent in a cluster: tests/it/install.rs installs it in its turn"),
+        Parsed("there is one agent in a cluster: tests/it/agent_pods.rs installs it in its turn"),
     ),
     (
         "kubectl image-cloner agent status",
-        Parsed("tests/it/install.rs asks an agent that it has installed"),
+        Parsed("tests/it/agent_pods.rs asks an agent that it has installed"),
     ),
     (
         "kubectl image-cloner uninstall-agent",
-        Parsed("tests/it/install.rs removes what it has installed, with --restore too"),
+        Parsed("tests/it/agent_pods.rs removes what it has installed, with --restore too"),
     ),
     (
         "cargo install",
