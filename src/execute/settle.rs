@@ -51,6 +51,11 @@ impl Settled {
     pub(super) fn is_present(&self) -> bool {
         self.target.digest() == Some(self.source.digest())
     }
+
+    /// What the target has, where that is what is meant.
+    pub(super) fn present(&self) -> Option<Source> {
+        self.target.as_source().filter(|_| self.is_present())
+    }
 }
 
 impl Sources {

@@ -1,17 +1,22 @@
 //! `--dry-run`: nothing is written anywhere.
 
-use crate::bed::{Bed, deployment};
+use crate::bed::{Bed, idle};
 
 #[test]
 fn a_dry_run_writes_nothing_anywhere() {
     let Some(bed) = Bed::share("dry", false) else {
         return;
     };
-    bed.apply(&deployment("web", &[("web", "nginx:1.21.4-alpine")], &[]));
-    bed.kubectl(&["scale", "deploy/web", "--replicas=0"]);
+    bed.apply(&idle("web", "nginx:1.21.4-alpine"));
+    // nobody else writes it any more
     let settled = || {
         let object = bed.get("deploy/web");
-        object["metadata"]["generation"] == object["status"]["observedGeneration"]
+        let mut conditions = object["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        conditions.any(|it| it["reason"] == "NewReplicaSetAvailable")
+            && object["metadata"]["generation"] == object["status"]["observedGeneration"]
     };
     bed.until("a settled deployment", settled);
     let before = bed.get("deploy/web");

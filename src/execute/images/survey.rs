@@ -120,9 +120,15 @@ impl Inner {
         look.children = children.ok().map(|children| children.len() as u64);
     }
 
+    /// Of what is there already, the target's own is read: no source is to count that.
     async fn measure(&self, look: &mut Look) {
         let registries = &self.sources.registries;
-        let size = registries.size(&look.settled.source, self.options.extras);
+        let there = look.settled.present();
+        let image = there.as_ref().unwrap_or(&look.settled.source);
+        if there.is_some() && registries.quota(image).is_some() {
+            return;
+        }
+        let size = registries.size(image, self.options.extras);
         look.size = size.await.ok();
     }
 
@@ -183,16 +189,13 @@ impl Purse {
         is_due && !look.settled.is_present() && self.pay(look, 1)
     }
 
-    /// Whether all manifests are to be read: nothing is, of what is there already.
+    /// Whether all manifests are to be read.
     fn pays_rest(&mut self, look: &Look) -> bool {
-        if look.quota.is_none() {
-            return !look.settled.is_present();
+        if look.quota.is_none() || look.settled.is_present() {
+            return true;
         }
-        let is_due = !look.settled.is_present();
-        is_due
-            && look
-                .children
-                .is_some_and(|children| self.pay(look, children))
+        look.children
+            .is_some_and(|children| self.pay(look, children))
     }
 
     fn pay(&mut self, look: &Look, price: u64) -> bool {

@@ -167,7 +167,7 @@ async fn the_plan_says_what_is_there_what_it_weighs_and_what_fails() {
 
     SOURCE                      TARGET                        SIZE  COPY     USED BY
     a-compan..ame:v2.14.0-rc.1  a-compan..ame:v2.14.0-rc.1  1.6 MB  new            1
-    bitnami/redis:7.2           bitnami/redis:7.2                -  present        1
+    bitnami/redis:7.2           bitnami/redis:7.2            45 kB  present        1
     corp/api:9                  corp/api:9                       ?  fails          1
     nginx:1.25                  nginx:1.25                   72 kB  new            2
 
