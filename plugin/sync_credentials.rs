@@ -2,6 +2,7 @@
 
 use crate::args::{Connection, Copying, Sharing};
 use crate::dry_run::DryRunArg;
+use crate::policy::skip_namespaces;
 use crate::settings::{Settings, log_in};
 use crate::stop::Stopped;
 use crate::terminal::Terminal;
@@ -78,6 +79,7 @@ async fn prepare(
 ) -> Result<(SecretSync, Vec<Site>, usize), Stopped> {
     let places = places(args)?;
     let settings = Settings::load()?;
+    let skip = skip_namespaces(&[], &settings)?;
     let cluster =
         Cluster::connect(&args.connection.flags(), args.dry_run.mode.write_mode()).await?;
     let copying = Copying {
@@ -111,6 +113,7 @@ async fn prepare(
         },
         dry_run: args.dry_run.mode.into(),
         prune: args.prune,
+        skip: args.all_namespaces.then_some(skip),
     };
     Ok((sync, sites, missed))
 }
@@ -192,6 +195,14 @@ fn tell(outcome: &SecretOutcome, named: bool, args: &SyncArgs, terminal: &Termin
         SecretState::Failed(failure) => {
             terminal.failure(failure);
             terminal.hints(failure);
+        }
+        SecretState::Left(reason) => {
+            terminal.note(&format!(
+                "secret/{PULL_SECRET} in {namespace} is not written: {reason}"
+            ));
+            terminal.hint(&format!(
+                "kubectl image-cloner sync-credentials ns/{namespace}"
+            ));
         }
         SecretState::Unused => {
             terminal.note(&format!(

@@ -243,9 +243,17 @@ impl Cluster {
         named: bool,
         target: &TargetRegistry,
     ) -> Result<(Observed, Keyring), Error> {
-        let opted_out = observe::namespace_opted_out(self, &workload.id.namespace).await?;
+        let opted_out = self.opted_out(&workload.id.namespace).await?;
         let found = observe::FoundWorkload { workload, named };
         surroundings::of_one(self, found, opted_out, target).await
+    }
+
+    /// Whether a namespace opts out now, as far as it can be read.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked at all.
+    pub async fn opted_out(&self, namespace: &str) -> Result<bool, Error> {
+        observe::namespace_opted_out(self, namespace).await
     }
 
     /// Observes the surroundings of workloads whose objects are at hand: what [`Self::observe`] gives of

@@ -10,10 +10,9 @@ use super::observe::{self, PARALLEL};
 use super::pull_secret;
 use super::request::Only;
 use super::{Cluster, Error, Selection};
-use crate::plan::{Site, SiteSecret};
-use crate::reference::Reference;
+use crate::plan::{Site, SiteSecret, has_copies};
 use crate::target::TargetRegistry;
-use crate::workload::{PULL_SECRET, Workload};
+use crate::workload::PULL_SECRET;
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +69,7 @@ impl Cluster {
         let mut sites: Vec<Site> = sites.into_values().collect();
         for site in &mut sites {
             site.unseen.clone_from(&missing);
+            site.opted_out = found.opted_out.get(&site.namespace) == Some(&true);
         }
         look_closer(self, &mut sites).await?;
         Ok((sites, found.missing))
@@ -131,16 +131,8 @@ fn site<'a>(sites: &'a mut BTreeMap<String, Site>, namespace: &str) -> &'a mut S
         named: false,
         unseen: None,
         pulls: false,
+        opted_out: false,
     })
-}
-
-/// Whether a record that still stands says that an image of the workload is a copy in the target.
-fn has_copies(workload: &Workload, target: &TargetRegistry) -> bool {
-    let slots = workload.record.iter().flat_map(|record| &record.slots);
-    slots
-        .filter(|(name, slot)| workload.stands(name, slot))
-        .filter_map(|(_, slot)| Reference::parse(&slot.target).ok())
-        .any(|copy| target.holds(&copy))
 }
 
 /// What has our name, by namespace.

@@ -5,7 +5,7 @@
 
 use crate::cluster::{Cluster, Error, PullSecret, SecretWrite};
 use crate::outcome::{DryRun, Failure, SecretOutcome, SecretState};
-use crate::plan::{Site, Upkeep, upkeep};
+use crate::plan::{Patterns, Site, Upkeep, upkeep};
 use crate::workload::PULL_SECRET;
 use futures::stream::{self, StreamExt as _};
 
@@ -22,21 +22,21 @@ pub struct SecretSync {
     pub dry_run: DryRun,
     /// Whether secrets that nothing names are removed.
     pub prune: bool,
+    /// Namespaces that are skipped, and with them those that opted out; none where all were named.
+    pub skip: Option<Patterns>,
 }
 
 impl SecretSync {
     /// What became of the secrets of these sites, in their order; nothing of those that have nothing of
     /// ours.
     pub async fn run(&self, sites: &[Site]) -> Vec<SecretOutcome> {
-        let ours = sites
-            .iter()
-            .filter_map(|site| Some((site.namespace.clone(), upkeep(site)?)));
+        let ours = sites.iter().filter_map(|site| Some((site, upkeep(site)?)));
         let ours: Vec<_> = ours.collect();
         stream::iter(ours)
-            .map(|(namespace, upkeep)| async move {
-                let done = self.one(&namespace, upkeep).await;
+            .map(|(site, upkeep)| async move {
+                let done = self.one(site, upkeep).await;
                 SecretOutcome {
-                    namespace,
+                    namespace: site.namespace.clone(),
                     state: done.unwrap_or_else(|error| SecretState::Failed(Failure::from(error))),
                 }
             })
@@ -45,7 +45,8 @@ impl SecretSync {
             .await
     }
 
-    async fn one(&self, namespace: &str, upkeep: Upkeep) -> Result<SecretState, Error> {
+    async fn one(&self, site: &Site, upkeep: Upkeep) -> Result<SecretState, Error> {
+        let namespace = &site.namespace;
         match upkeep {
             Upkeep::Leave => Ok(SecretState::Unchanged),
             Upkeep::Remove if !self.prune => Ok(SecretState::Unused),
@@ -57,11 +58,14 @@ impl SecretSync {
                 }
                 Ok(SecretState::Pruned)
             }
-            Upkeep::Write => Ok(match self.write(namespace).await? {
-                SecretWrite::Created => SecretState::Created,
-                SecretWrite::Updated => SecretState::Updated,
-                SecretWrite::Unchanged => SecretState::Unchanged,
-            }),
+            Upkeep::Write => match self.skip.as_ref().and_then(|skip| site.left(skip)) {
+                Some(reason) => Ok(SecretState::Left(reason)),
+                None => Ok(match self.write(namespace).await? {
+                    SecretWrite::Created => SecretState::Created,
+                    SecretWrite::Updated => SecretState::Updated,
+                    SecretWrite::Unchanged => SecretState::Unchanged,
+                }),
+            },
         }
     }
 

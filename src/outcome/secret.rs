@@ -22,6 +22,8 @@ pub enum SecretState {
     Unchanged,
     /// Nothing in its namespace names it, and it was left there.
     Unused,
+    /// It is not written, for this reason.
+    Left(String),
     /// Nothing in its namespace named it, and it was removed.
     Pruned,
     /// It is not as it should be.

@@ -4,7 +4,7 @@ use super::copies::{Copies, Wanted};
 use super::serving::serves_target;
 use super::slots::{self, Wish};
 use super::{
-    Decision, Observed, Plan, PlanError, Planned, Policy, PullAccess, PullCredentials,
+    Decision, Observed, Patterns, Plan, PlanError, Planned, Policy, PullAccess, PullCredentials,
     PullSecretChange, Repoint, SYSTEM_NAMESPACES, SlotChange, note_effects, pull_secrets,
 };
 use crate::reference::{self, Reference};
@@ -131,13 +131,13 @@ pub fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
         return Some(format!("opted out by {SKIP}"));
     }
     if observed.namespace_opted_out {
-        return Some(format!("namespace {namespace} opted out by {SKIP}"));
+        return Some(namespace_opted_out(namespace));
     }
     if observed.named {
         return None;
     }
-    if SYSTEM_NAMESPACES.contains(&namespace) || policy.skip_namespaces.matches(namespace) {
-        return Some(format!("namespace {namespace} is skipped"));
+    if let Some(reason) = namespace_skipped(namespace, &policy.skip_namespaces) {
+        return Some(reason);
     }
     if serves_target(workload, policy) {
         return Some("serves the target registry".to_owned());
@@ -148,6 +148,17 @@ pub fn skipped(observed: &Observed, policy: &Policy) -> Option<String> {
     }
     (workload.restored.as_ref() == Some(&workload.images_hash()))
         .then(|| "restored, and no image has changed since: name it to clone it again".to_owned())
+}
+
+/// Why a namespace is left alone by whoever does not name what is in it; none where it is not.
+pub fn namespace_skipped(namespace: &str, skip: &Patterns) -> Option<String> {
+    let is_skipped = SYSTEM_NAMESPACES.contains(&namespace) || skip.matches(namespace);
+    is_skipped.then(|| format!("namespace {namespace} is skipped"))
+}
+
+/// Why a namespace that opted out is left alone.
+pub(super) fn namespace_opted_out(namespace: &str) -> String {
+    format!("namespace {namespace} opted out by {SKIP}")
 }
 
 /// What becomes of all slots of a workload.

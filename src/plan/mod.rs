@@ -18,7 +18,7 @@ mod tests;
 mod undo;
 mod upkeep;
 
-pub use clone::{clone, left, outlook, skipped};
+pub use clone::{clone, left, namespace_skipped, outlook, skipped};
 pub use edits::{InManifest, edits};
 pub use files::{FilesPlan, ImageDecision, files};
 pub use restore::{PastRun, restore, runs};
@@ -27,7 +27,7 @@ pub use serving::behind;
 pub use slots::is_placeholder;
 pub use standing::{kept, reclaimed, reclaims};
 pub use undo::{Undo, undo};
-pub use upkeep::{Site, SiteSecret, Upkeep, upkeep};
+pub use upkeep::{Site, SiteSecret, Upkeep, has_copies, upkeep};
 
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;

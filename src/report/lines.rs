@@ -83,7 +83,7 @@ pub fn secret_line(
         SecretState::Updated => "updated",
         SecretState::Unchanged => "unchanged",
         SecretState::Pruned => "pruned",
-        SecretState::Unused | SecretState::Failed(_) => return None,
+        SecretState::Unused | SecretState::Left(_) | SecretState::Failed(_) => return None,
     };
     let place = if named {
         format!(" in {}", outcome.namespace)

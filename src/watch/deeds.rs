@@ -79,7 +79,7 @@ impl Hands {
                 Done::Looked(workload.id, pulling, pulls)
             }
             Action::PullSecret(namespace) => {
-                let kept = self.footing.ensure(&self.cluster, &namespace).await;
+                let kept = self.keep_up(&namespace).await;
                 Done::PullSecret(namespace, kept)
             }
             Action::LogIn => Done::LoggedIn(self.footing.log_in().await),
@@ -227,6 +227,15 @@ impl Hands {
             );
         }
         written
+    }
+
+    /// Sees to the pull secret of a namespace where copies are in use already. One that opted out is given nothing
+    /// more.
+    async fn keep_up(&self, namespace: &str) -> Result<(), Failure> {
+        if self.cluster.opted_out(namespace).await? {
+            return Ok(());
+        }
+        self.footing.ensure(&self.cluster, namespace).await
     }
 
     async fn put_back(&self, id: &WorkloadId, done: Option<&Planned>) -> Result<PutBack, Failure> {

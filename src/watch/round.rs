@@ -121,10 +121,14 @@ async fn see(cluster: &Cluster, footing: &Footing, workloads: Vec<Workload>) {
     }
 }
 
-/// Whether a workload pulls copies with the pull secret that we keep up.
-fn has_our_secret(workload: &Workload) -> bool {
+/// Whether a workload pulls copies with the pull secret that we keep up, in a namespace that is not skipped: whoever
+/// may write a workload may have written its record.
+fn has_our_secret(workload: &Workload, footing: &Footing) -> bool {
+    let settings = &footing.settings;
     let mut named = workload.pull_secrets.iter().flatten();
-    workload.record.is_some() && named.any(|name| name == PULL_SECRET)
+    named.any(|name| name == PULL_SECRET)
+        && plan::has_copies(workload, &settings.target)
+        && plan::namespace_skipped(&workload.id.namespace, &settings.skip_namespaces).is_none()
 }
 
 async fn read_again(cluster: &Cluster, id: &WorkloadId) -> Result<Seen, Verdict> {
@@ -155,7 +159,7 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             tracing::debug!(workload = %workload.id, namespace = workload.id.namespace, reason, "left alone");
             Some(Verdict::Rest {
                 kept: Vec::new(),
-                with_our_secret: has_our_secret(workload),
+                with_our_secret: has_our_secret(workload, footing),
             })
         }
         Decision::Unchanged => {
@@ -166,7 +170,7 @@ fn settled_at_sight(workload: &Workload, footing: &Footing) -> Option<Verdict> {
             }
             Some(Verdict::Rest {
                 kept: kept(&observed, &footing.settings.target),
-                with_our_secret: has_our_secret(workload),
+                with_our_secret: has_our_secret(workload, footing),
             })
         }
     }
@@ -254,7 +258,7 @@ async fn clone(
     if copies.is_empty() {
         return Ok(Verdict::Rest {
             kept: kept(observed, &footing.settings.target),
-            with_our_secret: has_our_secret(workload),
+            with_our_secret: has_our_secret(workload, footing),
         });
     }
     let then = then(footing, planned, cloned);

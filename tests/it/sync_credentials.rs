@@ -5,7 +5,7 @@ use crate::cluster_wire::Server;
 use crate::wire::server::Registry;
 use base64::Engine as _;
 use serde_json::{Value, json};
-use std::process::Command;
+use std::process::{Command, Output};
 
 const SECRET: &str = "secret/image-cloner-pull";
 
@@ -174,81 +174,169 @@ fn a_secret_that_nothing_names_is_told_and_removed_when_asked() {
     assert!(!left.contains("image-cloner-pull"), "{left}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_namespace_in_use_gets_new_credentials_and_no_other_is_written_to() {
-    let registry = Registry::start().await;
-    let target = registry.host.clone();
-    let old = json!({"auths": {&target: {"username": "puller", "password": "old"}}}).to_string();
-    let old = base64::engine::general_purpose::STANDARD.encode(old);
-    let secret = move |namespace: &str| {
-        json!({
-            "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
-            "metadata": {"name": "image-cloner-pull", "namespace": namespace, "uid": namespace,
-                         "labels": {"app.kubernetes.io/managed-by": "image-cloner"}},
-            "data": {".dockerconfigjson": old},
-        })
-    };
-    let image = format!("{target}/nginx:1");
-    // two that use it, and one that pulls elsewhere
-    let deployments = [
-        ("shop", "image-cloner-pull"),
-        ("tools", "image-cloner-pull"),
-        ("apart", "theirs"),
-    ]
-    .map(|(namespace, secret)| {
-        json!({"metadata": {"name": "web", "namespace": namespace}, "spec": {
-            "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {
-            "imagePullSecrets": [{"name": secret}],
-            "containers": [{"name": "main", "image": image}]}}}})
-    });
-    let server = Server::start(move |line, _| {
+/// An API server with these objects of their kinds, and our pull secret where it has such.
+async fn server(kinds: [(&'static str, Vec<Value>); 3]) -> Server {
+    Server::start(move |line, _| {
         let (method, path) = line.split_once(' ').expect("a path");
         let path = path.split('?').next().expect("a path");
         let within = path.split_once("/namespaces/");
         let within = within.and_then(|(_, rest)| rest.split('/').next());
-        let is_here = |object: &Value| {
+        let is_here = |object: &&Value| {
             within.is_none_or(|namespace| object["metadata"]["namespace"] == namespace)
         };
-        let items = match (method, path.rsplit('/').next()) {
-            ("GET", Some("image-cloner-pull")) => return (200, secret(within.unwrap_or_default())),
-            ("GET", Some("secrets")) => vec![secret("shop"), secret("tools")],
-            ("GET", Some("deployments")) => deployments.to_vec(),
-            ("GET", _) => Vec::new(),
-            _ => return (200, json!({"metadata": {}})),
+        let last = path.rsplit('/').next().expect("a part");
+        let of = |plural: &str| {
+            let kind = kinds.iter().find(|(name, _)| *name == plural);
+            kind.map(|(_, objects)| objects.clone()).unwrap_or_default()
         };
-        let items: Vec<Value> = items.into_iter().filter(is_here).collect();
-        (200, json!({"kind": "List", "metadata": {}, "items": items}))
+        match method {
+            "GET" if last == "image-cloner-pull" => match of("secrets").iter().find(is_here) {
+                Some(secret) => (200, secret.clone()),
+                None => (
+                    404,
+                    json!({"kind": "Status", "code": 404, "reason": "NotFound"}),
+                ),
+            },
+            "GET" => {
+                let items = of(last);
+                let items: Vec<&Value> = items.iter().filter(is_here).collect();
+                (200, json!({"kind": "List", "metadata": {}, "items": items}))
+            }
+            _ => (200, json!({"metadata": {}})),
+        }
     })
-    .await;
+    .await
+}
+
+/// What it comes to against such a server.
+fn synced(server: &Server, registry: &Registry, args: &[&str]) -> Output {
     let home = tempfile::tempdir().expect("a folder");
-    let output = Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"))
-        .args(["sync-credentials", "-A", "--server", &server.address])
+    Command::new(env!("CARGO_BIN_EXE_kubectl-image_cloner"))
+        .args(["sync-credentials", "--server", &server.address])
+        .args(args)
         .env_clear()
         .env("HOME", home.path())
         .env("IMAGE_CLONER_REGISTRY", &registry.host)
+        .env("IMAGE_CLONER_SKIP_NAMESPACES", "untrusted-*")
         .env("IMAGE_CLONER_PULL_USER", "puller")
         .env("IMAGE_CLONER_PULL_PASS", "new")
         .output()
-        .expect("the plugin starts");
+        .expect("the plugin starts")
+}
+
+/// What was written, in order: several are at a time.
+fn writes(server: &Server) -> Vec<String> {
+    let asked = server.asked();
+    let writes = asked.iter().filter(|line| !line.starts_with("GET "));
+    let mut writes: Vec<String> = writes
+        .map(|line| line.split('?').next().expect("a part").to_owned())
+        .collect();
+    writes.sort_unstable();
+    writes
+}
+
+/// Our pull secret there, of last year.
+fn old_secret(namespace: &str, target: &str) -> Value {
+    let old = json!({"auths": {target: {"username": "puller", "password": "old"}}}).to_string();
+    json!({
+        "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": "image-cloner-pull", "namespace": namespace, "uid": namespace,
+                     "labels": {"app.kubernetes.io/managed-by": "image-cloner"}},
+        "data": {".dockerconfigjson": base64::engine::general_purpose::STANDARD.encode(old)},
+    })
+}
+
+/// A Deployment that runs a copy and pulls it with this secret.
+fn pulling(namespace: &str, secret: &str, target: &str) -> Value {
+    let image = format!("{target}/nginx:1");
+    let record = json!({"run": "1", "slots": {
+        "containers/main": {"original": "nginx:1", "target": image}}});
+    json!({
+        "metadata": {"name": "web", "namespace": namespace,
+                     "annotations": {"image-cloner.io/originals": record.to_string()}},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {
+            "imagePullSecrets": [{"name": secret}],
+            "containers": [{"name": "main", "image": image}]}}},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_namespace_in_use_gets_new_credentials_and_no_other_is_written_to() {
+    let registry = Registry::start().await;
+    let target = &registry.host;
+    // two that use it, and one that pulls elsewhere
+    let mut deployments = vec![
+        pulling("shop", "image-cloner-pull", target),
+        pulling("tools", "image-cloner-pull", target),
+        pulling("apart", "theirs", target),
+    ];
+    for deployment in &mut deployments {
+        deployment["metadata"]["annotations"] = Value::Null;
+    }
+    let secrets = ["shop", "tools"].map(|namespace| old_secret(namespace, target));
+    let server = server([
+        ("namespaces", Vec::new()),
+        ("secrets", secrets.to_vec()),
+        ("deployments", deployments),
+    ])
+    .await;
+
+    let output = synced(&server, &registry, &["-A"]);
 
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @r"
     secret/image-cloner-pull updated in shop
     secret/image-cloner-pull updated in tools
     ");
-    let asked = server.asked();
-    let mut writes: Vec<&str> = asked
-        .iter()
-        .filter(|line| !line.starts_with("GET "))
-        .map(|line| line.split('?').next().expect("a part"))
-        .collect();
-    // several at a time
-    writes.sort_unstable();
     assert_eq!(
-        writes,
+        writes(&server),
         [
             "PUT /api/v1/namespaces/shop/secrets/image-cloner-pull",
             "PUT /api/v1/namespaces/tools/secrets/image-cloner-pull",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_whoever_names_a_namespace_that_is_left_alone_gets_credentials_written_there() {
+    let registry = Registry::start().await;
+    let target = &registry.host;
+    let places = ["shop", "untrusted-1", "kube-system", "out"];
+    let deployments = places.map(|namespace| pulling(namespace, "image-cloner-pull", target));
+    let out = json!({"metadata": {"name": "out", "labels": {"image-cloner.io/skip": "true"}}});
+    // whoever may write a record there may write such a secret, too
+    let secrets = vec![old_secret("kube-system", target)];
+    let server = server([
+        ("namespaces", vec![out]),
+        ("secrets", secrets),
+        ("deployments", deployments.to_vec()),
+    ])
+    .await;
+
+    let output = synced(&server, &registry, &["-A"]);
+
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @"secret/image-cloner-pull created in shop");
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr), @r"
+    note: secret/image-cloner-pull in kube-system is not written: namespace kube-system is skipped
+    hint: kubectl image-cloner sync-credentials ns/kube-system
+    note: secret/image-cloner-pull in out is not written: namespace out opted out by image-cloner.io/skip
+    hint: kubectl image-cloner sync-credentials ns/out
+    note: secret/image-cloner-pull in untrusted-1 is not written: namespace untrusted-1 is skipped
+    hint: kubectl image-cloner sync-credentials ns/untrusted-1
+    ");
+    assert_eq!(writes(&server), ["POST /api/v1/namespaces/shop/secrets"]);
+
+    let output = synced(&server, &registry, &["ns/untrusted-1", "ns/kube-system"]);
+
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        writes(&server),
+        [
+            "POST /api/v1/namespaces/shop/secrets",
+            "POST /api/v1/namespaces/untrusted-1/secrets",
+            "PUT /api/v1/namespaces/kube-system/secrets/image-cloner-pull",
         ]
     );
 }

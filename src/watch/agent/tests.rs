@@ -4,9 +4,9 @@ use super::*;
 use crate::config::{Config, Environment};
 use crate::plan::Copy;
 use crate::reference::Reference;
-use crate::watch::ledger::{Action, Checked, Job};
+use crate::watch::ledger::{Action, Checked, Due, Job, Purpose, Verdict};
 use crate::watch::seen::Seen;
-use crate::workload::Kind;
+use crate::workload::{Kind, ORIGINALS, PULL_SECRET, SKIP, Workload};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,6 +82,44 @@ async fn a_process_that_ends_begins_nothing_more() {
     assert_eq!(working.rounds, 1);
     assert_ne!(working.resync, Some(now));
     assert_ne!(working.refresh, Some(now));
+}
+
+#[tokio::test]
+async fn a_record_of_copies_elsewhere_asks_for_no_pull_secret() {
+    let agent = agent(&[("SKIP_NAMESPACES", "untrusted-*")]);
+    let hands = working(&agent).await.hands;
+    let asks = async |namespace: &str, copy: &str| {
+        let slots = json!({"containers/a": {"original": "nginx", "target": copy}});
+        let record = json!({"run": "1", "slots": slots}).to_string();
+        let pod = json!({"imagePullSecrets": [{"name": PULL_SECRET}],
+                         "containers": [{"name": "a", "image": copy}]});
+        let object = json!({
+            "metadata": {"name": "web", "namespace": namespace, "labels": {SKIP: "true"},
+                         "annotations": {ORIGINALS: record}},
+            "spec": {"template": {"spec": pod}},
+        });
+        let workload = Workload::from_object(&Kind::from_word("deploy").unwrap(), &object).unwrap();
+        let due = Due {
+            id: workload.id.clone(),
+            workload: Some(workload),
+            purpose: Purpose::Clone,
+            cloned: None,
+        };
+        let said = Said::default();
+        let found = round(&hands.cluster, &hands.footing, &said, vec![due]).await;
+        let Verdict::Rest {
+            with_our_secret, ..
+        } = found[0].verdict
+        else {
+            panic!("it opted out");
+        };
+        with_our_secret
+    };
+    assert!(asks("shop", "127.0.0.1:1/new/nginx").await);
+    assert!(!asks("shop", "127.0.0.1:1/newer/nginx").await);
+    assert!(!asks("shop", "evil.io/nginx").await);
+    assert!(!asks("untrusted-1", "127.0.0.1:1/new/nginx").await);
+    assert!(!asks("kube-system", "127.0.0.1:1/new/nginx").await);
 }
 
 #[tokio::test]

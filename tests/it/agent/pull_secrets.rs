@@ -2,14 +2,18 @@
 
 use super::{busybox, copy};
 use crate::bed::{Bed, deployment, idle, image, var};
+use serde_json::json;
+
+/// Whether the namespace has the pull secret for the target.
+fn has_one(bed: &Bed) -> bool {
+    let secrets = bed.get("secrets");
+    let mut secrets = secrets["items"].as_array().expect("a list").iter();
+    secrets.any(|secret| secret["metadata"]["name"] == "image-cloner-pull")
+}
 
 /// Waits until the namespace has the pull secret for the target.
 fn has_a_pull_secret(bed: &Bed) {
-    bed.until("the pull secret", || {
-        let secrets = bed.get("secrets");
-        let mut secrets = secrets["items"].as_array().expect("a list").iter();
-        secrets.any(|secret| secret["metadata"]["name"] == "image-cloner-pull")
-    });
+    bed.until("the pull secret", || has_one(bed));
 }
 
 #[test]
@@ -177,4 +181,57 @@ fn what_else_its_login_may_read_is_copied_for_nobody_who_may_not() {
     let with_secret = r#"{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"theirs"}]}}}}"#;
     bed.kubectl(&["patch", "deploy/web", "-p", with_secret]);
     agent.until("deploy/web", |web| image(web).starts_with(&bed.target()));
+}
+
+#[test]
+fn no_record_makes_it_hand_out_credentials_where_it_leaves_everything_alone() {
+    let (Some(bed), Some(skipped), Some(out)) = (
+        Bed::share("works", true),
+        Bed::share("skipped", true),
+        Bed::share("opted-out", true),
+    ) else {
+        return;
+    };
+    let copy = copy(&bed);
+    out.kubectl(&[
+        "label",
+        "namespace",
+        &out.namespace,
+        "image-cloner.io/skip=true",
+    ]);
+    for left in [&skipped, &out] {
+        left.apply(&with_record("standing", "busybox:1.36", &copy, &copy));
+        left.apply(&with_record(
+            "fallen",
+            "busybox:1.36",
+            &copy,
+            "nginx:1.21.4-alpine",
+        ));
+    }
+    let namespaces = [&bed, &skipped, &out].map(|it| it.namespace.as_str());
+    let agent = bed.agent(&[
+        ("NAMESPACES", &namespaces.join(",")),
+        ("SKIP_NAMESPACES", &skipped.namespace),
+    ]);
+    agent.says(&["image already cloned", &copy]);
+    bed.apply(&idle("web", "busybox:1.36"));
+    agent.until("deploy/web", |web| image(web) == copy);
+    drop(agent);
+    assert!(has_one(&bed));
+    assert!(!has_one(&skipped));
+    assert!(!has_one(&out));
+}
+
+/// One without pods that names our pull secret, with a record that anybody may have written.
+fn with_record(name: &str, original: &str, target: &str, image: &str) -> String {
+    let slots = json!({"containers/web": {"original": original, "target": target}});
+    let record = json!({"run": "1", "slots": slots});
+    let annotation = format!("annotations: {{image-cloner.io/originals: '{record}'}}");
+    let secrets = "      imagePullSecrets: [{name: image-cloner-pull}]\n      initContainers";
+    idle(name, image)
+        .replace(
+            &format!("{{name: {name}}}\nspec"),
+            &format!("{{name: {name}, {annotation}}}\nspec"),
+        )
+        .replace("      initContainers", secrets)
 }
