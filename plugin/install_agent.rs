@@ -88,12 +88,14 @@ async fn prepare(args: &InstallArgs, terminal: &Terminal) -> Result<Installing, 
     Ok(installing)
 }
 
-/// All that is ours in the cluster.
+/// All that an install makes, as far as it is in the cluster.
 pub(crate) async fn observe(cluster: &Cluster) -> Result<Vec<Value>, Stopped> {
     let mut live = Vec::new();
-    for (version, kind, own) in install::KINDS {
+    for (version, kind, own, names) in install::KINDS {
         let namespace = own.then_some(install::NAMESPACE);
-        live.extend(cluster.ours(version, kind, namespace).await?);
+        let mut ours = cluster.ours(version, kind, namespace).await?;
+        ours.retain(|object| names.iter().any(|name| object["metadata"]["name"] == *name));
+        live.extend(ours);
     }
     Ok(live)
 }

@@ -5,6 +5,9 @@
 use super::{Extra, NAME, NAMESPACE, Settings, object, selector};
 use serde_json::{Value, json};
 
+/// The name of the Service that the monitor asks.
+pub(super) const METRICS: &str = "image-cloner-metrics";
+
 /// Of these, what the settings ask for.
 pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     let mut objects = Vec::new();
@@ -45,8 +48,7 @@ fn network_policy() -> Value {
 }
 
 fn monitor() -> [Value; 2] {
-    let name = format!("{NAME}-metrics");
-    let mut service = object("v1", "Service", &name);
+    let mut service = object("v1", "Service", METRICS);
     service["spec"] = json!({
         "selector": selector(),
         "ports": [{"name": "metrics", "port": 8080, "targetPort": "metrics", "protocol": "TCP"}],

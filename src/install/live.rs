@@ -3,8 +3,9 @@
 //! Decides what of it is kept, how it differs from what is wanted, and what of it is no longer. Credentials
 //! are compared and never shown.
 
-use super::rbac::SECRETS_ROLE;
-use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, Scope, Secrets, config_map};
+use super::extras::METRICS;
+use super::rbac::{BINDING, ROLE, SECRETS_BINDING, SECRETS_ROLE};
+use super::{CONFIG, Extra, LOGIN, NAME, NAMESPACE, Scope, Secrets, WEBHOOK, config_map};
 use crate::target::{Layout, TargetRegistry};
 use crate::workload::PULL_SECRET;
 use base64::Engine as _;
@@ -12,27 +13,51 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kinds of which there are objects of ours, in the order in which they are removed, and whether only
-/// those in the agent's namespace are meant.
-pub const KINDS: [(&str, &str, bool); 14] = [
+/// A kind of which an install makes objects: its version and name, whether only those in the agent's namespace are
+/// meant, and the names that they have. Others may carry our label as well, by mistake or to have us delete them.
+pub type Made = (&'static str, &'static str, bool, &'static [&'static str]);
+
+/// Those kinds, in the order in which their objects are removed.
+pub const KINDS: [Made; 14] = [
     (
         "admissionregistration.k8s.io/v1",
         "MutatingWebhookConfiguration",
         false,
+        &[WEBHOOK],
     ),
-    ("apps/v1", "Deployment", true),
-    ("policy/v1", "PodDisruptionBudget", true),
-    ("networking.k8s.io/v1", "NetworkPolicy", true),
-    ("monitoring.coreos.com/v1", "ServiceMonitor", true),
-    ("v1", "Service", true),
-    ("v1", "Secret", true),
-    ("v1", "ConfigMap", true),
-    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", false),
-    ("rbac.authorization.k8s.io/v1", "ClusterRole", false),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding", false),
-    ("rbac.authorization.k8s.io/v1", "Role", false),
-    ("v1", "ServiceAccount", true),
-    ("v1", "Namespace", false),
+    ("apps/v1", "Deployment", true, &[NAME]),
+    ("policy/v1", "PodDisruptionBudget", true, &[NAME]),
+    ("networking.k8s.io/v1", "NetworkPolicy", true, &[NAME]),
+    ("monitoring.coreos.com/v1", "ServiceMonitor", true, &[NAME]),
+    ("v1", "Service", true, &[WEBHOOK, METRICS]),
+    ("v1", "Secret", true, &[LOGIN, PULL_SECRET, WEBHOOK]),
+    ("v1", "ConfigMap", true, &[CONFIG]),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+        false,
+        &[BINDING, SECRETS_BINDING],
+    ),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRole",
+        false,
+        &[ROLE, SECRETS_ROLE],
+    ),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        false,
+        &[BINDING, SECRETS_BINDING],
+    ),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "Role",
+        false,
+        &[ROLE, SECRETS_ROLE],
+    ),
+    ("v1", "ServiceAccount", true, &[NAME]),
+    ("v1", "Namespace", false, &[NAMESPACE]),
 ];
 
 /// The variables that are about one registry. Whoever agreed to share the credentials of one did not agree

@@ -8,10 +8,10 @@ use super::{object_in, webhook};
 use crate::workload::PULL_SECRET;
 use serde_json::{Value, json};
 
-const ROLE: &str = "image-cloner-role";
-const BINDING: &str = "image-cloner-role-binding";
+pub(super) const ROLE: &str = "image-cloner-role";
+pub(super) const BINDING: &str = "image-cloner-role-binding";
 pub(super) const SECRETS_ROLE: &str = "image-cloner-secrets-role";
-const SECRETS_BINDING: &str = "image-cloner-secrets-role-binding";
+pub(super) const SECRETS_BINDING: &str = "image-cloner-secrets-role-binding";
 
 /// Where a right holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -51,6 +51,41 @@ fn everything_that_can_be_asked_for_is_made_in_an_order_that_can_be_applied() {
 }
 
 #[test]
+fn all_that_is_made_is_found_again_by_kind_name_and_place() {
+    let scopes = [&[][..], &[("IMAGE_CLONER_NAMESPACES", "shop")]];
+    for (scope, secrets) in scopes.into_iter().flat_map(|scope| {
+        let secrets = [Secrets::All, Secrets::Namespaces(set(&["db"]))];
+        secrets.map(|secrets| (scope, secrets))
+    }) {
+        let settings = Settings {
+            replicas: 2,
+            config: owned(scope),
+            login: [("IMAGE_CLONER_USER".to_owned(), "me".to_owned().into())].into(),
+            pull_secret: Some("{}".to_owned().into()),
+            secrets,
+            extras: [
+                Extra::Budget,
+                Extra::NetworkPolicy,
+                Extra::ServiceMonitor,
+                Extra::Webhook,
+            ]
+            .into(),
+            ..settings()
+        };
+        for object in objects(&settings) {
+            let metadata = &object["metadata"];
+            let is_found = KINDS.iter().any(|(version, kind, own, names)| {
+                object["apiVersion"] == *version
+                    && object["kind"] == *kind
+                    && (!own || metadata["namespace"] == NAMESPACE)
+                    && names.iter().any(|name| metadata["name"] == *name)
+            });
+            assert!(is_found, "{object:#}");
+        }
+    }
+}
+
+#[test]
 fn credentials_are_in_no_debug_output() {
     let secret = || "hunter2".to_owned().into();
     let settings = Settings {

@@ -1,6 +1,7 @@
 //! What an uninstall takes away, what it leaves, and what it says of that.
 
 use super::{Cluster, Says, installed, run};
+use crate::wire::server::Registry;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,4 +129,94 @@ async fn a_pull_secret_that_workloads_name_stays_and_that_is_said() {
         .filter(|line| line.ends_with("secrets/image-cloner-pull"));
     // the agent's own went with it
     assert_eq!(secrets.count(), 1, "{writes:?}");
+}
+
+/// What others have labelled as if it were ours, by mistake or so that it is deleted.
+fn others() -> Vec<Value> {
+    [
+        ("v1", "Namespace", None, "shop"),
+        ("rbac.authorization.k8s.io/v1", "ClusterRole", None, "other"),
+        (
+            "rbac.authorization.k8s.io/v1",
+            "ClusterRoleBinding",
+            None,
+            "other",
+        ),
+        (
+            "rbac.authorization.k8s.io/v1",
+            "Role",
+            Some("shop"),
+            "other",
+        ),
+        (
+            "rbac.authorization.k8s.io/v1",
+            "RoleBinding",
+            Some("shop"),
+            "other",
+        ),
+        (
+            "admissionregistration.k8s.io/v1",
+            "MutatingWebhookConfiguration",
+            None,
+            "other",
+        ),
+        ("v1", "ConfigMap", Some("image-cloner-system"), "other"),
+    ]
+    .map(|(version, kind, namespace, name)| {
+        json!({
+            "apiVersion": version, "kind": kind,
+            "metadata": {"name": name, "namespace": namespace,
+                         "labels": {"app.kubernetes.io/managed-by": "image-cloner"}},
+        })
+    })
+    .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_carries_our_label_is_neither_listed_nor_deleted() {
+    let home = tempfile::tempdir().unwrap();
+    let mut objects = installed("reg.corp", &[]);
+    objects.retain(|object| object["metadata"]["name"] != "shop");
+    objects.extend(others());
+    let cluster = Cluster::of(objects, |_, _| None).await;
+    let (code, printed, said) = run(cluster.plugin(home.path(), &["uninstall-agent", "--yes"]));
+    assert_eq!(code, 0, "{said}");
+    let kept = |line: &String| line.ends_with("/shop") || line.ends_with("/other");
+    let writes = cluster.writes();
+    assert!(!writes.iter().any(kept), "{writes:?}");
+    for gone in ["namespaces/image-cloner-system", "roles/image-cloner-role"] {
+        assert!(writes.contains(&format!("DELETE {gone}")), "{writes:?}");
+    }
+    assert!(!printed.contains("/other"), "{printed}");
+
+    // nor is it an agent by itself
+    let (code, _, said) = run(cluster.plugin(home.path(), &["uninstall-agent", "--yes"]));
+    assert_eq!((code, &*said), (0, "there is no agent in the cluster\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_install_takes_nothing_away_that_only_carries_our_label() {
+    let registry = Registry::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let mut objects = installed(&registry.host, &[]);
+    objects.extend(others());
+    let cluster = Cluster::of(objects, |_, _| None).await;
+    let image = "--agent-image=elsewhere.corp/agent:1";
+    let args = [
+        "install-agent",
+        "--to",
+        &registry.host,
+        image,
+        "--yes",
+        "--wait=false",
+    ];
+    let (code, printed, said) = run(cluster.plugin(home.path(), &args));
+    assert_eq!(code, 0, "{said}");
+    assert!(!said.contains("/other"), "{said}");
+    assert!(!printed.contains("/other"), "{printed}");
+    let writes = cluster.writes();
+    assert!(
+        !writes.iter().any(|line| line.ends_with("/other")),
+        "{writes:?}"
+    );
 }
