@@ -6,6 +6,7 @@ use super::Run;
 use super::batches::{self, Ended, Rollouts, Work};
 use super::canary::Canaries;
 use super::images::Images;
+use super::opt_outs::OptOuts;
 use super::pull_secrets::PullSecrets;
 use super::put_back::{self, PutBack};
 use super::workloads::{CHANGED, Followed, WRITERS, Written, failure, only};
@@ -41,6 +42,7 @@ struct Cloning<'a> {
     images: &'a Images,
     pull_secrets: &'a PullSecrets<'a>,
     canaries: Option<&'a Canaries<'a>>,
+    opt_outs: OptOuts<'a>,
     writers: Semaphore,
 }
 
@@ -68,6 +70,7 @@ impl Run {
             images,
             pull_secrets: &pull_secrets,
             canaries: canaries.as_ref(),
+            opt_outs: OptOuts::new(&self.cluster),
             writers: Semaphore::new(WRITERS),
         };
         let batch = terms.rollouts.as_ref().and_then(|it| it.batch);
@@ -120,6 +123,7 @@ impl Work for Cloning<'_> {
         let observed = &self.observed[at];
         let id = &observed.workload.id;
         let planned = &self.plan.workloads[at];
+        let due = Instant::now();
         let written = match arrived {
             Err(failure) => Err(failure),
             Ok(()) if !matches!(planned.decision, Decision::Repoint(_)) => Ok(Written {
@@ -128,7 +132,7 @@ impl Work for Cloning<'_> {
             }),
             Ok(()) => {
                 let _writer = self.writers.acquire().await;
-                self.write(observed).await
+                self.write(observed, due).await
             }
         };
         let mut ended = Ended::of(id);
@@ -152,18 +156,19 @@ impl Cloning<'_> {
         join_all(there).await.into_iter().collect()
     }
 
-    /// The one write to a workload, planned again on what is there now.
-    async fn write(&self, observed: &Observed) -> Result<Written, Failure> {
+    /// The one write to a workload that has been due since then, planned again on what is there now.
+    async fn write(&self, observed: &Observed, due: Instant) -> Result<Written, Failure> {
         let id = &observed.workload.id;
         let cluster = &self.run.cluster;
         let decide = async |live: Workload| {
-            let observed = match observed.at(live.clone()) {
+            let mut observed = match observed.at(live.clone()) {
                 Some(observed) => observed,
                 None => {
                     let target = &self.terms.policy.target;
                     cluster.surround(live, observed.named, target).await?.0
                 }
             };
+            observed.namespace_opted_out = self.opt_outs.of(&id.namespace, due).await?;
             let replan = |policy: &Policy| {
                 plan::clone(std::slice::from_ref(&observed), policy)
                     .map_err(|error| Failure::new(error.to_string()))

@@ -10,6 +10,7 @@ mod canary;
 mod clone;
 mod credentials;
 mod images;
+mod opt_outs;
 mod originals;
 mod pull_secrets;
 mod put_back;

@@ -39,6 +39,8 @@ struct State {
     tried: BTreeSet<String>,
     /// The nodes; none where they may not be seen.
     nodes: Option<Value>,
+    /// Once so many Deployments were repointed, all namespaces have opted out.
+    opts_out_after: Option<usize>,
 }
 
 /// A cluster with Deployments of one image each, all of it pulled by whoever tries.
@@ -111,6 +113,15 @@ impl Scene {
                     (200, json!({"metadata": {}, "items": state.nodes}))
                 }
                 ("GET", PULL_SECRET) => missing(),
+                ("GET", _) if path.ends_with(&format!("/namespaces/{namespace}")) => {
+                    let after = state.opts_out_after;
+                    let is_out = after.is_some_and(|after| state.changed.len() >= after);
+                    let labels = json!({"image-cloner.io/skip": is_out.to_string()});
+                    (
+                        200,
+                        json!({"metadata": {"name": namespace, "labels": labels}}),
+                    )
+                }
                 ("GET", _) if path.contains("/pods/") => (200, pulled()),
                 ("GET", _) => (
                     403,
@@ -221,6 +232,33 @@ async fn what_a_namespace_needs_is_asked_for_once_however_many_workloads_it_has(
     assert_eq!(count("GET", "/nodes"), 1, "{asked:#?}");
     assert_eq!(count("POST", "/pods"), 1, "{asked:#?}");
     assert_eq!(count("PATCH", "/deployments/"), 4, "{asked:#?}");
+    let opt_out = "GET /api/v1/namespaces/a";
+    let opt_outs = asked
+        .iter()
+        .filter(|line| line.split('?').next() == Some(opt_out));
+    assert_eq!(opt_outs.count(), 1, "{asked:#?}");
+}
+
+#[tokio::test]
+async fn a_namespace_that_opts_out_while_it_is_cloned_is_left_alone_from_then_on() {
+    let from = Registry::start().await;
+    simple(&from);
+    let image = format!("{}/a/b:1", from.host);
+    let names = ["one", "two", "three"];
+    let scene = Scene::of(&names.map(|name| ("a", name, image.clone())), |_, _| true).await;
+    scene.state.lock().unwrap().opts_out_after = Some(1);
+
+    let outcome = scene.clone(Some(1)).await;
+
+    let states = outcome.workloads.iter().map(|one| &one.state);
+    let left = states.filter(|state| {
+        let WorkloadState::Skipped(reason) = state else {
+            return false;
+        };
+        reason == "namespace a opted out by image-cloner.io/skip"
+    });
+    assert_eq!(left.count(), 2, "{outcome:?}");
+    assert_eq!(scene.state.lock().unwrap().changed.len(), 1);
 }
 
 #[tokio::test]
