@@ -15,6 +15,9 @@ use super::upload;
 use reqwest::{Method, Url};
 use std::sync::Arc;
 
+/// So many of the addresses of a layer are tried: a manifest is anybody's, and lists as many as it likes.
+const ADDRESSES: usize = 8;
+
 /// The way to whoever owns a foreign layer.
 #[derive(Debug)]
 pub(super) struct Owners {
@@ -37,7 +40,7 @@ impl Owners {
         mut session: Option<Session>,
     ) -> Result<()> {
         let mut refused = Vec::new();
-        for address in &blob.urls {
+        for address in blob.urls.iter().take(ADDRESSES) {
             let tried = match self.at(job, address) {
                 Ok(owner) => upload::carry(&owner, &job.to, blob, session.take()).await,
                 Err(refusal) => Err(refusal),

@@ -155,6 +155,22 @@ async fn a_layer_that_nobody_gives_is_an_error_that_says_who_was_asked_and_no_si
 }
 
 #[tokio::test]
+async fn of_very_many_addresses_the_first_few_are_tried() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let owner = owner(|_| Some(Reply::new(404))).await;
+    let addresses: Vec<String> = (0..100).map(|n| at(&owner, &n.to_string())).collect();
+    windows(&from, &addresses);
+    from.put_blob("a/b", &layer());
+
+    let copied = copy(&copying(), &request(&from, &to, "a/b:1")).await;
+
+    assert_eq!(copied.unwrap().bytes, 700_300);
+    let mut asked: Vec<String> = owner.log().into_iter().map(|asked| asked.path).collect();
+    asked.dedup();
+    assert_eq!(asked, (0..8).map(|n| format!("/{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn an_owner_who_asks_for_a_login_is_not_followed_to_a_token_server() {
     let (from, to) = (Registry::start().await, Registry::start().await);
     let tokens = owner(|_| Some(Reply::new(200).body(r#"{"token":"x"}"#))).await;
