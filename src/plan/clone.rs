@@ -288,11 +288,10 @@ fn record(
     originals: Vec<String>,
     added: Option<PullSecretRecord>,
 ) -> Record {
-    let standing = workload
-        .record
-        .as_ref()
-        .map(|record| record.keep(run, |name, recorded| workload.stands(name, recorded)));
-    let mut slots = standing.map_or_else(BTreeMap::new, |record| record.slots);
+    let standing: BTreeSet<&str> = workload.standing_slots().map(|(name, _)| name).collect();
+    let earlier = workload.record.as_ref();
+    let kept = earlier.map(|record| record.keep(run, |name, _| standing.contains(name)));
+    let mut slots = kept.map_or_else(BTreeMap::new, |record| record.slots);
     slots.extend(changes.iter().zip(originals).map(|(change, original)| {
         let recorded = SlotRecord {
             original,

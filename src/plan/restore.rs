@@ -59,9 +59,8 @@ pub fn runs(workloads: &[Workload]) -> Vec<PastRun> {
         let Some(record) = &workload.record else {
             continue;
         };
-        let slots = record.slots.iter();
-        let standing = slots.filter(|(name, slot)| workload.stands(name, slot));
-        let of: BTreeSet<_> = standing
+        let of: BTreeSet<_> = workload
+            .standing_slots()
             .map(|(_, slot)| (record.time_of(slot), record.run_of(slot)))
             .collect();
         for run in of {
@@ -169,8 +168,9 @@ fn is_of(run: Option<&str>, record: &Record, recorded: &SlotRecord) -> bool {
 
 /// The record of what other runs did and still stands, if there is any.
 fn left(workload: &Workload, record: &Record, run: Option<&str>) -> Option<Record> {
+    let standing: BTreeSet<&str> = workload.standing_slots().map(|(name, _)| name).collect();
     let is_left = |name: &str, recorded: &SlotRecord| {
-        !is_of(run, record, recorded) && workload.stands(name, recorded)
+        !is_of(run, record, recorded) && standing.contains(name)
     };
     let slots = record.slots.iter();
     let mut runs = slots

@@ -5,7 +5,7 @@
 use super::{Copy, Observed};
 use crate::reference::{Digest, Reference};
 use crate::target::TargetRegistry;
-use crate::workload::{Slot, Workload};
+use crate::workload::{Slot, SlotRecord, Workload};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,12 +24,7 @@ struct Reclaimed {
 /// image put in the place of another.
 pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
     let workload = &observed.workload;
-    let Some(record) = &workload.record else {
-        return Vec::new();
-    };
-    let of_slot = |(name, recorded): (&String, &crate::workload::SlotRecord)| {
-        let mut slots = workload.slots.iter();
-        let slot = slots.find(|slot| slot.key.to_string() == *name)?;
+    let of_slot = |(_, recorded, slot): (&str, &SlotRecord, &Slot)| {
         let copy = Reference::parse(&slot.image).ok()?;
         let source = Reference::parse(&recorded.original).ok()?;
         let named = target.name(&source).ok()?;
@@ -43,7 +38,7 @@ pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
             users: BTreeMap::from([(workload.id.clone(), runs(observed, slot))]),
         })
     };
-    record.slots.iter().filter_map(of_slot).collect()
+    workload.recorded().filter_map(of_slot).collect()
 }
 
 /// The digests that the pods of a workload run in a slot.
@@ -55,18 +50,10 @@ fn runs(observed: &Observed, slot: &Slot) -> BTreeSet<Digest> {
 /// How often somebody has put back the images that this workload has now, after they were cloned; 0 where
 /// they are none that were cloned.
 pub fn reclaims(workload: &Workload) -> u32 {
-    let Some(record) = &workload.record else {
-        return 0;
+    let is_back = |(_, recorded, slot): (&str, &SlotRecord, &Slot)| {
+        slot.image == recorded.original && slot.image != recorded.target
     };
-    let is_back = record.slots.iter().any(|(name, recorded)| {
-        let mut slots = workload.slots.iter();
-        slots.any(|slot| {
-            slot.image == recorded.original
-                && slot.image != recorded.target
-                && slot.key.to_string() == *name
-        })
-    });
-    if !is_back {
+    if !workload.recorded().any(is_back) {
         return 0;
     }
     let before = workload.reclaimed.as_deref();

@@ -155,16 +155,27 @@ impl Workload {
         self.slots.iter().find(|slot| &slot.key == key)
     }
 
-    /// Whether a slot of this name in the record still is as the repoint left it.
-    pub fn stands(&self, name: &str, recorded: &SlotRecord) -> bool {
-        let mut slots = self.slots.iter();
-        slots.any(|slot| slot.image == recorded.target && slot.key.to_string() == name)
+    /// Its slots that are in its record, with their names there. They are looked up by name: there may be thousands of
+    /// both, whoever wrote them.
+    pub fn recorded(&self) -> impl Iterator<Item = (&str, &SlotRecord, &Slot)> {
+        let record = self.record.as_ref();
+        self.slots.iter().filter_map(move |slot| {
+            let recorded = record?.slots.get_key_value(&slot.key.to_string());
+            recorded.map(|(name, recorded)| (name.as_str(), recorded, slot))
+        })
+    }
+
+    /// Those of its record that still are as the repoint left them, by name.
+    pub fn standing_slots(&self) -> impl Iterator<Item = (&str, &SlotRecord)> {
+        let slots = self.recorded();
+        slots
+            .filter(|(_, recorded, slot)| slot.image == recorded.target)
+            .map(|(name, recorded, _)| (name, recorded))
     }
 
     /// The copies that its record names and that are as the repoint left them.
     pub fn standing(&self) -> impl Iterator<Item = &str> {
-        let slots = self.record.iter().flat_map(|record| &record.slots);
-        let slots = slots.filter(|(name, recorded)| self.stands(name, recorded));
+        let slots = self.standing_slots();
         slots.map(|(_, recorded)| recorded.target.as_str())
     }
 

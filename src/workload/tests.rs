@@ -386,3 +386,37 @@ fn the_hash_of_images_is_blind_to_order_and_ephemeral_containers_alone() {
     let swapped = json!([{"name": "a", "image": "y"}, {"name": "b", "image": "x"}]);
     assert_ne!(one, hash(&swapped, &json!([])));
 }
+
+#[test]
+fn recorded_slots_are_found_by_their_names_however_many_there_are() {
+    let slots = (0..7_000).map(|n| {
+        let recorded = json!({"original": format!("a:{n}"), "target": format!("reg.corp/a:{n}")});
+        (format!("containers/c{n}"), recorded)
+    });
+    let slots: serde_json::Map<String, Value> = slots.collect();
+    let record = json!({"run": "1", "slots": slots}).to_string();
+    // from the last to the first, every second of which is as it was left, and one that no record has
+    let containers = (0..5_000).rev().map(|n| {
+        let image = if n % 2 == 0 {
+            format!("reg.corp/a:{n}")
+        } else {
+            format!("a:{n}")
+        };
+        json!({"name": format!("c{n}"), "image": image})
+    });
+    let mut containers: Vec<Value> = containers.collect();
+    containers.push(json!({"name": "other", "image": "reg.corp/a:1"}));
+    let object = json!({
+        "metadata": {"name": "web", "annotations": {ORIGINALS: record}},
+        "spec": {"template": {"spec": {"containers": containers}}},
+    });
+    let workload = read("deploy", &object);
+    assert_eq!(workload.recorded().count(), 5_000);
+    let mut standing = workload.standing_slots();
+    let (name, recorded) = standing.next().unwrap();
+    assert_eq!(
+        (name, &*recorded.target),
+        ("containers/c4998", "reg.corp/a:4998")
+    );
+    assert_eq!(standing.count(), 2_499);
+}
