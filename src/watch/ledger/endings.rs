@@ -50,7 +50,7 @@ impl Ledger {
         openly: &BTreeSet<WorkloadId>,
         now: Instant,
     ) {
-        if !self.book.ended(&copy.target) {
+        if !self.book.ended(copy) {
             return;
         }
         let users = match (&outcome.state, &outcome.digest) {
@@ -69,9 +69,9 @@ impl Ledger {
                     }
                 });
                 self.copies.complete(copy, digest, readers);
-                self.book.done(&copy.target)
+                self.book.done(copy)
             }
-            (_, None) => self.book.done(&copy.target),
+            (_, None) => self.book.done(copy),
         };
         let copied = matches!(outcome.state, ImageState::Copied { .. });
         for user in users {
@@ -89,7 +89,7 @@ impl Ledger {
 
     /// It was looked whether an image that is in use is there.
     pub(in crate::watch) fn checked(&mut self, copy: &Copy, checked: &Checked, now: Instant) {
-        if !self.book.ended(&copy.target) {
+        if !self.book.ended(copy) {
             return;
         }
         match checked {
@@ -97,7 +97,7 @@ impl Ledger {
                 if *is_pulled {
                     self.gate.show();
                 }
-                let users = self.book.done(&copy.target);
+                let users = self.book.done(copy);
                 // they were given it before
                 let readers = copy.users.keys();
                 let readers = readers.map(|user| Reader::Namespace(user.namespace.clone()));
@@ -108,7 +108,7 @@ impl Ledger {
             }
             Checked::Broken => {
                 self.copies.lost(&copy.target);
-                for user in self.book.done(&copy.target) {
+                for user in self.book.done(copy) {
                     self.ask_again(&user, Purpose::Repair, now);
                     self.advance(&user, now);
                 }
@@ -119,7 +119,7 @@ impl Ledger {
 
     fn image_failed(&mut self, copy: &Copy, failure: &Failure, now: Instant) {
         self.login.suspect(now);
-        let failing = self.book.failed(&copy.target, &failure.to_string(), now);
+        let failing = self.book.failed(copy, &failure.to_string(), now);
         for user in failing.users {
             // one at rest keeps in no mind what it was told
             if failing.is_news || self.work(&user).is_some() {

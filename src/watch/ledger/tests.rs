@@ -213,8 +213,13 @@ impl Play {
 
     /// One that is new has its copy already.
     fn rests_on_its_copy(&mut self, name: &str) {
+        self.rests_on(name, copy(name));
+    }
+
+    /// One that is new has its copy already, of what it says.
+    fn rests_on(&mut self, name: &str, kept: Copy) {
         self.sees(name, COPY, true);
-        self.rests(vec![copy(name)], false);
+        self.rests(vec![kept], false);
     }
 
     /// Nothing is to be done about the next one that is due.

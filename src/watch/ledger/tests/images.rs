@@ -231,9 +231,42 @@ fn what_could_not_be_had_from_an_earlier_copy_is_tried_at_once_from_its_origin()
     let book = &mut play.ledger.book;
     book.renew(of_copy, &Keyring::default());
     assert!(book.start(1).is_some());
-    assert!(book.ended(&copy("moved").target));
-    book.failed(&copy("moved").target, "gone", play.now);
+    assert!(book.ended(&copy("moved")));
+    book.failed(&copy("moved"), "gone", play.now);
     assert!(book.start(1).is_none());
     book.renew(copy("new"), &Keyring::default());
     assert!(book.start(1).is_some());
+}
+
+#[test]
+fn what_one_says_that_a_copy_is_of_is_not_what_others_are_brought() {
+    for asked_first in [false, true] {
+        let mut play = Play::new(None);
+        let digest = digest();
+        let origin = Reference::parse(&format!("{IMAGE}@{digest}")).unwrap();
+        let said = Copy {
+            source: origin.clone(),
+            origin,
+            ..copy("stranger")
+        };
+        play.rests_on("stranger", said.clone());
+        play.sees("a", IMAGE, true);
+        if asked_first {
+            assert_eq!(play.begins(), [format!("check {COPY}")]);
+        }
+        play.round();
+        let Some(Job::Bring(brought, _)) = play.ledger.book.start(IMAGES) else {
+            panic!("nothing is brought");
+        };
+        assert_eq!(brought, copy("a"));
+        if !asked_first {
+            assert_eq!(play.begins(), [format!("check {COPY}")]);
+        }
+        // whatever becomes of the one says nothing of the other
+        let checked = Checked::Failed(Failure::new("no route"));
+        play.ledger.checked(&said, &checked, play.now);
+        play.brought(&["a"], ImageState::Present);
+        assert_eq!(play.ledger.census(play.now).failing, 1);
+        assert_eq!(play.ledger.census(play.now).copying, 0);
+    }
 }
