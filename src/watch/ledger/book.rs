@@ -4,7 +4,7 @@
 //! Decides which image is next, and whether who asks for one that failed brings anything new. Never brings
 //! one.
 
-use super::tries::Tries;
+use super::tries::{Ask, Tries};
 use crate::credentials::Keyring;
 use crate::plan::Copy;
 use crate::reference::Reference;
@@ -105,6 +105,7 @@ impl Book {
             .keys()
             .map(|user| user.namespace.as_str())
             .collect();
+        let askers: Vec<String> = namespaces.iter().copied().map(str::to_owned).collect();
         let asking = (namespaces, keyring, &copy.source, &copy.running);
         let asking = self.hashes.hash_one(asking);
         self.unwanted.remove(&target);
@@ -130,16 +131,19 @@ impl Book {
             image.copy.users.entry(user).or_default().extend(runs);
         }
         // what others could not read, this one may
-        let is_new = !check && image.asked.insert(asking);
-        self.tries.ask(&target, is_new);
+        let ask = Ask {
+            is_new: !check && image.asked.insert(asking),
+            is_idle: image.check,
+        };
+        for asker in askers {
+            self.tries.ask(&target, &asker, ask);
+        }
     }
 
     /// The next image that something is to be done about, where fewer than `most` are under way. Those that
-    /// somebody waits for go before those that are only looked at.
+    /// somebody waits for go before those that are only looked at, and namespaces take turns.
     pub(super) fn start(&mut self, most: usize) -> Option<Job> {
-        let images = &self.images;
-        let is_brought = |target: &Reference| images.get(target).is_some_and(|image| !image.check);
-        let target = self.tries.start(most, is_brought)?;
+        let target = self.tries.start(most)?;
         let image = self.images.get(&target)?;
         Some(if image.check {
             Job::Check(image.copy.clone())

@@ -2,6 +2,7 @@
 //!
 //! Decides what follows when something of it changes, and when its turn has come.
 
+use super::tries::Ask;
 use super::work::{Asked, Entry, Followed, Purpose, Stage, Then, Work};
 use super::{Action, DEADLINE, FRESH, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
@@ -147,7 +148,8 @@ impl Ledger {
             self.book.check(&self.copies, copy);
         }
         if with_our_secret {
-            self.secrets.ask(&id.namespace, false);
+            self.secrets
+                .ask(&id.namespace, &id.namespace, Ask::default());
         }
         if renews {
             self.ask_again(id, Purpose::Refresh, now);
