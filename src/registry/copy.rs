@@ -7,7 +7,7 @@ use super::blobs::{Blobs, CHEAP, Limits, MOST_KNOWN};
 use super::copier::{Copied, Extras, ForeignLayers};
 use super::ends::{self, Landing, Seen, Source, Target};
 use super::flights::Flights;
-use super::manifest::Manifest;
+use super::manifest::{Content, Manifest};
 use super::refusal::{Kind, Refusal, Result};
 use super::repository::{Event, Repository};
 use super::walk::{BLOBS, MANIFESTS, Walk, abreast};
@@ -234,7 +234,6 @@ impl Job<'_> {
         depth: usize,
     ) -> BoxFuture<'a, Result<u64>> {
         async move {
-            self.walk.enter(manifest, depth)?;
             if self.engine.is_proven(&self.place(&manifest.digest)) {
                 return Ok(0);
             }
@@ -244,7 +243,7 @@ impl Job<'_> {
                     .children
                     .iter()
                     .cloned()
-                    .map(|child| async move { self.child(&child.digest, depth + 1).await }),
+                    .map(|child| async move { self.child(&child, depth + 1).await }),
             );
             let skips = self.engine.extras.foreign_layers == ForeignLayers::Skip;
             let (left, blobs): (Vec<_>, Vec<_>) = manifest
@@ -269,23 +268,24 @@ impl Job<'_> {
     }
 
     /// A manifest below an index: everything below it first, then itself by its digest.
-    async fn child(&self, digest: &Digest, depth: usize) -> Result<u64> {
-        let place = self.place(digest);
+    async fn child(&self, child: &Content, depth: usize) -> Result<u64> {
+        let place = self.place(&child.digest);
         let _flight = self.engine.manifests.alone(place.clone()).await;
         if self.engine.is_proven(&place) {
             return Ok(0);
         }
+        self.walk.enter(child, depth)?;
         // from the target where it has it: sources count what is read
         let present = match self.asking {
-            Asking::All => self.to.find_manifest(digest.as_str()).await?,
+            Asking::All => self.to.find_manifest(child).await?,
             Asking::BigBlobs | Asking::Nothing => None,
         };
         let bytes = if let Some(manifest) = present {
             self.below(&manifest, depth).await?
         } else {
-            let manifest = self.from.recall_manifest(digest).await?;
+            let manifest = self.from.recall_manifest(child).await?;
             let bytes = self.below(&manifest, depth).await?;
-            bytes + self.push(digest.as_str(), &manifest, depth).await?
+            bytes + self.push(child.digest.as_str(), &manifest, depth).await?
         };
         self.engine.prove(place);
         Ok(bytes)

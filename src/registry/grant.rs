@@ -64,7 +64,8 @@ pub(super) fn basic(credentials: &Credentials) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// The realm's URL, refused where it would carry credentials in the clear to another machine.
+/// The realm's URL, refused where it would carry credentials in the clear to another machine, and where a
+/// registry behind TLS sends to something that has none.
 pub(super) async fn realm(asked: &Asked<'_>, bearer: &Bearer) -> Result<Url> {
     let what = || {
         format!(
@@ -76,26 +77,23 @@ pub(super) async fn realm(asked: &Asked<'_>, bearer: &Bearer) -> Result<Url> {
     let realm = base
         .join(&bearer.realm)
         .map_err(|error| Refusal::new(what(), Kind::Other, error.to_string()))?;
-    let same_host = realm.host_str() == base.host_str();
-    let safe = match realm.scheme() {
-        "https" => true,
-        "http" => {
-            matches!(asked.credentials, Credentials::Anonymous)
-                || realm.host_str().is_some_and(is_loopback)
-                // the user allowed plain HTTP to this very host
-                || (same_host && base.scheme() == "http")
+    let is_anonymous = matches!(asked.credentials, Credentials::Anonymous);
+    let is_here = realm.host_str().is_some_and(is_loopback);
+    let detail = match (base.scheme(), realm.scheme()) {
+        (_, "https") => return Ok(realm),
+        // the user allowed plain HTTP to this very host
+        ("http", "http") if is_anonymous || is_here || realm.host_str() == base.host_str() => {
+            return Ok(realm);
         }
-        _ => false,
+        ("http", "http") => "credentials would go over plain HTTP",
+        ("https", "http") if is_here && base.host_str().is_some_and(is_loopback) => {
+            return Ok(realm);
+        }
+        // it might be anything that this machine reaches and the registry's owner does not
+        ("https", "http") => "the registry speaks TLS, and this does not",
+        _ => "no place for HTTP",
     };
-    if safe {
-        Ok(realm)
-    } else {
-        Err(Refusal::new(
-            what(),
-            Kind::Other,
-            "credentials would go over plain HTTP",
-        ))
-    }
+    Err(Refusal::new(what(), Kind::Other, detail))
 }
 
 /// The usual way: GET with the scopes in the query, Basic if there is somebody to name.

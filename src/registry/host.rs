@@ -31,6 +31,9 @@ use tokio::time::Instant;
 /// normal case.
 const SMALL_REQUESTS: usize = 32;
 
+/// Scopes that a registry may add for a repository; one or two are usual.
+const MOST_SCOPES: usize = 16;
+
 /// How long a loopback host may take to show whether it speaks TLS.
 const PROBE: Duration = Duration::from_secs(3);
 
@@ -66,8 +69,7 @@ pub(super) struct Endpoint {
     pub(super) let_in: LetIn<[u8; 32]>,
     /// Until when it asked to be left alone.
     not_before: Mutex<Option<Instant>>,
-    /// Manifests of sources that were read here.
-    pub(super) memory: Memory,
+    pub(super) memory: Arc<Memory>,
     /// How much may be read here, as it says itself.
     pub(super) quotas: Quotas,
     /// How far it is, and those it redirects to.
@@ -84,7 +86,7 @@ pub(super) struct Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Endpoint({} for {})", self.address, self.host)
+        write!(f, "Endpoint({})", self.place())
     }
 }
 
@@ -93,6 +95,7 @@ impl fmt::Debug for Endpoint {
 pub(super) struct Shared {
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
+    memory: Arc<Memory>,
     pub(super) waits: Arc<Waits>,
 }
 
@@ -101,6 +104,7 @@ impl Shared {
         Self {
             clients: Arc::new(clients),
             tokens: Arc::new(Tokens::default()),
+            memory: Arc::default(),
             waits: Arc::default(),
         }
     }
@@ -173,12 +177,12 @@ impl Endpoint {
             answered: AtomicBool::new(false),
             let_in: LetIn::default(),
             not_before: Mutex::default(),
-            memory: Memory::default(),
             quotas: Quotas::default(),
             distances: Distances::default(),
             lists_no_referrers: AtomicBool::new(false),
             clients,
             tokens: Arc::clone(&shared.tokens),
+            memory: Arc::clone(&shared.memory),
             waits: Arc::clone(&shared.waits),
             requests: Semaphore::new(concurrency.map_or(SMALL_REQUESTS, usize::from)),
             concurrency: concurrency.map(usize::from),
@@ -193,6 +197,11 @@ impl Endpoint {
             clients: Arc::clone(clients),
             ..Self::new(host, &origin, None, &Shared::new(Clients::guarded()))?
         })
+    }
+
+    /// What tells it from all others.
+    pub(super) fn place(&self) -> String {
+        format!("{} for {}", self.address, self.host)
     }
 
     /// The repository's path at this endpoint.
@@ -302,7 +311,9 @@ impl Endpoint {
         added: impl Iterator<Item = &'a String>,
     ) {
         let mut wanted = lock(&self.wanted);
-        wanted.entry(place).or_default().extend(added.cloned());
+        let wanted = wanted.entry(place).or_default();
+        let room = MOST_SCOPES.saturating_sub(wanted.len());
+        wanted.extend(added.take(room).cloned());
     }
 
     /// The scopes that are to be asked for besides the repository's own.

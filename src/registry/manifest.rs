@@ -18,6 +18,7 @@ use oci_client::manifest::{
 };
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
 use reqwest::{Method, Response, StatusCode};
+use std::collections::HashSet;
 
 /// What is asked for; a registry may convert to an older form whatever is not listed.
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
@@ -27,6 +28,9 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
 
 /// Registries take 4 MiB at least; some take more.
 const CAP: usize = 8 * 1024 * 1024;
+
+/// A manifest of so many bytes is read whatever its descriptor says.
+const LITTLE: usize = 64 * 1024;
 
 /// How often a manifest is asked for again whose body broke off or was wrong.
 const BROKEN_BODIES: usize = 2;
@@ -46,7 +50,7 @@ pub(super) struct Manifest {
 }
 
 /// What a manifest refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Content {
     pub(super) digest: Digest,
     pub(super) size: u64,
@@ -57,6 +61,36 @@ pub(super) struct Content {
 }
 
 /// The parts of manifests and indexes that say what they refer to.
+/// A tag or a digest, and how much is read of what it stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Point<'a> {
+    pub(super) text: &'a str,
+    cap: usize,
+}
+
+impl<'a> From<&'a str> for Point<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, cap: CAP }
+    }
+}
+
+impl<'a> From<&'a Digest> for Point<'a> {
+    fn from(digest: &'a Digest) -> Self {
+        digest.as_str().into()
+    }
+}
+
+/// What an index lists is as big as it says, or small: sizes that are a little wrong harm nobody.
+impl<'a> From<&'a Content> for Point<'a> {
+    fn from(child: &'a Content) -> Self {
+        let size = usize::try_from(child.size).unwrap_or(CAP);
+        Self {
+            text: child.digest.as_str(),
+            cap: size.clamp(LITTLE, CAP),
+        }
+    }
+}
+
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -99,7 +133,10 @@ impl Repository {
     }
 
     /// A manifest that may not be there.
-    pub(super) async fn find_manifest(&self, point: &str) -> Result<Option<Manifest>> {
+    pub(super) async fn find_manifest(
+        &self,
+        point: impl Into<Point<'_>>,
+    ) -> Result<Option<Manifest>> {
         match self.get_manifest(point).await {
             Ok(manifest) => Ok(Some(manifest)),
             Err(refusal) if refusal.is_not_found() => Ok(None),
@@ -120,14 +157,15 @@ impl Repository {
     }
 
     /// A manifest by tag or digest, checked against the digest.
-    pub(super) async fn get_manifest(&self, point: &str) -> Result<Manifest> {
-        let url = self.url(&format!("manifests/{point}")).await?;
+    pub(super) async fn get_manifest(&self, point: impl Into<Point<'_>>) -> Result<Manifest> {
+        let Point { text, cap } = point.into();
+        let url = self.url(&format!("manifests/{text}")).await?;
         let what = refusal::describe(&Method::GET, &url);
         let call = Call::new(Method::GET, url).header(ACCEPT, ACCEPTED);
         // a tag has no colon; what was asked for by digest must be that, whatever the header says
-        let pinned = point.parse::<Digest>().ok();
+        let pinned = text.parse::<Digest>().ok();
         let (headers, bytes, digest) = self
-            .read_checked(&call, |headers, bytes| {
+            .read_checked(&call, cap, |headers, bytes| {
                 let named = pinned.clone().or_else(|| header_digest(headers));
                 let algorithm = named.as_ref().map_or("sha256", Digest::algorithm);
                 let actual = digest::of(algorithm, bytes);
@@ -168,7 +206,7 @@ impl Repository {
 
     /// What a place of manifests answers; asked for again where it breaks off.
     pub(super) async fn read(&self, call: &Call) -> Result<(HeaderMap, Bytes)> {
-        let (headers, bytes, ()) = self.read_checked(call, |_, _| Ok(())).await?;
+        let (headers, bytes, ()) = self.read_checked(call, CAP, |_, _| Ok(())).await?;
         Ok((headers, bytes))
     }
 
@@ -176,6 +214,7 @@ impl Repository {
     async fn read_checked<T>(
         &self,
         call: &Call,
+        cap: usize,
         check: impl Fn(&HeaderMap, &[u8]) -> Result<T>,
     ) -> Result<(HeaderMap, Bytes, T)> {
         let mut pauses = Pauses::new(&self.endpoint, BROKEN_BODIES);
@@ -185,7 +224,7 @@ impl Repository {
                 return Err(self.refuse(&Method::GET, response).await);
             }
             let headers = response.headers().clone();
-            let read = connection::capped(response, CAP).await;
+            let read = connection::capped(response, cap).await;
             let checked = read.and_then(|bytes| Ok((check(&headers, &bytes)?, bytes)));
             match checked {
                 Ok((checked, bytes)) => return Ok((headers, Bytes::from(bytes), checked)),
@@ -278,13 +317,14 @@ impl Manifest {
                 blobs.push(content(&child).map_err(&fail)?);
             }
         }
+        let mut known: HashSet<Content> = blobs.iter().cloned().collect();
         for blob in document
             .config
             .into_iter()
             .chain(document.layers.into_iter().flatten())
         {
             let blob = content(&blob).map_err(&fail)?;
-            if !blobs.contains(&blob) {
+            if known.insert(blob.clone()) {
                 blobs.push(blob);
             }
         }

@@ -114,7 +114,7 @@ impl Registries {
         credentials: &Credentials,
     ) -> Result<bool, Error> {
         let asked = self.pushing(image, credentials)?;
-        let mut manifest = asked.get_manifest(&point(image)).await?;
+        let mut manifest = asked.get_manifest(&*point(image)).await?;
         if let Some(child) = manifest.children.first() {
             manifest = asked.get_manifest(child.digest.as_str()).await?;
         }
@@ -144,7 +144,7 @@ impl Registries {
         let asked = self.asking(image, credentials, Access::Pull)?;
         let digest: Digest = match image.digest() {
             Some(digest) => digest.clone(),
-            None => asked.get_manifest(&point(image)).await?.digest,
+            None => asked.get_manifest(&*point(image)).await?.digest,
         };
         let url = asked.url(&format!("referrers/{digest}")).await?;
         let response = asked.send(&Call::new(Method::GET, url)).await?;

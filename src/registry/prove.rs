@@ -120,24 +120,24 @@ impl Prover {
         depth: usize,
     ) -> BoxFuture<'a, Result<()>> {
         async move {
-            let children: Vec<Digest> = {
+            let children: Vec<Content> = {
                 let mut parts = locked(parts);
-                parts.walk.enter(manifest, depth)?;
                 let size = manifest.bytes.len() as u64;
                 parts.manifests.insert(manifest.digest.clone(), size);
                 for blob in &manifest.blobs {
                     parts.blobs.insert(blob.digest.clone(), blob.clone());
                 }
-                let children = manifest.children.iter().map(|child| &child.digest);
+                let children = manifest.children.iter();
                 children
-                    .filter(|child| !parts.manifests.contains_key(child))
+                    .filter(|child| !parts.manifests.contains_key(&child.digest))
                     .cloned()
                     .collect()
             };
             let below = children.into_iter().map(|child| async move {
-                let Some(read) = repository.find_manifest(child.as_str()).await? else {
+                locked(parts).walk.enter(&child, depth + 1)?;
+                let Some(read) = repository.find_manifest(&child).await? else {
                     let faults = &mut locked(parts).faults;
-                    faults.insert(child, Fault::ManifestMissing);
+                    faults.insert(child.digest, Fault::ManifestMissing);
                     return Ok(());
                 };
                 Self::descend(repository, &read, parts, depth + 1).await

@@ -3,21 +3,20 @@
 //! Decides what is remembered and for how long. Never answers for what a target has: that is to be asked.
 
 use super::flights::Flights;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Point};
 use super::refusal::Result;
 use super::repository::Repository;
-use crate::reference::Digest;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of manifests that are remembered for one endpoint: several thousand of the usual ones.
+/// Bytes of manifests that are remembered in a process: several thousand of the usual ones.
 const ROOM: usize = 16 * 1024 * 1024;
 
-/// A repository at the endpoint, and a digest in it.
-type Key = (String, Digest);
+/// A place where a registry answers, a repository there, and a digest in it.
+type Key = (String, String, String);
 
-/// What was read at an endpoint; the oldest is forgotten first.
+/// What was read; the oldest is forgotten first.
 #[derive(Default)]
 pub(super) struct Memory {
     kept: Mutex<Kept>,
@@ -72,22 +71,28 @@ impl Kept {
 impl Repository {
     /// Remembers a manifest as if it had been read.
     pub(super) fn remember(&self, manifest: &Manifest) {
-        let key = (self.name.clone(), manifest.digest.clone());
+        let key = self.key(manifest.digest.as_str());
         self.endpoint.memory.keep(key, manifest);
     }
 
     /// A manifest of a source by its digest: read once, then remembered. Whoever asks must have been shown
     /// that it is there, as everybody is who has a [`super::Source`].
-    pub(super) async fn recall_manifest(&self, digest: &Digest) -> Result<Manifest> {
+    pub(super) async fn recall_manifest(&self, point: impl Into<Point<'_>>) -> Result<Manifest> {
+        let point = point.into();
         let memory = &self.endpoint.memory;
-        let key = (self.name.clone(), digest.clone());
+        let key = self.key(point.text);
         let _flight = memory.flights.alone(key.clone()).await;
         if let Some(manifest) = memory.get(&key) {
             return Ok(manifest);
         }
-        let manifest = self.get_manifest(digest.as_str()).await?;
+        let manifest = self.get_manifest(point).await?;
         memory.keep(key, &manifest);
         Ok(manifest)
+    }
+
+    fn key(&self, digest: &str) -> Key {
+        let place = self.endpoint.place();
+        (place, self.name.clone(), digest.to_owned())
     }
 }
 
@@ -101,7 +106,7 @@ mod tests {
         let mut kept = Kept::default();
         let mut keep = |text: &str| {
             let digest = digest::of("sha256", text.as_bytes());
-            let key = ("a/b".to_owned(), digest.clone());
+            let key = ("reg".to_owned(), "a/b".to_owned(), digest.to_string());
             let manifest = Manifest {
                 media_type: String::new(),
                 digest,

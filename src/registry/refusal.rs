@@ -16,6 +16,9 @@ pub(super) type Result<T> = std::result::Result<T, Box<Refusal>>;
 /// How much of an error's body is read.
 const BODY_CAP: usize = 64 * 1024;
 
+/// Characters of what an error says that are kept: what registries and manifests say may be long.
+const WORDS: usize = 1000;
+
 /// Why a request gave nothing.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -68,12 +71,22 @@ pub(super) enum Kind {
     Other,
 }
 
+/// The beginning of what is very long.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(WORDS) {
+        text.truncate(end);
+        text += "..";
+        text.shrink_to_fit();
+    }
+    text
+}
+
 impl Refusal {
     pub(super) fn new(what: impl Into<String>, kind: Kind, detail: impl Into<String>) -> Box<Self> {
         Box::new(Self {
-            what: what.into(),
+            what: cut(what.into()),
             kind,
-            detail: detail.into(),
+            detail: cut(detail.into()),
             who: String::new(),
             retry_after: None,
             hint: None,

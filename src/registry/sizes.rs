@@ -3,7 +3,7 @@
 //! Decides what counts: everything of all platforms, each digest once.
 
 use super::ends::Source;
-use super::manifest::Manifest;
+use super::manifest::{Content, Manifest};
 use super::refusal;
 use super::repository::Repository;
 use super::walk::{MANIFESTS, Walk, abreast};
@@ -48,20 +48,20 @@ impl Sizes {
         depth: usize,
     ) -> BoxFuture<'a, refusal::Result<()>> {
         async move {
-            self.walk.enter(manifest, depth)?;
-            let children: Vec<Digest> = {
+            let children: Vec<Content> = {
                 let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.insert(manifest.digest.clone(), manifest.bytes.len() as u64);
                 let blobs = manifest.blobs.iter();
                 let blobs = blobs.filter(|blob| self.foreign || !blob.foreign);
                 seen.extend(blobs.map(|blob| (blob.digest.clone(), blob.size)));
-                let children = manifest.children.iter().map(|child| &child.digest);
+                let children = manifest.children.iter();
                 children
-                    .filter(|child| seen.insert((*child).clone(), 0).is_none())
+                    .filter(|child| seen.insert(child.digest.clone(), 0).is_none())
                     .cloned()
                     .collect()
             };
             let below = children.into_iter().map(|child| async move {
+                self.walk.enter(&child, depth + 1)?;
                 let child = repository.recall_manifest(&child).await?;
                 self.add(repository, &child, depth + 1).await
             });

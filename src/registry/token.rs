@@ -23,11 +23,12 @@ use tokio::time::Instant;
 /// What a token is good for where its answer does not say: the token specification's default.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 
-/// With so many tokens, those that are of no use any more are forgotten.
+/// With so many tokens, those that are of no use any more are forgotten; all of them, where there are none.
 const MANY: usize = 1000;
 
-/// How much of a token server's answer is read.
-const ANSWER_CAP: usize = 1024 * 1024;
+/// How much of a token server's answer is read. Servers and proxies take headers of 8 to 32 KiB, which is
+/// what a token becomes.
+const ANSWER_CAP: usize = 64 * 1024;
 
 /// Every token of the process, by what it was asked for.
 #[derive(Default)]
@@ -131,6 +132,9 @@ impl Tokens {
                 |token: &Option<Token>| token.as_ref().is_some_and(|it| it.fresh_until > now);
             // one that is locked is being fetched
             cache.retain(|_, slot| slot.try_lock().map_or(true, |token| is_fresh(&token)));
+            if cache.len() >= MANY {
+                cache.clear();
+            }
         }
         Arc::clone(cache.entry(key).or_default())
     }
@@ -318,6 +322,26 @@ mod tests {
         let kept: BTreeSet<_> = cache.keys().flat_map(|key| key.scopes.clone()).collect();
         let last = MANY.to_string();
         assert_eq!(kept, ["0", "1", last.as_str()].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn tokens_that_are_all_good_are_not_kept_without_end() {
+        let tokens = Tokens::default();
+        for at in 0..3 * MANY {
+            let server = Server {
+                realm: at.to_string(),
+                service: String::new(),
+                who: [0; 32],
+            };
+            let slot = tokens.slot(Key {
+                server,
+                scopes: BTreeSet::new(),
+            });
+            let answer = r#"{"token":"a","expires_in":86400}"#;
+            *slot.try_lock().unwrap() = read_answer(&serde_json::from_str(answer).unwrap());
+        }
+        let kept = lock(&tokens.cache).len();
+        assert!((1..=MANY).contains(&kept), "{kept}");
     }
 
     #[test]

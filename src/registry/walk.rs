@@ -3,17 +3,17 @@
 //! Decides how far it goes and how much of it at a time. Whoever may push an image decides what it lists; no
 //! image may take the memory that others need. Reads nothing itself.
 
-use super::manifest::Manifest;
+use super::manifest::Content;
 use super::refusal::{Kind, Refusal, Result};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Indexes in indexes: nobody nests them deeper than once or twice.
 const DEPTH: usize = 8;
 
-/// Bytes that the manifests of an image may have together: several thousand of the usual ones.
-const ROOM: usize = 32 * 1024 * 1024;
+/// Bytes that the manifests below an image's first may have together: more than a thousand of the usual ones.
+const ROOM: u64 = 16 * 1024 * 1024;
 
 /// Manifests of an index that are worked on side by side: each is in memory until all below it is done.
 pub(super) const MANIFESTS: usize = 16;
@@ -24,26 +24,26 @@ pub(super) const BLOBS: usize = 128;
 /// How far one has come through an image.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    bytes: AtomicUsize,
+    bytes: AtomicU64,
 }
 
 impl Walk {
-    /// Told of each manifest before what is below it, and of the indexes around it.
+    /// Told of each manifest below another before it is read, and of the indexes around it; nobody reads more
+    /// of it than it has by its descriptor.
     ///
     /// # Errors
     /// Where an image goes on without end, as far as anybody can tell.
-    pub(super) fn enter(&self, manifest: &Manifest, depth: usize) -> Result<()> {
-        let size = manifest.bytes.len();
-        let bytes = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
+    pub(super) fn enter(&self, child: &Content, depth: usize) -> Result<()> {
+        let before = self.bytes.fetch_add(child.size, Ordering::Relaxed);
         let detail = if depth > DEPTH {
             format!("more than {DEPTH} indexes around it")
-        } else if bytes > ROOM {
+        } else if before.saturating_add(child.size) > ROOM {
             let room = ROOM / (1024 * 1024);
             format!("the manifests of its image have more than {room} MiB together")
         } else {
             return Ok(());
         };
-        let what = format!("reading {}", manifest.digest);
+        let what = format!("reading {}", child.digest);
         Err(Refusal::new(what, Kind::Other, detail))
     }
 }

@@ -201,7 +201,7 @@ async fn a_token_server_that_redirects_gives_nobody_the_credentials() {
 }
 
 #[tokio::test]
-async fn a_registry_with_tls_gets_no_credentials_for_a_realm_without() {
+async fn a_realm_without_tls_is_asked_by_nobody_who_has_credentials_or_tls() {
     let registry = Registry::start().await;
     let secure = Secure::start(&registry, "localhost").await;
     registry.hook(|r| {
@@ -213,13 +213,18 @@ async fn a_registry_with_tls_gets_no_credentials_for_a_realm_without() {
         Some(Reply::new(401).header("WWW-Authenticate", challenge))
     });
     let registries = registries(&secure.trusted());
-
+    let check = async |host: &str, name: &str, credentials: Credentials, expected: &str| {
+        let source = reference(&format!("{host}/{name}:1"));
+        let error = resolve(&registries, &source, &credentials).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
     for name in ["far", "near"] {
-        let source = reference(&format!("{}/{name}:1", secure.host));
-        let error = resolve(&registries, &source, &basic("u", "p"))
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("over plain HTTP"), "{error}");
+        let tls = "the registry speaks TLS, and this does not";
+        check(&secure.host, name, Credentials::Anonymous, tls).await;
+        check(&secure.host, name, basic("u", "p"), tls).await;
+        let clear = "credentials would go over plain HTTP";
+        check(&registry.host, name, basic("u", "p"), clear).await;
     }
 }
 
