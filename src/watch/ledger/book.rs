@@ -4,7 +4,7 @@
 //! Decides which image is next, and whether who asks for one that failed brings anything new. Never brings
 //! one.
 
-use super::tries::Tries;
+use super::tries::{Ask, Tries};
 use crate::credentials::Keyring;
 use crate::plan::Copy;
 use crate::reference::Reference;
@@ -122,6 +122,7 @@ impl Book {
             .keys()
             .map(|user| user.namespace.as_str())
             .collect();
+        let askers: Vec<String> = namespaces.iter().copied().map(str::to_owned).collect();
         let asking = (namespaces, keyring, &copy.source, &copy.running);
         let asking = self.hashes.hash_one(asking);
         self.unwanted.remove(&key);
@@ -147,16 +148,19 @@ impl Book {
             image.copy.users.entry(user).or_default().extend(runs);
         }
         // what others could not read, this one may
-        let is_new = !check && image.asked.insert(asking);
-        self.tries.ask(&key, is_new);
+        let ask = Ask {
+            is_new: !check && image.asked.insert(asking),
+            is_idle: image.check,
+        };
+        for asker in askers {
+            self.tries.ask(&key, &asker, ask);
+        }
     }
 
     /// The next image that something is to be done about, where fewer than `most` are under way. Those that
-    /// somebody waits for go before those that are only looked at.
+    /// somebody waits for go before those that are only looked at, and namespaces take turns.
     pub(super) fn start(&mut self, most: usize) -> Option<Job> {
-        let images = &self.images;
-        let is_brought = |key: &Key| images.get(key).is_some_and(|image| !image.check);
-        let key = self.tries.start(most, is_brought)?;
+        let key = self.tries.start(most)?;
         let image = self.images.get(&key)?;
         Some(if image.check {
             Job::Check(image.copy.clone())
