@@ -4,15 +4,18 @@ use super::docker_config::DockerConfig;
 use super::scope::{self, Scope};
 use super::{Credentials, CredentialsError};
 use globset::Glob;
+use std::sync::Arc;
 
 /// The entries of `dockerconfigjson` pull secrets, with Kubernetes' matching rules.
 ///
 /// A key matches when its port is the same, its host has as many labels and each matches as a glob
 /// (`*.corp.io` matches `reg.corp.io`, neither `corp.io` nor `a.b.corp.io`), and its text after the
 /// host is what the repository begins with, in the middle of a component too.
+///
+/// Clones share their entries: each image of a workload has one, and a Secret may hold tens of thousands.
 #[derive(Debug, Clone, Default, Hash)]
 pub struct Keyring {
-    entries: Vec<(Scope, Credentials)>,
+    entries: Arc<Vec<(Scope, Credentials)>>,
 }
 
 impl Keyring {
@@ -24,14 +27,15 @@ impl Keyring {
         let config = DockerConfig::parse(json)
             .map_err(|reason| CredentialsError::of_file(format!("the pull secret is {reason}")))?;
         let mut result = Ok(());
+        let entries = Arc::make_mut(&mut self.entries);
         for (scope, credentials) in config.entries {
             match credentials {
-                Ok(credentials) => self.entries.push((scope, credentials)),
+                Ok(credentials) => entries.push((scope, credentials)),
                 Err(reason) => result = Err(CredentialsError::of_host(&scope.host, reason)),
             }
         }
         // stable: among equals, the secret that was added first comes first
-        self.entries.sort_by_key(|(scope, _)| scope.specificity());
+        entries.sort_by_key(|(scope, _)| scope.specificity());
         result
     }
 
@@ -55,8 +59,11 @@ fn hosts_match(pattern: &str, host: &str) -> bool {
     let (pattern, pattern_port) = split_port(pattern);
     let (host, port) = split_port(host);
     let labels = |name: &str| name.split('.').count();
-    let label_matches = |(glob, label): (&str, &str)| {
-        glob == label || Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(label))
+    let label_matches = |(pattern, label): (&str, &str)| {
+        // making a matcher takes its time
+        pattern == label
+            || pattern.contains(['*', '?', '[', '{', '\\'])
+                && Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(label))
     };
     pattern_port == port
         && labels(pattern) == labels(host)
