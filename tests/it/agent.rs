@@ -232,7 +232,7 @@ fn no_more_rollouts_are_unfinished_than_are_allowed() {
         assert!(left > 0, "{}", agent.log());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    let at = bed.times_of_writes();
+    let at = bed.times_of_pods();
     let after = |n: usize| at[n] - at[n - 1];
     // until nodes were seen to pull, there is one: it has to be available for so long
     assert!(after(1) >= 2, "{at:?}\n{}", agent.log());

@@ -87,9 +87,9 @@ fn no_more_than_a_batch_is_unfinished_at_a_time() {
     for name in names {
         bed.rolled_out(&format!("deploy/{name}"));
     }
-    // seen so or not: each is unfinished for so long at least
+    // seen so or not: each is unfinished for three seconds at least
     let is_two = |most: usize| {
-        let at = bed.times_of_writes();
+        let at = bed.times_of_pods();
         most == 2 || at[1] - at[0] < 3
     };
     let (all, target) = (namespace(&bed), bed.open_target());

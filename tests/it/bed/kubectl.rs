@@ -61,19 +61,18 @@ impl Bed {
             .expect("kubectl prints JSON")
     }
 
-    /// When each Deployment here was written by us last, in seconds, in this order.
-    pub(crate) fn times_of_writes(&self) -> Vec<i64> {
-        let objects = self.kubectl(&["get", "deploy", "--show-managed-fields", "-o", "json"]);
-        let objects: Value = serde_json::from_str(&objects).expect("JSON");
-        let objects = objects["items"].as_array().expect("a list").iter();
-        let time = |object: &Value| {
-            let fields = object["metadata"]["managedFields"].as_array();
-            let mut fields = fields.expect("a list").iter();
-            let ours = fields.find(|it| it["manager"] == "image-cloner");
-            let time = ours.expect("a write")["time"].as_str().expect("a time");
-            time.parse::<Timestamp>().expect("a time").as_second()
-        };
-        let mut times: Vec<i64> = objects.map(time).collect();
+    /// When the pods here that are to stay were made, in seconds, in this order.
+    pub(crate) fn times_of_pods(&self) -> Vec<i64> {
+        let pods = self.get("pods");
+        let pods = pods["items"].as_array().expect("a list").iter();
+        let pods = pods.map(|pod| &pod["metadata"]);
+        let stay = pods.filter(|pod| pod["deletionTimestamp"].is_null());
+        let mut times: Vec<i64> = stay
+            .map(|pod| {
+                let made = pod["creationTimestamp"].as_str().expect("a time");
+                made.parse::<Timestamp>().expect("a time").as_second()
+            })
+            .collect();
         times.sort_unstable();
         times
     }
