@@ -111,6 +111,14 @@ fn digests(one: &Observed, pods: &[&Pod]) -> BTreeMap<SlotKey, BTreeSet<Digest>>
     running
 }
 
+/// Whether a pod belongs to a workload.
+pub(super) fn is_of(id: &WorkloadId, pod: &Value) -> bool {
+    let is_it = |(namespace, kind, name): &Owner| {
+        *namespace == id.namespace && *kind == id.kind.kind && *name == id.name
+    };
+    owners(&pod["metadata"]).is_some_and(|owners| owners.iter().any(is_it))
+}
+
 fn by_owner(pods: &[Pod]) -> HashMap<&Owner, Vec<&Pod>> {
     let mut by_owner: HashMap<&Owner, Vec<&Pod>> = HashMap::new();
     for pod in pods {

@@ -11,7 +11,7 @@ use super::error::one_line;
 use super::pulls::{Pulling, Pulls, Try};
 use super::request::Only;
 use super::rollout::condition;
-use super::{Cluster, NotReady, workload_of};
+use super::{Cluster, NotReady, running, workload_of};
 use crate::reference::Reference;
 use crate::workload::{Workload, WorkloadId};
 use serde_json::Value;
@@ -229,20 +229,23 @@ async fn events(cluster: &Cluster, namespace: &str, object: &str, reason: &str) 
     found.into_iter().max().map(|(_, message)| message)
 }
 
-/// Whether a pod is of the revision that rolls out: its images are the template's.
+/// Whether a pod is of the revision that rolls out: the workload's own, and its images are the template's.
 fn is_current(workload: &Workload, pod: &Value) -> bool {
-    workload.slots.iter().all(|slot| {
-        let containers = pod["spec"][slot.key.list.field()].as_array();
-        let container = containers
-            .into_iter()
-            .flatten()
-            .find(|container| container["name"] == slot.key.name.as_str());
-        container.is_none_or(|container| {
-            container
-                .get("image")
-                .is_none_or(|image| !image.is_string() || *image == slot.image)
+    // anybody can give a pod the labels that the selector asks for
+    let is_its_own = running::is_of(&workload.id, pod);
+    is_its_own
+        && workload.slots.iter().all(|slot| {
+            let containers = pod["spec"][slot.key.list.field()].as_array();
+            let container = containers
+                .into_iter()
+                .flatten()
+                .find(|container| container["name"] == slot.key.name.as_str());
+            container.is_none_or(|container| {
+                container
+                    .get("image")
+                    .is_none_or(|image| !image.is_string() || *image == slot.image)
+            })
         })
-    })
 }
 
 /// Whether a container of a pod has its image, and by a pull that counts.

@@ -81,9 +81,9 @@ impl Sources {
             read = None;
         }
         if let Some(read) = read {
-            self.check_claim(copy, &read.source, &target).await?;
             let read = self.look_for_what_runs(copy, read, &target).await?;
             let read = self.narrow(copy, read, &target).await?;
+            self.check_claim(copy, &read.source, &target).await?;
             return Ok(Settled {
                 source: read.source,
                 target,

@@ -20,8 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A Lease that others keep changing, by annotations for example, is written at the latest in this try.
 const TRIES: u32 = 3;
 
-/// A stop waits no longer than this for the release: what is not released expires.
-const RELEASING: Duration = Duration::from_secs(3);
+/// A stop waits no longer than this for the release: what is not released expires. All of an agent's stop has to
+/// fit into its pod's grace period.
+const RELEASING: Duration = Duration::from_secs(8);
 
 /// Stands for leadership in a namespace, under a name that is this process's in people's eyes, until `retired`
 /// is cancelled: then it gives up what it has. The future does the work; the handle tells how it stands.

@@ -28,9 +28,11 @@ pub fn kept(observed: &Observed, target: &TargetRegistry) -> Vec<Copy> {
         let copy = Reference::parse(&slot.image).ok()?;
         let source = Reference::parse(&recorded.original).ok()?;
         let named = target.name(&source).ok()?;
+        // a tag alone is the copy of no digest
+        let is_pinned_so = source.digest().is_none() || source.digest() == copy.digest();
         let is_named_so = target.holds(&copy)
             && (named.repository(), named.tag()) == (copy.repository(), copy.tag());
-        (slot.image == recorded.target && is_named_so).then(|| Copy {
+        (slot.image == recorded.target && is_named_so && is_pinned_so).then(|| Copy {
             origin: source.clone(),
             source,
             target: copy,
@@ -149,6 +151,11 @@ mod tests {
             ),
             1
         );
+        let pinned = format!("nginx:1@{digest}");
+        assert_eq!(kept(&pinned, &format!("reg.corp/{pinned}")), 1);
+        assert_eq!(kept(&pinned, "reg.corp/nginx:1"), 0);
+        let other = format!("sha256:{}", "2".repeat(64));
+        assert_eq!(kept(&pinned, &format!("reg.corp/nginx:1@{other}")), 0);
         assert_eq!(kept("evil.io/nginx:1", "reg.corp/nginx:1"), 0);
         assert_eq!(kept("nginx:2", "reg.corp/nginx:1"), 0);
         assert_eq!(kept("reg.corp/own:1", "reg.corp/nginx:1"), 0);

@@ -79,9 +79,7 @@ impl Copies {
         complete.fresh = true;
         complete.digest = digest.clone();
         complete.made_for.extend(copy.running.iter().cloned());
-        for reader in readers {
-            self.known.complete(&copy.target, digest, reader);
-        }
+        self.known.complete(&copy.target, digest, readers);
     }
 
     /// Everything is to be looked at again. What nobody has asked for since the last time is forgotten.

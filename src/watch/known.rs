@@ -125,22 +125,30 @@ impl Known {
         self.read().terms.clone()
     }
 
-    /// A copy was proven complete, and somebody to have been allowed its source.
-    pub fn complete(&self, target: &Reference, digest: &Digest, reader: Reader) {
+    /// A copy was proven complete, and these to have been allowed its source. That somebody was allowed another
+    /// digest of it says nothing of this one.
+    pub fn complete(
+        &self,
+        target: &Reference,
+        digest: &Digest,
+        readers: impl IntoIterator<Item = Reader>,
+    ) {
         let mut facts = self.write();
-        let copy = facts
-            .copies
-            .entry(target.clone())
-            .or_insert_with(|| Complete {
-                digest: digest.clone(),
-                anyone: false,
-                namespaces: BTreeSet::new(),
-            });
-        copy.digest.clone_from(digest);
-        match reader {
-            Reader::Anyone => copy.anyone = true,
-            Reader::Namespace(namespace) => {
-                copy.namespaces.insert(namespace);
+        let new = || Complete {
+            digest: digest.clone(),
+            anyone: false,
+            namespaces: BTreeSet::new(),
+        };
+        let copy = facts.copies.entry(target.clone()).or_insert_with(new);
+        if copy.digest != *digest {
+            *copy = new();
+        }
+        for reader in readers {
+            match reader {
+                Reader::Anyone => copy.anyone = true,
+                Reader::Namespace(namespace) => {
+                    copy.namespaces.insert(namespace);
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ mod book;
 mod endings;
 mod figures;
 mod gate;
-mod line;
+mod lines;
 mod login;
 mod steps;
 #[cfg(test)]
@@ -311,7 +311,7 @@ impl Ledger {
         while let Some(job) = self.book.start(IMAGES) {
             actions.push(Action::Image(Box::new(job)));
         }
-        while let Some(namespace) = self.secrets.start(SECRETS, |_| false) {
+        while let Some(namespace) = self.secrets.start(SECRETS) {
             if self.uses_our_secret(&namespace) {
                 actions.push(Action::PullSecret(namespace));
             } else {

@@ -30,8 +30,9 @@ const ROUND: Duration = Duration::from_secs(10 * 60);
 /// the second.
 const SETTLED: Duration = Duration::from_secs(70);
 
-/// How soon after the first failure it is looked at again; twice as long after each further one.
+/// How soon after the first failure it is looked at again; twice as long after each further one, up to the second.
 const AGAIN: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The webhook of one agent, for as long as that leads.
 pub struct Webhook {
@@ -103,7 +104,7 @@ impl Pauses {
             self.failures += 1;
             return AGAIN
                 .saturating_mul(1 << (self.failures - 1).min(16))
-                .min(ROUND);
+                .min(LONGEST);
         }
         self.failures = 0;
         if std::mem::replace(&mut self.is_settled, true) {

@@ -54,9 +54,13 @@ fn a_deployment_ends_up_running_from_its_copy_and_is_not_written_again() {
         assert_eq!(agent.count(&[line]).min(1), 1, "{line}\n{}", agent.log());
     }
     agent.says(&["From=\"busybox:1.36\"", &format!("To=\"{}\"", copy(&bed))]);
-    let mut told = told(&bed, "web");
-    told.sort();
-    assert_eq!(told, ["ImageCloned", "Repointed"]);
+    let mut seen = Vec::new();
+    bed.until("its events", || {
+        seen = told(&bed, "web");
+        seen.sort();
+        seen.len() >= 2
+    });
+    assert_eq!(seen, ["ImageCloned", "Repointed"]);
     drop(agent);
     let before = bed.get("deploy/web")["metadata"]["generation"].clone();
     let writes = bed.writes("TARGET").len();
@@ -207,7 +211,6 @@ fn no_more_rollouts_are_unfinished_than_are_allowed() {
     }
     let agent = bed.agent(&[("MAX_ROLLOUTS", "2")]);
     let mut most = 0;
-    let mut first = None;
     let mut left = 1200;
     loop {
         let objects = bed.get("deploy");
@@ -222,10 +225,6 @@ fn no_more_rollouts_are_unfinished_than_are_allowed() {
         });
         let (cloned, unfinished) = (cloned.clone().count(), unfinished.count());
         most = most.max(unfinished);
-        // until nodes were seen to pull, there is one
-        if first.is_none() && cloned > 0 {
-            first = Some(cloned);
-        }
         if cloned == names.len() && unfinished == 0 {
             break;
         }
@@ -233,8 +232,13 @@ fn no_more_rollouts_are_unfinished_than_are_allowed() {
         assert!(left > 0, "{}", agent.log());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    assert_eq!(first, Some(1), "{}", agent.log());
-    assert_eq!(most, 2, "{}", agent.log());
+    let at = bed.times_of_pods();
+    let after = |n: usize| at[n] - at[n - 1];
+    // until nodes were seen to pull, there is one: it has to be available for so long
+    assert!(after(1) >= 2, "{at:?}\n{}", agent.log());
+    // of the others there were two, seen so or not
+    let is_two = most == 2 || (2..names.len()).any(|n| after(n) < 3);
+    assert!(is_two && most <= 2, "{most} {at:?}\n{}", agent.log());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `install-agent` and `uninstall-agent` ask a person, in a real pseudo-terminal.
 
 use crate::agent_wire::{Cluster, installed};
-use crate::terminal::{ESCAPE, INTERRUPT, exit_code, leaves, on_terminal_with, press};
+use crate::terminal::{ESCAPE, INTERRUPT, exit_code, leaves, on_terminal_with, press, send};
 use crate::wire::server::Registry;
 use serde_json::json;
 
@@ -135,7 +135,7 @@ async fn an_install_that_is_left_while_the_agent_is_stopped_says_how_it_goes_on(
     session
         .exp_string("deployment.apps/image-cloner removed")
         .unwrap();
-    press(&mut session, INTERRUPT);
+    send(&mut session, INTERRUPT);
     session.exp_string("cancelled").unwrap();
     session
         .exp_string("hint: the agent is stopped; the same install-agent goes on")

@@ -110,10 +110,16 @@ fn names_come_from_the_cluster_that_the_flags_mean() {
     }
     let folder = bed.folder();
     installed(&folder);
+    // a person is answered with nothing after two seconds
     let ask = |words: &[&str]| {
-        asked(&folder, words, |command| {
-            command.env("KUBECONFIG", std::env::var_os("KUBECONFIG").unwrap());
-        })
+        let mut answer = String::new();
+        bed.until(&format!("names for {words:?}"), || {
+            answer = asked(&folder, words, |command| {
+                command.env("KUBECONFIG", std::env::var_os("KUBECONFIG").unwrap());
+            });
+            !answer.starts_with(':')
+        });
+        answer
     };
     let ns = bed.namespace.as_str();
     assert_eq!(

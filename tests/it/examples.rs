@@ -1,9 +1,8 @@
 //! The examples do what they say, against the bed.
 
-use crate::bed::{Bed, idle, var};
+use crate::bed::{Bed, free_port, idle, var};
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -254,11 +253,7 @@ struct Private {
 
 impl Private {
     fn start(folder: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let mut users = String::new();
         for user in ["pusher", "puller"] {
             fs::write(

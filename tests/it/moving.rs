@@ -1,9 +1,8 @@
 //! Moving on from one target registry to another.
 
-use crate::bed::{Bed, deployment};
+use crate::bed::{Bed, deployment, free_port};
 use base64::Engine as _;
 use serde_json::{Value, json};
-use std::net::TcpListener;
 
 fn image(bed: &Bed, name: &str) -> Value {
     bed.get(name)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
@@ -37,8 +36,7 @@ fn copies_move_on_from_the_old_registry_under_their_first_names() {
     let before = secret(&bed);
 
     // the first sources are not asked
-    let nowhere = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let nowhere = nowhere.local_addr().expect("an address").to_string();
+    let nowhere = format!("127.0.0.1:{}", free_port());
     let config = bed.config(&[("docker.io", &nowhere), ("quay.io", &nowhere)]);
     let namespace = format!("ns/{}", bed.namespace);
     let args = ["clone", &namespace, "--from", &old, "--to", &new, "--yes"];

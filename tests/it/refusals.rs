@@ -1,8 +1,7 @@
 //! Bad input: a clear message, the right exit code, and an unchanged cluster.
 
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, deployment, free_port, var};
 use serde_json::Value;
-use std::net::TcpListener;
 
 /// A namespace with a Deployment in it, where everything is to stay as it is.
 struct Untouched {
@@ -216,12 +215,7 @@ fn images_and_registries_that_are_not_there_are_named() {
         &["copying nginx:no-such-tag to", "not in its registry"],
     );
 
-    let port = TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("one")
-        .port();
-    let nobody = format!("localhost:{port}");
+    let nobody = format!("localhost:{}", free_port());
     it.refuses(
         &["clone", "deploy/web", "--to", &nobody],
         &[],

@@ -87,19 +87,24 @@ fn no_more_than_a_batch_is_unfinished_at_a_time() {
     for name in names {
         bed.rolled_out(&format!("deploy/{name}"));
     }
+    // seen so or not: each is unfinished for three seconds at least
+    let is_two = |most: usize| {
+        let at = bed.times_of_pods();
+        most == 2 || at[1] - at[0] < 3
+    };
     let (all, target) = (namespace(&bed), bed.open_target());
     let words = ["clone", &all, "--yes", "--batch=2", "--to", &target];
     let (ran, most) = most_unfinished(&bed, &words, |object| record(object).is_string());
     let ran = ran.exits(0).says("4 repointed");
     assert_eq!(ran.stdout.matches(" repointed, 1/1 ready").count(), 4);
-    assert_eq!(most, 2, "{}", ran.stderr);
+    assert!(most <= 2 && is_two(most), "{most} {}", ran.stderr);
 
     // a broad restore is followed as a clone is
     let words = ["restore", &all, "--yes", "--batch=2"];
     let (ran, most) = most_unfinished(&bed, &words, |object| record(object).is_null());
     let ran = ran.exits(0);
     assert_eq!(ran.stdout.matches(" restored, 1/1 ready").count(), 4);
-    assert_eq!(most, 2, "{}", ran.stderr);
+    assert!(most <= 2 && is_two(most), "{most} {}", ran.stderr);
 }
 
 #[test]
@@ -235,7 +240,7 @@ fn a_named_workload_that_never_becomes_ready_is_put_back_where_that_is_asked() {
             "clone",
             "deploy/a",
             "--restore-on-failure",
-            "--timeout=6s",
+            "--timeout=20s",
             "--to",
             &target,
         ])

@@ -10,8 +10,9 @@ pub(crate) use leaving::leaves;
 use rexpect::session::PtySession;
 use serde_json::json;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+const PATIENCE: Duration = Duration::from_secs(60);
 const TIMEOUT: Option<u64> = Some(60_000);
 pub(crate) const ESCAPE: &str = "\u{1b}";
 pub(crate) const INTERRUPT: &str = "\u{3}";
@@ -30,11 +31,30 @@ pub(crate) fn on_terminal_with(mut command: Command) -> PtySession {
     rexpect::session::spawn_command(command, TIMEOUT).expect("a terminal")
 }
 
-/// Presses keys, once the question is drawn and the terminal listens.
+/// Presses keys, once somebody reads them.
 pub(crate) fn press(session: &mut PtySession, keys: &str) {
-    std::thread::sleep(Duration::from_millis(300));
+    let started = Instant::now();
+    while !is_read(session) {
+        assert!(started.elapsed() < PATIENCE, "nobody reads {keys:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    send(session, keys);
+}
+
+/// Presses keys, whatever goes on.
+pub(crate) fn send(session: &mut PtySession, keys: &str) {
     session.send(keys).expect("the terminal takes keys");
     session.flush().expect("the terminal takes keys");
+}
+
+/// Whether keys are read as they are pressed, or unseen: before, the terminal edits lines, and what is typed may
+/// be thrown away.
+fn is_read(session: &PtySession) -> bool {
+    let terminal = session.process().get_file_handle().expect("the terminal");
+    let shown = Command::new("stty").arg("-a").stdin(terminal).output();
+    let shown = String::from_utf8(shown.expect("stty is there").stdout).expect("UTF-8");
+    let mut words = shown.split([' ', ';', '\n']);
+    words.any(|word| word == "-icanon" || word == "-echo")
 }
 
 /// Waits for the end; gives the exit code.

@@ -149,7 +149,20 @@ fn only_pods_of_the_new_revision_speak() {
                         "spec": {"template": {"spec": template}}});
     let kind = Kind::from_word("deploy").unwrap();
     let workload = Workload::from_object(&kind, &object).unwrap();
-    let of = |image: &str| json!({"spec": {"containers": [{"name": "c", "image": image}]}});
+    let of = |image: &str| {
+        let owner = json!({"kind": "ReplicaSet", "name": "web-7c9", "controller": true});
+        json!({
+            "metadata": {"namespace": "a", "name": "web-7c9-abc", "ownerReferences": [owner],
+                         "labels": {"app": "web", "pod-template-hash": "7c9"}},
+            "spec": {"containers": [{"name": "c", "image": image}]},
+        })
+    };
     assert!(is_current(&workload, &of("new")));
     assert!(!is_current(&workload, &of("old")));
+    // the same labels, and nobody's or another's
+    let mut other = of("new");
+    other["metadata"]["ownerReferences"][0]["name"] = json!("web-canary-7c9");
+    assert!(!is_current(&workload, &other));
+    other["metadata"]["ownerReferences"] = json!([]);
+    assert!(!is_current(&workload, &other));
 }

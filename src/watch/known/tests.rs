@@ -74,3 +74,23 @@ fn the_watch_of_namespaces_has_the_last_word_on_who_opted_out() {
     observes(&known, false);
     assert_eq!(known.opted_out("shop"), Some(false));
 }
+
+#[test]
+fn whoever_may_have_one_digest_may_not_therefore_have_the_next() {
+    let known = known(true);
+    let copy = Reference::parse("reg.corp/nginx:1").unwrap();
+    let digest = |hex: &str| format!("sha256:{}", hex.repeat(64)).parse::<Digest>();
+    let (old, new) = (digest("1").unwrap(), digest("2").unwrap());
+    let lab = || Reader::Namespace("lab".to_owned());
+    known.complete(&copy, &old, [Reader::Anyone, lab()]);
+    assert_eq!(known.copy_for("shop", &copy), Some(old.clone()));
+    // the same once more
+    known.complete(&copy, &old, [lab()]);
+    assert_eq!(known.copy_for("shop", &copy), Some(old.clone()));
+    known.complete(&copy, &new, [lab()]);
+    assert_eq!(known.copy_for("shop", &copy), None);
+    assert_eq!(known.copy_for("lab", &copy), Some(new.clone()));
+    // those for whom it was brought are gone
+    known.complete(&copy, &old, []);
+    assert_eq!(known.copy_for("lab", &copy), None);
+}

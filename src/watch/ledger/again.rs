@@ -30,8 +30,11 @@ impl Ledger {
         self.book.anew();
         self.secrets.anew();
         self.gate.anew(max_rollouts);
-        let works = self.workloads.values_mut();
-        for work in works.filter_map(|entry| entry.work.as_mut()) {
+        for entry in self.workloads.values_mut() {
+            entry.left = None;
+            let Some(work) = &mut entry.work else {
+                continue;
+            };
             work.is_former = true;
             if let Stage::Reading { again } = &mut work.stage {
                 *again = true;

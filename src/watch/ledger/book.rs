@@ -4,7 +4,7 @@
 //! Decides which image is next, and whether who asks for one that failed brings anything new. Never brings
 //! one.
 
-use super::tries::Tries;
+use super::tries::{Ask, Tries};
 use crate::credentials::Keyring;
 use crate::plan::Copy;
 use crate::reference::Reference;
@@ -44,16 +44,33 @@ pub(super) struct Failing {
     pub(super) is_news: bool,
 }
 
+/// What tells an image from others: its name in the target, and what it is a copy of. For that a workload may have
+/// nothing but its own word, and nobody else is brought an image on it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    target: Reference,
+    origin: Reference,
+}
+
+impl Key {
+    fn of(copy: &Copy) -> Self {
+        Self {
+            target: copy.target.clone(),
+            origin: copy.origin.clone(),
+        }
+    }
+}
+
 /// The images that are wanted and not there, or not known to be.
 #[derive(Debug)]
 pub(super) struct Book {
-    images: BTreeMap<Reference, Image>,
-    tries: Tries<Reference>,
+    images: BTreeMap<Key, Image>,
+    tries: Tries<Key>,
     /// What each workload asks for.
-    wanted: HashMap<WorkloadId, Vec<Reference>>,
+    wanted: HashMap<WorkloadId, Vec<Key>>,
     /// What failed and nobody asks for any more: kept until its time comes, since whoever is planned anew asks
     /// for it again.
-    unwanted: BTreeSet<Reference>,
+    unwanted: BTreeSet<Key>,
     hashes: RandomState,
 }
 
@@ -93,11 +110,11 @@ impl Book {
     }
 
     fn add(&mut self, copy: Copy, keyring: &Keyring, check: bool) {
-        let target = copy.target.clone();
+        let key = Key::of(&copy);
         for user in copy.users.keys() {
             let wanted = self.wanted.entry(user.clone()).or_default();
-            if !wanted.contains(&target) {
-                wanted.push(target.clone());
+            if !wanted.contains(&key) {
+                wanted.push(key.clone());
             }
         }
         let namespaces: BTreeSet<&str> = copy
@@ -105,10 +122,11 @@ impl Book {
             .keys()
             .map(|user| user.namespace.as_str())
             .collect();
+        let askers: Vec<String> = namespaces.iter().copied().map(str::to_owned).collect();
         let asking = (namespaces, keyring, &copy.source, &copy.running);
         let asking = self.hashes.hash_one(asking);
-        self.unwanted.remove(&target);
-        let image = self.images.entry(target.clone()).or_insert_with(|| Image {
+        self.unwanted.remove(&key);
+        let image = self.images.entry(key.clone()).or_insert_with(|| Image {
             copy: Copy {
                 users: BTreeMap::new(),
                 ..copy.clone()
@@ -130,17 +148,20 @@ impl Book {
             image.copy.users.entry(user).or_default().extend(runs);
         }
         // what others could not read, this one may
-        let is_new = !check && image.asked.insert(asking);
-        self.tries.ask(&target, is_new);
+        let ask = Ask {
+            is_new: !check && image.asked.insert(asking),
+            is_idle: image.check,
+        };
+        for asker in askers {
+            self.tries.ask(&key, &asker, ask);
+        }
     }
 
     /// The next image that something is to be done about, where fewer than `most` are under way. Those that
-    /// somebody waits for go before those that are only looked at.
+    /// somebody waits for go before those that are only looked at, and namespaces take turns.
     pub(super) fn start(&mut self, most: usize) -> Option<Job> {
-        let images = &self.images;
-        let is_brought = |target: &Reference| images.get(target).is_some_and(|image| !image.check);
-        let target = self.tries.start(most, is_brought)?;
-        let image = self.images.get(&target)?;
+        let key = self.tries.start(most)?;
+        let image = self.images.get(&key)?;
         Some(if image.check {
             Job::Check(image.copy.clone())
         } else {
@@ -150,22 +171,24 @@ impl Book {
 
     /// What was begun about an image has ended. Whether that says anything: it does not where other settings
     /// hold since it was begun.
-    pub(super) fn ended(&mut self, target: &Reference) -> bool {
-        let says = self.tries.ended(target);
+    pub(super) fn ended(&mut self, copy: &Copy) -> bool {
+        let key = Key::of(copy);
+        let says = self.tries.ended(&key);
         if !says {
-            self.drop_unwanted(target);
+            self.drop_unwanted(&key);
         }
         says
     }
 
     /// An image is there, or is not to be thought of any more. Who waits for it: those it was got under way
     /// for, and those who came since and ask again.
-    pub(super) fn done(&mut self, target: &Reference) -> Vec<WorkloadId> {
-        let users = self.users(target);
+    pub(super) fn done(&mut self, copy: &Copy) -> Vec<WorkloadId> {
+        let key = Key::of(copy);
+        let users = self.users(&key);
         for user in &users {
-            self.no_longer(user, target);
+            self.no_longer(user, &key);
         }
-        self.forget(target);
+        self.forget(&key);
         users
     }
 
@@ -177,15 +200,16 @@ impl Book {
     /// Whether any image is brought for a workload, not only looked at.
     pub(super) fn brings_for(&self, user: &WorkloadId) -> bool {
         let mut wanted = self.wanted.get(user).into_iter().flatten();
-        wanted.any(|target| self.images.get(target).is_some_and(|image| !image.check))
+        wanted.any(|key| self.images.get(key).is_some_and(|image| !image.check))
     }
 
     /// An image could not be brought or looked at: it is tried again later.
-    pub(super) fn failed(&mut self, target: &Reference, why: &str, now: Instant) -> Failing {
-        self.tries.failed(target, now);
-        self.drop_unwanted(target);
-        let users = self.users(target);
-        let Some(image) = self.images.get_mut(target) else {
+    pub(super) fn failed(&mut self, copy: &Copy, why: &str, now: Instant) -> Failing {
+        let key = Key::of(copy);
+        self.tries.failed(&key, now);
+        self.drop_unwanted(&key);
+        let users = self.users(&key);
+        let Some(image) = self.images.get_mut(&key) else {
             return Failing::default();
         };
         let before = image.why.replace(why.to_owned());
@@ -197,8 +221,8 @@ impl Book {
 
     /// A workload no longer wants what it wanted.
     pub(super) fn unwant(&mut self, user: &WorkloadId) {
-        for target in self.wanted.remove(user).unwrap_or_default() {
-            let Some(image) = self.images.get_mut(&target) else {
+        for key in self.wanted.remove(user).unwrap_or_default() {
+            let Some(image) = self.images.get_mut(&key) else {
                 continue;
             };
             image.copy.users.remove(user);
@@ -206,25 +230,25 @@ impl Book {
             if !image.copy.users.is_empty() {
                 continue;
             }
-            if self.tries.is_next(&target) {
-                self.forget(&target);
-            } else if self.tries.has_failed(&target) {
-                self.unwanted.insert(target);
+            if self.tries.is_next(&key) {
+                self.forget(&key);
+            } else if self.tries.has_failed(&key) {
+                self.unwanted.insert(key);
             }
         }
     }
 
     /// Those that failed are tried again where their time has come.
     pub(super) fn retry(&mut self, now: Instant) {
-        for target in self.tries.retry(now) {
-            self.drop_unwanted(&target);
+        for key in self.tries.retry(now) {
+            self.drop_unwanted(&key);
         }
     }
 
     /// All that failed are tried again at once.
     pub(super) fn retry_all(&mut self) {
-        for target in self.tries.retry_all() {
-            self.drop_unwanted(&target);
+        for key in self.tries.retry_all() {
+            self.drop_unwanted(&key);
         }
     }
 
@@ -234,10 +258,10 @@ impl Book {
         self.tries.anew();
         self.wanted.clear();
         self.unwanted.clear();
-        for target in std::mem::take(&mut self.images).into_keys() {
+        for key in std::mem::take(&mut self.images).into_keys() {
             // what is under way ends before it is tried again
-            if self.tries.is_next(&target) {
-                self.tries.forget(&target);
+            if self.tries.is_next(&key) {
+                self.tries.forget(&key);
             }
         }
     }
@@ -256,14 +280,14 @@ impl Book {
         self.tries.failing() - self.unwanted.len()
     }
 
-    fn users(&self, target: &Reference) -> Vec<WorkloadId> {
-        let image = self.images.get(target);
+    fn users(&self, key: &Key) -> Vec<WorkloadId> {
+        let image = self.images.get(key);
         image.map_or_else(Vec::new, |image| image.copy.users.keys().cloned().collect())
     }
 
-    fn no_longer(&mut self, user: &WorkloadId, target: &Reference) {
+    fn no_longer(&mut self, user: &WorkloadId, key: &Key) {
         if let Some(wanted) = self.wanted.get_mut(user) {
-            wanted.retain(|it| it != target);
+            wanted.retain(|it| it != key);
             if wanted.is_empty() {
                 self.wanted.remove(user);
             }
@@ -271,16 +295,16 @@ impl Book {
     }
 
     /// Drops an image that nobody asks for, whatever it came to.
-    fn drop_unwanted(&mut self, target: &Reference) {
-        let image = self.images.get(target);
+    fn drop_unwanted(&mut self, key: &Key) {
+        let image = self.images.get(key);
         if image.is_none_or(|image| image.copy.users.is_empty()) {
-            self.forget(target);
+            self.forget(key);
         }
     }
 
-    fn forget(&mut self, target: &Reference) {
-        self.images.remove(target);
-        self.unwanted.remove(target);
-        self.tries.forget(target);
+    fn forget(&mut self, key: &Key) {
+        self.images.remove(key);
+        self.unwanted.remove(key);
+        self.tries.forget(key);
     }
 }

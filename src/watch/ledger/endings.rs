@@ -50,7 +50,7 @@ impl Ledger {
         openly: &BTreeSet<WorkloadId>,
         now: Instant,
     ) {
-        if !self.book.ended(&copy.target) {
+        if !self.book.ended(copy) {
             return;
         }
         let users = match (&outcome.state, &outcome.digest) {
@@ -69,9 +69,9 @@ impl Ledger {
                     }
                 });
                 self.copies.complete(copy, digest, readers);
-                self.book.done(&copy.target)
+                self.book.done(copy)
             }
-            (_, None) => self.book.done(&copy.target),
+            (_, None) => self.book.done(copy),
         };
         let copied = matches!(outcome.state, ImageState::Copied { .. });
         for user in users {
@@ -89,7 +89,7 @@ impl Ledger {
 
     /// It was looked whether an image that is in use is there.
     pub(in crate::watch) fn checked(&mut self, copy: &Copy, checked: &Checked, now: Instant) {
-        if !self.book.ended(&copy.target) {
+        if !self.book.ended(copy) {
             return;
         }
         match checked {
@@ -97,7 +97,7 @@ impl Ledger {
                 if *is_pulled {
                     self.gate.show();
                 }
-                let users = self.book.done(&copy.target);
+                let users = self.book.done(copy);
                 // they were given it before
                 let readers = copy.users.keys();
                 let readers = readers.map(|user| Reader::Namespace(user.namespace.clone()));
@@ -108,7 +108,7 @@ impl Ledger {
             }
             Checked::Broken => {
                 self.copies.lost(&copy.target);
-                for user in self.book.done(&copy.target) {
+                for user in self.book.done(copy) {
                     self.ask_again(&user, Purpose::Repair, now);
                     self.advance(&user, now);
                 }
@@ -119,7 +119,7 @@ impl Ledger {
 
     fn image_failed(&mut self, copy: &Copy, failure: &Failure, now: Instant) {
         self.login.suspect(now);
-        let failing = self.book.failed(&copy.target, &failure.to_string(), now);
+        let failing = self.book.failed(copy, &failure.to_string(), now);
         for user in failing.users {
             // one at rest keeps in no mind what it was told
             if failing.is_news || self.work(&user).is_some() {
@@ -223,7 +223,7 @@ impl Ledger {
                 match pulling {
                     Pulling::Failed(_) => {
                         // nobody gets at the source: its copy is no risk
-                        work.unpullable = true;
+                        work.unpullable = work.images();
                         self.make_due(id);
                     }
                     // that the next try fails too shows for about ten seconds
@@ -265,17 +265,18 @@ impl Ledger {
     }
 
     /// Nodes cannot pull the copy of a workload: nothing more is repointed, whatever comes of putting it back.
+    /// Where they could not pull its source either, that is the image's fault or its own: others go on.
     fn refused(&mut self, id: &WorkloadId, why: &NotReady, now: Instant) {
         let Some(work) = self.work(id) else {
             return;
         };
-        let is_former = work.is_former;
+        // what was set by other settings shows nothing of these
+        let shows = !work.is_former && work.unpullable.is_none();
         if let Stage::Rolling { refused, .. } = &mut work.stage {
             *refused = Some(why.clone());
             self.to_put_back.push_back(id.clone());
         }
-        // what was set by other settings shows nothing of these
-        if !is_former {
+        if shows {
             self.gate.halt(id, refusal(id, why), now);
         }
     }
@@ -292,20 +293,32 @@ impl Ledger {
             return self.gate.over(id);
         };
         let is_former = work.is_former;
+        let unpullable = work.unpullable.clone().filter(|_| !is_former);
         let Stage::PuttingBack { why, under_way, .. } = &mut work.stage else {
             return;
         };
         match done {
             Ok(PutBack::Done(_)) => {
-                let message = format!("it could not pull its copy: {}", why.why);
+                let message = match unpullable {
+                    None => format!("it could not pull its copy: {}", why.why),
+                    Some(_) => format!(
+                        "it could pull neither its image nor its copy, and is left until an image of it \
+                         changes: {}",
+                        why.why
+                    ),
+                };
                 self.tell(id, PUT_BACK, message, true);
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.discount();
+                    entry.left.clone_from(&unpullable);
                 }
                 if is_former {
                     // other settings hold since
                     self.gate.over(id);
                     return self.make_due(id);
+                }
+                if unpullable.is_some() {
+                    return self.later(id, now + LOOK);
                 }
                 // others go first when it is tried again
                 let until = self.gate.halted().unwrap_or(now);

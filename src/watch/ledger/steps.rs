@@ -2,6 +2,7 @@
 //!
 //! Decides what follows when something of it changes, and when its turn has come.
 
+use super::tries::Ask;
 use super::work::{Asked, Entry, Followed, Purpose, Stage, Then, Work};
 use super::{Action, DEADLINE, FRESH, LOOK, Ledger};
 use crate::cluster::{Standing, Telling};
@@ -42,11 +43,13 @@ impl Ledger {
             return;
         };
         work.failures = 0;
-        work.unpullable = false;
         work.followed = Followed::Not;
         work.purpose = Purpose::Clone;
         match &mut work.stage {
-            Stage::Reading { again } => *again = true,
+            Stage::Reading { again } => {
+                *again = true;
+                work.unpullable = None;
+            }
             // how the write ended says what became of it
             Stage::Writing { .. }
             | Stage::PuttingBack {
@@ -62,7 +65,10 @@ impl Ledger {
                 self.gate.over(id);
                 self.make_due(id);
             }
-            _ => self.make_due(id),
+            _ => {
+                work.unpullable = None;
+                self.make_due(id);
+            }
         }
     }
 
@@ -142,7 +148,8 @@ impl Ledger {
             self.book.check(&self.copies, copy);
         }
         if with_our_secret {
-            self.secrets.ask(&id.namespace, false);
+            self.secrets
+                .ask(&id.namespace, &id.namespace, Ask::default());
         }
         if renews {
             self.ask_again(id, Purpose::Refresh, now);
@@ -258,6 +265,7 @@ impl Ledger {
         work.stage = Stage::Due;
         let is_ready = work.is_ready();
         match then {
+            Then::Repoint(plan) if self.is_left(id, &plan) => self.rest(id),
             Then::Leave(reason) => {
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.copied = true;
@@ -272,6 +280,17 @@ impl Ledger {
             Then::Repoint(_) if now.duration_since(planned) > FRESH => self.make_due(id),
             Then::Repoint(plan) => self.enqueue(id, plan, now),
         }
+    }
+
+    /// Whether it was put back to these very images, which it could not pull either, and still cannot.
+    fn is_left(&self, id: &WorkloadId, planned: &Planned) -> bool {
+        let entry = self.workloads.get(id);
+        entry.is_some_and(|entry| {
+            let work = entry.work.as_deref();
+            let is_settled = work.is_some_and(|work| work.standing == Standing::Settled);
+            let left = entry.left.as_ref();
+            !is_settled && left.is_some_and(|left| *left == planned.workload.images_hash())
+        })
     }
 
     /// It is not to be repointed before it is settled. It is looked at whether it can be at all.

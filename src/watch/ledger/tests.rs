@@ -30,11 +30,21 @@ struct Play {
     version: u64,
 }
 
+/// A Deployment in the namespace before the slash, else in that of all others.
 fn id(name: &str) -> WorkloadId {
+    let (namespace, name) = name.split_once('/').unwrap_or(("shop", name));
     WorkloadId {
         kind: Kind::from_word("deploy").unwrap(),
-        namespace: "shop".to_owned(),
+        namespace: namespace.to_owned(),
         name: name.to_owned(),
+    }
+}
+
+/// What this one is called in a play.
+fn name(id: &WorkloadId) -> String {
+    match id.namespace.as_str() {
+        "shop" => id.name.clone(),
+        namespace => format!("{namespace}/{}", id.name),
     }
 }
 
@@ -42,13 +52,14 @@ fn id(name: &str) -> WorkloadId {
 fn object(name: &str, image: &str, ready: bool, version: u64) -> Value {
     let record =
         json!({"run": "1", "slots": {"containers/a": {"original": IMAGE, "target": COPY}}});
+    let id = id(name);
     let annotations = match image {
         COPY => json!({ORIGINALS: record.to_string()}),
         _ => Value::Null,
     };
     json!({
         "metadata": {
-            "name": name, "namespace": "shop", "uid": name, "generation": 1,
+            "name": id.name, "namespace": id.namespace, "uid": name, "generation": 1,
             "resourceVersion": version.to_string(), "annotations": annotations,
         },
         "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "a", "image": image}]}}},
@@ -91,7 +102,7 @@ impl Play {
     /// want a copy.
     fn round(&mut self) -> Vec<String> {
         let due = self.ledger.take_due(100);
-        let names = due.iter().map(|due| due.id.name.clone()).collect();
+        let names = due.iter().map(|due| name(&due.id)).collect();
         for due in due {
             let workload = due.workload.unwrap();
             let image = &workload.slots[0].image;
@@ -102,7 +113,7 @@ impl Play {
                 }
             } else {
                 Verdict::Wants {
-                    copies: vec![copy_of(image, &due.id.name)],
+                    copies: vec![copy_of(image, &name(&due.id))],
                     keyring: Keyring::default(),
                     then: Then::Repoint(Box::new(planned(workload))),
                 }
@@ -127,11 +138,11 @@ impl Play {
                 Job::Bring(copy, _) => format!("bring {}", copy.target),
                 Job::Check(copy) => format!("check {}", copy.target),
             },
-            Action::Repoint(planned) => format!("repoint {}", planned.workload.id.name),
-            Action::Look(workload, _) => format!("look {}", workload.id.name),
+            Action::Repoint(planned) => format!("repoint {}", name(&planned.workload.id)),
+            Action::Look(workload, _) => format!("look {}", name(&workload.id)),
             Action::PullSecret(namespace) => format!("write the pull secret in {namespace}"),
             Action::LogIn => "log in".to_owned(),
-            Action::PutBack(workload, _) => format!("put back {}", workload.id.name),
+            Action::PutBack(workload, _) => format!("put back {}", name(&workload.id)),
         };
         actions.into_iter().map(word).collect()
     }
@@ -174,7 +185,7 @@ impl Play {
     fn told(&mut self) -> Vec<(String, &'static str)> {
         let tellings = self.ledger.tellings().into_iter();
         tellings
-            .map(|(id, _, telling)| (id.name, telling.reason))
+            .map(|(id, _, telling)| (name(&id), telling.reason))
             .collect()
     }
 
@@ -213,8 +224,13 @@ impl Play {
 
     /// One that is new has its copy already.
     fn rests_on_its_copy(&mut self, name: &str) {
+        self.rests_on(name, copy(name));
+    }
+
+    /// One that is new has its copy already, of what it says.
+    fn rests_on(&mut self, name: &str, kept: Copy) {
         self.sees(name, COPY, true);
-        self.rests(vec![copy(name)], false);
+        self.rests(vec![kept], false);
     }
 
     /// Nothing is to be done about the next one that is due.

@@ -2,9 +2,9 @@
 //!
 //! Decides when each is tried again: a pause grows with the failures in a row, is never longer than ten
 //! minutes, and is a little shorter for some than for others, so that what failed together is not tried again
-//! together. Knows nothing of what is tried.
+//! together. One namespace never holds all that may be under way. Knows nothing of what is tried.
 
-use super::line::Line;
+use super::lines::{Lines, Place};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::time::{Duration, Instant};
@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// How far those that may go first are looked for.
-const FAR: usize = 64;
+/// The last of so many parts of what may be under way is for namespaces that have less than such a part:
+/// whoever comes first, and however slow that is, others find room.
+const SHARE: usize = 4;
 
 /// How long something is left alone that failed.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +37,7 @@ impl Patience {
 pub(super) struct Tries<K> {
     all: BTreeMap<K, Try>,
     /// Those that are tried next.
-    next: Line<K>,
+    next: Lines<K>,
     /// Those that failed, by when they are tried again.
     failed: BTreeSet<(Instant, K)>,
     under_way: usize,
@@ -47,6 +48,21 @@ pub(super) struct Tries<K> {
 struct Try {
     state: State,
     failures: u32,
+    /// The namespaces that asked for it.
+    askers: BTreeSet<String>,
+    /// Where it stands in the lines of all of these, while it is next.
+    place: Place,
+    /// Whether nobody waits for it.
+    is_idle: bool,
+}
+
+/// In which way something is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ask {
+    /// In no way in which it failed before.
+    pub(super) is_new: bool,
+    /// Nobody waits for it.
+    pub(super) is_idle: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,48 +80,73 @@ impl<K: Ord + Hash + Clone> Tries<K> {
     pub(super) fn new() -> Self {
         Self {
             all: BTreeMap::new(),
-            next: Line::new(),
+            next: Lines::new(),
             failed: BTreeSet::new(),
             under_way: 0,
             patience: Patience::default(),
         }
     }
 
-    /// Something is to be tried; at once, unless it failed before and is asked for in no new way.
-    pub(super) fn ask(&mut self, key: &K, is_new: bool) {
-        let Some(state) = self.all.get(key).map(|it| it.state) else {
-            let (state, failures) = (State::Next, 0);
-            self.all.insert(key.clone(), Try { state, failures });
-            self.next.push_back(key.clone());
-            return;
-        };
-        match state {
+    /// A namespace asks for something to be tried: at once, unless it failed before and is asked for in no new
+    /// way, and where nobody waits for it, after all others.
+    pub(super) fn ask(&mut self, key: &K, asker: &str, ask: Ask) {
+        let Ask { is_new, is_idle } = ask;
+        let next = &mut self.next;
+        let it = self.all.entry(key.clone()).or_insert_with(|| Try {
+            state: State::Next,
+            failures: 0,
+            askers: BTreeSet::new(),
+            place: next.place(is_idle),
+            is_idle,
+        });
+        let is_another = it.askers.insert(asker.to_owned());
+        let is_urgent = it.is_idle && !is_idle;
+        it.is_idle &= is_idle;
+        match it.state {
+            State::Next if is_urgent => self.set(key, State::Next),
+            State::Next if is_another => next.join(asker, it.place, key.clone()),
             State::Failed(_) if is_new => self.set(key, State::Next),
-            State::UnderWay if is_new => self.set(key, State::Again),
+            State::UnderWay | State::Again | State::Void => {
+                if is_another {
+                    next.begins(asker);
+                }
+                if is_new && it.state == State::UnderWay {
+                    it.state = State::Again;
+                }
+            }
             _ => {}
         }
     }
 
-    /// The next one to be tried, where fewer than `most` are; those that may go first do.
-    pub(super) fn start(&mut self, most: usize, goes_first: impl Fn(&K) -> bool) -> Option<K> {
+    /// The next one to be tried, where fewer than `most` are.
+    pub(super) fn start(&mut self, most: usize) -> Option<K> {
         if self.under_way >= most {
             return None;
         }
-        let first = self.next.iter().take(FAR).find(|key| goes_first(key));
-        let key = first.or_else(|| self.next.iter().next())?.clone();
+        let share = most / SHARE;
+        let is_scarce = self.under_way >= most - share;
+        let key = self.next.next(|busy| !is_scarce || busy < share)?;
         self.under_way += 1;
         self.set(&key, State::UnderWay);
+        for asker in &self.all[&key].askers {
+            self.next.begins(asker);
+        }
         Some(key)
     }
 
     /// A try has ended. Whether that says anything: otherwise it is tried once more.
     pub(super) fn ended(&mut self, key: &K) -> bool {
-        let state = self.all.get(key).map(|it| it.state);
-        if !matches!(state, Some(State::UnderWay | State::Again | State::Void)) {
+        let Some(it) = self.all.get(key) else {
+            return false;
+        };
+        if !matches!(it.state, State::UnderWay | State::Again | State::Void) {
             return false;
         }
         self.under_way -= 1;
-        let is_void = state == Some(State::Void);
+        for asker in &it.askers {
+            self.next.ends(asker);
+        }
+        let is_void = it.state == State::Void;
         if is_void {
             self.set(key, State::Next);
         }
@@ -127,13 +168,8 @@ impl<K: Ord + Hash + Clone> Tries<K> {
 
     /// Nothing is to be tried any more.
     pub(super) fn forget(&mut self, key: &K) {
-        match self.all.remove(key).map(|it| it.state) {
-            Some(State::Failed(until)) => {
-                self.failed.remove(&(until, key.clone()));
-            }
-            Some(State::Next) => self.next.remove(key),
-            _ => {}
-        }
+        self.set_aside(key);
+        self.all.remove(key);
     }
 
     /// Whether this one waits for another try after one that failed.
@@ -196,20 +232,38 @@ impl<K: Ord + Hash + Clone> Tries<K> {
     }
 
     fn set(&mut self, key: &K, state: State) {
+        self.set_aside(key);
         let Some(it) = self.all.get_mut(key) else {
             return;
         };
-        match std::mem::replace(&mut it.state, state) {
+        it.state = state;
+        match state {
+            State::Next => {
+                it.place = self.next.place(it.is_idle);
+                for asker in &it.askers {
+                    self.next.join(asker, it.place, key.clone());
+                }
+            }
+            State::Failed(until) => {
+                self.failed.insert((until, key.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// It stands nowhere any more, whatever its state is.
+    fn set_aside(&mut self, key: &K) {
+        let Some(it) = self.all.get(key) else {
+            return;
+        };
+        match it.state {
             State::Failed(until) => {
                 self.failed.remove(&(until, key.clone()));
             }
-            State::Next => self.next.remove(key),
-            _ => {}
-        }
-        match state {
-            State::Next => self.next.push_back(key.clone()),
-            State::Failed(until) => {
-                self.failed.insert((until, key.clone()));
+            State::Next => {
+                for asker in &it.askers {
+                    self.next.leave(asker, it.place);
+                }
             }
             _ => {}
         }
@@ -219,6 +273,11 @@ impl<K: Ord + Hash + Clone> Tries<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NEW: Ask = Ask {
+        is_new: true,
+        is_idle: false,
+    };
 
     #[test]
     fn pauses_grow_to_a_bound_and_are_not_the_same_for_all() {
@@ -235,18 +294,18 @@ mod tests {
     #[test]
     fn what_is_asked_for_in_a_new_way_is_tried_again_at_once_and_else_it_is_not() {
         let (mut tries, now) = (Tries::new(), Instant::now());
-        let begin = |tries: &mut Tries<u8>| tries.start(1, |_| false);
-        tries.ask(&1, true);
+        let begin = |tries: &mut Tries<u8>| tries.start(1);
+        tries.ask(&1, "a", NEW);
         assert_eq!(begin(&mut tries), Some(1));
-        tries.ask(&1, false);
+        tries.ask(&1, "a", Ask::default());
         assert!(tries.ended(&1));
         tries.failed(&1, now);
         assert_eq!(begin(&mut tries), None);
-        tries.ask(&1, false);
+        tries.ask(&1, "a", Ask::default());
         assert_eq!(begin(&mut tries), None);
-        tries.ask(&1, true);
+        tries.ask(&1, "a", NEW);
         assert_eq!(begin(&mut tries), Some(1));
-        tries.ask(&1, true);
+        tries.ask(&1, "a", NEW);
         assert!(tries.ended(&1));
         tries.failed(&1, now);
         assert_eq!(begin(&mut tries), Some(1));
@@ -256,23 +315,23 @@ mod tests {
     fn what_is_forgotten_before_its_turn_waits_for_none() {
         let mut tries = Tries::new();
         for key in [1, 1, 1, 2] {
-            tries.ask(&key, true);
+            tries.ask(&key, "a", NEW);
             tries.forget(&key);
         }
-        assert_eq!(tries.next.iter().next(), None);
-        tries.ask(&1, true);
-        assert_eq!(tries.start(1, |_| false), Some(1));
-        assert_eq!(tries.next.iter().next(), None);
+        assert_eq!(tries.start(1), None);
+        tries.ask(&1, "a", NEW);
+        assert_eq!(tries.start(1), Some(1));
+        assert_eq!(tries.start(1), None);
     }
 
     #[test]
     fn what_began_before_something_else_was_meant_says_nothing() {
         let mut tries = Tries::new();
-        tries.ask(&1, true);
-        tries.start(1, |_| false);
+        tries.ask(&1, "a", NEW);
+        tries.start(1);
         tries.anew();
         assert!(!tries.ended(&1));
-        assert_eq!(tries.start(1, |_| false), Some(1));
+        assert_eq!(tries.start(1), Some(1));
         assert!(tries.ended(&1));
     }
 }

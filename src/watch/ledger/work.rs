@@ -106,6 +106,8 @@ pub(super) struct Entry {
     /// Whether it pulled them with the pull secret that we keep up, when it came to rest last.
     pub(super) with_our_secret: bool,
     pub(super) cloned: Option<Cloned>,
+    /// The images that it is left with, since neither they nor their copies could be pulled.
+    pub(super) left: Option<String>,
     /// Whether the tags of its copies are to be looked at again as soon as it is at rest.
     pub(super) renews: bool,
     /// None while it is at rest.
@@ -133,8 +135,8 @@ pub(super) struct Work {
     pub(super) failures: u32,
     /// What it was told last, so that nothing is told twice.
     pub(super) told: Option<String>,
-    /// Whether it was seen to be unable to pull its source.
-    pub(super) unpullable: bool,
+    /// The images that it was seen to be unable to pull, before it had copies.
+    pub(super) unpullable: Option<String>,
     pub(super) followed: Followed,
     /// When something is to be done about it that nobody tells of.
     pub(super) wake: Option<Instant>,
@@ -265,7 +267,7 @@ impl Work {
             since: now,
             failures: 0,
             told: None,
-            unpullable: false,
+            unpullable: None,
             followed: Followed::Not,
             wake: None,
             version: 0,
@@ -289,6 +291,9 @@ impl Work {
         self.workload = Some(seen.workload);
         self.standing = seen.standing;
         self.version = seen.version;
+        if self.standing == Standing::Settled {
+            self.unpullable = None;
+        }
     }
 
     /// Whether it may be repointed as far as it goes: while it is settled, or where nobody gets at its source
@@ -296,9 +301,16 @@ impl Work {
     pub(super) fn is_ready(&self) -> bool {
         match self.standing {
             Standing::Settled | Standing::Idle => true,
-            Standing::Rolling | Standing::Ailing => self.unpullable,
+            Standing::Rolling | Standing::Ailing => {
+                self.unpullable.is_some() && self.unpullable == self.images()
+            }
             Standing::Paused => false,
         }
+    }
+
+    /// A hash of the images that it has, where it was read.
+    pub(super) fn images(&self) -> Option<String> {
+        self.workload.as_ref().map(Workload::images_hash)
     }
 
     /// Whether it waits by a plan.

@@ -53,7 +53,7 @@ fn known(pull: PullAccess) -> Known {
     here(&known, "shop", false);
     for target in ["reg.corp/nginx:1", "reg.corp/busybox:1"] {
         let target = Reference::parse(target).unwrap();
-        known.complete(&target, &digest(), Reader::Namespace("shop".to_owned()));
+        known.complete(&target, &digest(), [Reader::Namespace("shop".to_owned())]);
     }
     known
 }

@@ -1,7 +1,7 @@
 //! The webhook as a real API server calls it.
 
 use super::{complete, known, place, seen};
-use crate::bed::{Bed, deployment, var};
+use crate::bed::{Bed, deployment, free_port, var};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image_cloner::cluster::{Cluster, ConnectFlags, PullSecret, WriteMode};
@@ -340,17 +340,19 @@ fn nothing_is_kept_from_being_made_while_the_webhook_is_down() {
     let serving = door.serve(&door.known(NGINX), None);
     door.configure(serving.address);
     door.opened(NGINX);
-    let address = serving.address;
     serving.end(&door);
 
     bed.apply(&deployment("refused", &[("a", NGINX)], &[]));
     assert_eq!(*image(&bed.get("deploy/refused")), json!(NGINX));
 
     // somebody who takes connections and says nothing
-    let mute = std::net::TcpListener::bind(address).unwrap();
-    let patch = r#"[{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1}]"#;
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}{WEBHOOK_PATH}", mute.local_addr().unwrap());
+    let patch = json!([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 1},
+                       {"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": url}]);
+    let patch = patch.to_string();
     let configuration = format!("mutatingwebhookconfiguration/{}", door.name);
-    bed.kubectl(&["patch", &configuration, "--type=json", "-p", patch]);
+    bed.kubectl(&["patch", &configuration, "--type=json", "-p", &patch]);
     bed.apply(&deployment("unanswered", &[("a", NGINX)], &[]));
     assert_eq!(*image(&bed.get("deploy/unanswered")), json!(NGINX));
     drop(mute);
@@ -363,8 +365,8 @@ fn of_two_replicas_one_is_asked_and_both_show_the_same_certificate() {
     };
     let bed = &door.bed;
     for name in ["one", "two"] {
-        // nothing runs it: a pod with a node that is not there
-        bed.apply(&format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: x}}}}\nspec: {{nodeName: none, containers: [{{name: a, image: x}}]}}\n"));
+        // nothing runs it, nor takes it away as a pod of no node
+        bed.apply(&format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: x}}}}\nspec: {{schedulerName: none, containers: [{{name: a, image: x}}]}}\n"));
     }
     let known = door.known(NGINX);
     let first = door.serve(&known, Some("one"));
@@ -419,9 +421,7 @@ fn the_agent_repoints_what_is_made_once_it_saw_nodes_pull() {
     let _alone = bed.alone();
     let door = Door::named(WEBHOOK.to_owned(), bed);
     let (bed, target) = (&door.bed, door.bed.target());
-    // free again at the end of this line
-    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    let address = address.unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let log = bed.folder().join("agent.log");
     let mut agent = Command::new(env!("CARGO_BIN_EXE_image-cloner-agent"));
     agent

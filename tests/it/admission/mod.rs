@@ -58,7 +58,7 @@ fn seen(known: &Known, target: &str, namespace: &str) {
 fn complete(known: &Known, copy: &str, digest: &str, namespace: &str) {
     let copy = Reference::parse(copy).unwrap();
     let reader = Reader::Namespace(namespace.to_owned());
-    known.complete(&copy, &digest.parse::<Digest>().unwrap(), reader);
+    known.complete(&copy, &digest.parse::<Digest>().unwrap(), [reader]);
 }
 
 /// Where the certificate of a test is kept.

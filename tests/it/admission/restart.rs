@@ -77,7 +77,7 @@ async fn begins(bed: &Bed, scope: &[(&str, &str)]) {
     let ours = [PULL_SECRET.to_owned()];
     let all_is_known = async {
         let namespace = &bed.namespace;
-        for _ in 0..600 {
+        for _ in 0..1200 {
             if known.terms().is_some()
                 && known.copy_for(namespace, &copy).is_some()
                 && known.opted_out(namespace) == Some(false)

@@ -99,8 +99,11 @@ fn an_applied_deployment_is_cloned_kept_and_given_back() {
         status.contains("ready      1/1") && status.contains("paused     no"),
         "{status}"
     );
-    let version = bed.plugin(&["version"]).exits(0).stdout;
-    assert!(version.contains("\nagent   v"), "{version}");
+    // which is asked for no longer than a person likes to wait
+    bed.until("the agent's version", || {
+        let version = bed.plugin(&["version"]).exits(0).stdout;
+        version.contains("\nagent   v")
+    });
 
     // held, it begins nothing
     bed.plugin(&["agent", "pause"]).exits(0);
@@ -174,6 +177,10 @@ fn of_two_pods_one_works_and_answers_the_api_server_and_the_other_takes_over() {
     bed.kubectl(&["label", "--overwrite", "namespace", &bed.namespace, &own]);
     turn.install(&["--secrets", "all", "--webhook", "--replicas", "2"])
         .exits(0);
+    // a machine under load may take longer than is well for a cluster
+    let patient = r#"[{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 10}]"#;
+    let configuration = "mutatingwebhookconfiguration/image-cloner-webhook";
+    bed.kubectl(&["patch", configuration, "--type=json", "-p", patient]);
     let asked = || {
         let selector = "image-cloner.io/leader=true";
         bed.kubectl(&["-n", SYSTEM, "get", "pods", "-l", selector, "-o", "name"])
@@ -258,7 +265,17 @@ fn many_at_once_converge_although_the_agent_is_killed_and_some_are_deleted() {
         "--force",
     ]);
     bed.kubectl(&["delete", "deploy/idle-499", "deploy/idle-0", "--wait=false"]);
-    bed.until("all of them", || cloned() == (COUNT - 2, COUNT - 2));
+    // as long as it gets on: how fast is for the benchmark to say
+    let mut left = COUNT;
+    while left > 0 {
+        bed.until(&format!("less to do than {left}"), || {
+            let (cloned, all) = cloned();
+            let is_less = all - cloned < left;
+            left = left.min(all - cloned);
+            is_less
+        });
+    }
+    bed.until("two of them gone", || cloned() == (COUNT - 2, COUNT - 2));
 }
 
 #[test]

@@ -190,7 +190,10 @@ impl Agent<'_> {
     /// Changes a setting while it runs.
     pub(crate) fn set(&self, name: &str, value: &str) {
         let path = self.settings.join(format!("IMAGE_CLONER_{name}"));
-        fs::write(path, value).expect("a file");
+        // at once, as a kubelet does: half of it would be another setting
+        let whole = self.settings.join(".new");
+        fs::write(&whole, value).expect("a file");
+        fs::rename(whole, path).expect("a file");
     }
 }
 

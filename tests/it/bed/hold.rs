@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 /// A way to an HTTP server. Of answers to requests whose first line has a certain text, so many bytes pass,
-/// head and all, and no more until it is opened.
+/// head and all, and no more until it is opened; none to who asks for the rest.
 pub(crate) struct Hold {
     address: String,
     state: Arc<(Mutex<State>, Condvar)>,
@@ -81,7 +81,9 @@ fn pass(
     let mut to_server = server.try_clone().ok()?;
     std::thread::spawn(move || io::copy(&mut from, &mut to_server));
     if is_held {
-        io::copy(&mut (&server).take(after), &mut to_client).ok()?;
+        let is_rest = head.to_lowercase().contains("\r\nrange:");
+        let passes = if is_rest { 0 } else { after };
+        io::copy(&mut (&server).take(passes), &mut to_client).ok()?;
         let mut state = state.lock().expect("no panic");
         state.holds = true;
         changed.notify_all();

@@ -8,6 +8,7 @@ mod api;
 mod cable;
 mod gate;
 mod hold;
+mod kubectl;
 mod manifests;
 mod part;
 mod tally;
@@ -18,10 +19,10 @@ pub(crate) use cable::Cable;
 pub(crate) use gate::Gate;
 pub(crate) use hold::Hold;
 pub(crate) use manifests::{deployment, idle, image};
+pub(crate) use part::free_port;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -277,58 +278,6 @@ impl Bed {
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
             stderr: String::from_utf8(output.stderr).expect("UTF-8"),
         }
-    }
-
-    /// Runs kubectl in this test's namespace; panics when it fails.
-    #[track_caller]
-    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
-        let output = self.try_kubectl(args);
-        assert!(
-            output.status.success(),
-            "kubectl {args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).expect("UTF-8")
-    }
-
-    pub(crate) fn try_kubectl(&self, args: &[&str]) -> Output {
-        Command::new("kubectl")
-            .args(["-n", &self.namespace])
-            .args(args)
-            .output()
-            .expect("kubectl is installed by the bed")
-    }
-
-    /// Applies YAML with kubectl.
-    pub(crate) fn apply(&self, yaml: &str) {
-        let mut kubectl = Command::new("kubectl")
-            .args(["-n", &self.namespace, "apply", "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("kubectl is installed by the bed");
-        kubectl
-            .stdin
-            .take()
-            .expect("piped")
-            .write_all(yaml.as_bytes())
-            .expect("kubectl reads");
-        assert!(
-            kubectl.wait().expect("kubectl ends").success(),
-            "kubectl apply of\n{yaml}"
-        );
-    }
-
-    /// An object, as JSON.
-    #[track_caller]
-    pub(crate) fn get(&self, what: &str) -> Value {
-        serde_json::from_str(&self.kubectl(&["get", what, "-o", "json"]))
-            .expect("kubectl prints JSON")
-    }
-
-    /// Waits until a Deployment has rolled out.
-    pub(crate) fn rolled_out(&self, what: &str) {
-        self.kubectl(&["rollout", "status", what, "--timeout=120s"]);
     }
 
     /// Waits until this holds; panics when it never does.

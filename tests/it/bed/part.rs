@@ -59,14 +59,15 @@ impl Bed {
     }
 }
 
-/// A port that nobody else takes while its part is down: the system gives those from 32768 on to whoever asks
-/// for any.
-fn free_port() -> u16 {
+/// A port that nobody else takes before its process listens, or while that is down: the system gives those from
+/// 32768 on to whoever asks for any.
+pub(crate) fn free_port() -> u16 {
+    const MANY: u16 = 300;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // two runs of the tests at once look in different places
-    let first = 20_000 + (std::process::id() % 100) as u16 * 100;
-    let ports = || Some(first + NEXT.fetch_add(1, Ordering::Relaxed) % 100);
-    let mut ports = std::iter::from_fn(ports).take(100);
+    let first = 20_000 + (std::process::id() % 40) as u16 * MANY;
+    let ports = || Some(first + NEXT.fetch_add(1, Ordering::Relaxed) % MANY);
+    let mut ports = std::iter::from_fn(ports).take(MANY.into());
     let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.expect("a port")
 }

@@ -31,7 +31,7 @@ async fn a_rollout_is_followed_and_the_digests_that_run_are_seen() {
     let bad = "nginx:no-such-tag";
     cluster.patch(&id, &repoint(good, bad)).await.unwrap();
     let rollout = cluster
-        .wait(&id, None, Duration::from_secs(8))
+        .wait(&id, None, Duration::from_secs(90))
         .await
         .unwrap();
     let Rollout::NotReady(not_ready) = &rollout else {
@@ -89,7 +89,7 @@ async fn a_bare_pod_is_followed_until_its_new_container_runs_or_says_why_not() {
     let restarts = bed.kubectl(&["get", "pod", "bare", "-o", restarts]);
     assert_eq!(restarts, "1");
 
-    let Rollout::NotReady(not_ready) = follow(same, "nginx:no-such-tag", 8).await else {
+    let Rollout::NotReady(not_ready) = follow(same, "nginx:no-such-tag", 90).await else {
         panic!("nothing to pull")
     };
     let reason = not_ready.why;

@@ -1,13 +1,28 @@
 //! A line to a registry: how long answers take over it, and how much each connection brings.
 
 use super::server::{self, Reply, Request};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 /// What is sent at a time.
 const SLICE: usize = 64 * 1024;
+
+/// After so long without a slice nothing is on its way any more.
+const IDLE: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// When somebody sent over a line last. Each test has a thread and lines of its own.
+    static USED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Whether anything went over a line a moment ago.
+pub(crate) fn is_busy() -> bool {
+    USED.get().is_some_and(|used| used.elapsed() < IDLE)
+}
 
 /// The line, and what went over it.
 #[derive(Debug, Default)]
@@ -53,6 +68,7 @@ impl Line {
         request: &Request,
         reply: &Reply,
     ) -> bool {
+        USED.set(Some(Instant::now()));
         tokio::time::sleep(self.answer).await;
         let head = request.method == "HEAD";
         if head || reply.body.is_empty() {
@@ -85,6 +101,7 @@ impl Line {
             };
             tokio::time::sleep(self.slice).await;
             drop(shared);
+            USED.set(Some(Instant::now()));
             if stream.write_all(slice).await.is_err() {
                 return false;
             }

@@ -298,6 +298,6 @@ async fn a_copy_that_is_dropped_lets_others_have_its_blobs() {
         () = uploading => {}
     }
 
-    let waiting = tokio::time::timeout(Duration::from_secs(3), copy(&copier, &other));
+    let waiting = tokio::time::timeout(Duration::from_secs(60), copy(&copier, &other));
     waiting.await.unwrap().unwrap();
 }

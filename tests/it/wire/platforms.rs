@@ -9,7 +9,7 @@ use image_cloner::plan;
 use image_cloner::platform::{PlatformChoice, Platforms};
 use std::collections::BTreeSet;
 
-fn platforms(text: &str) -> Platforms {
+pub(super) fn platforms(text: &str) -> Platforms {
     match text.parse().unwrap() {
         PlatformChoice::Named(platforms) => platforms,
         PlatformChoice::Cluster => panic!("no cluster here"),

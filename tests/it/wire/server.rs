@@ -137,6 +137,8 @@ impl Registry {
         let serving = registry.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // what waits for an acknowledgement waits by the wall's clock
+                stream.set_nodelay(true).unwrap();
                 tokio::spawn(serving.clone().serve(stream));
             }
         });

@@ -40,7 +40,7 @@ fn what_was_known_of_a_namespace_goes_with_the_last_that_was_in_it() {
     let is_known = |play: &Play| play.known.copy_for("shop", &target).is_some();
     play.known.forget(&target);
     play.known
-        .complete(&target, &digest(), Reader::Namespace("shop".to_owned()));
+        .complete(&target, &digest(), [Reader::Namespace("shop".to_owned())]);
     play.ledger.gone(&id("a"));
     assert!(is_known(&play));
     play.ledger.gone(&id("b"));

@@ -284,3 +284,104 @@ fn those_who_cannot_pull_either_make_a_halt_no_longer() {
     let until = play.now + Duration::from_secs(600);
     assert_eq!(play.ledger.gate.halted(), Some(until));
 }
+
+/// Nodes can pull neither the image of "a" nor its copy, to which it was repointed; "b" waits.
+fn with_one_that_nobody_can_pull() -> Play {
+    let mut play = Play::new(Some(2));
+    play.sees("a", IMAGE, false);
+    play.round();
+    play.begins();
+    play.brought(&["a"], ImageState::Present);
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play.looked("a", cannot_pull());
+    assert_eq!(play.round(), ["a"]);
+    assert_eq!(play.begins(), ["repoint a"]);
+    play.written("a");
+    play.told();
+    play.sees("b", IMAGE, true);
+    play.round();
+    play.passes(LOOK);
+    assert_eq!(play.begins(), ["look a"]);
+    play
+}
+
+/// "a" was put back, and is as it was.
+fn is_put_back(play: &mut Play) {
+    assert_eq!(play.begins(), ["put back a"]);
+    play.sees("a", IMAGE, false);
+    play.ledger
+        .put_back_done(&id("a"), Ok(PutBack::Done(Vec::new())), play.now);
+}
+
+#[test]
+fn one_whose_image_nobody_can_pull_either_keeps_no_other_and_is_left() {
+    let mut play = with_one_that_nobody_can_pull();
+    play.looked("a", cannot_pull());
+    assert_eq!(play.ledger.trouble(), None);
+    is_put_back(&mut play);
+    assert_eq!(play.told(), [("a".to_owned(), "PutBack")]);
+    assert_eq!(play.begins(), ["repoint b"], "at once");
+    play.written("b");
+    play.settles("b", Pulling::Done);
+    for _ in 0..10 {
+        play.passes(Duration::from_secs(3600));
+        play.ledger.look_again(play.now);
+        play.sees("a", IMAGE, false);
+        play.tries();
+        play.rounds();
+        let begun = play.tries();
+        assert!(!begun.contains(&"repoint a".to_owned()), "{begun:?}");
+        assert!(!begun.contains(&"look a".to_owned()), "{begun:?}");
+    }
+    assert_eq!(play.ledger.trouble(), None);
+    assert_eq!(play.told(), [("b".to_owned(), "Repointed")]);
+}
+
+#[test]
+fn what_else_changes_of_one_that_nobody_can_pull_makes_it_nobodys_fault() {
+    let mut play = with_one_that_nobody_can_pull();
+    let mut seen = play.seen("a", COPY, false);
+    seen.print += 1;
+    play.ledger.seen(seen, 1, play.now);
+    play.looked("a", cannot_pull());
+    assert_eq!(play.ledger.trouble(), None);
+    is_put_back(&mut play);
+    assert_eq!(play.begins(), ["repoint b"]);
+}
+
+#[test]
+fn one_that_was_left_goes_on_once_its_image_is_pulled_or_is_another() {
+    let mut mended = with_one_that_nobody_can_pull();
+    let mut changed = with_one_that_nobody_can_pull();
+    let mut resettled = with_one_that_nobody_can_pull();
+    for play in [&mut mended, &mut changed, &mut resettled] {
+        play.looked("a", cannot_pull());
+        is_put_back(play);
+        play.passes(LOOK);
+        assert_eq!(play.begins(), ["repoint b"]);
+        play.rounds();
+        play.written("b");
+        play.settles("b", Pulling::Done);
+    }
+    mended.ledger.look_again(mended.now);
+    mended.sees("a", IMAGE, true);
+    changed.sees("a", "nginx:2", true);
+    changed.rounds();
+    changed.tries();
+    changed.brought_of("nginx:2", &["a"], ImageState::Present);
+    resettled.ledger.anew(Some(2), resettled.now);
+    resettled.sees("a", IMAGE, true);
+    resettled.rounds();
+    resettled.tries();
+    resettled.brought(&["a"], ImageState::Present);
+    for play in [&mut mended, &mut changed, &mut resettled] {
+        play.rounds();
+        assert_eq!(play.tries(), ["repoint a"]);
+        play.written("a");
+        play.passes(LOOK);
+        play.begins();
+        play.looked("a", cannot_pull());
+        assert!(play.ledger.trouble().is_some(), "its source was pulled");
+    }
+}

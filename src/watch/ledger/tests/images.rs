@@ -14,20 +14,62 @@ fn an_image_is_brought_once_for_all_who_want_it() {
     assert!(play.ledger.wakes().is_none());
 }
 
+/// Deployments of this namespace come, each with an image of its own.
+fn come_with_images(play: &mut Play, namespace: &str, many: usize) {
+    for at in 0..many {
+        play.sees(
+            &format!("{namespace}/{at}"),
+            &format!("{namespace}:{at}"),
+            true,
+        );
+    }
+    play.rounds();
+}
+
+/// How many images of a namespace are among what was begun.
+fn of(begun: &[String], namespace: &str) -> usize {
+    let start = format!("bring reg.corp/{namespace}:");
+    begun.iter().filter(|it| it.starts_with(&start)).count()
+}
+
 #[test]
 fn a_bounded_number_of_images_is_under_way_at_once() {
     let mut play = Play::new(None);
-    let images: Vec<String> = (0..3 * IMAGES).map(|at| format!("app:{at}")).collect();
-    for image in &images {
-        play.sees(&image.replace(':', "-"), image, true);
-    }
-    play.rounds();
     play.ledger.listed = false;
+    for namespace in ["lab", "den", "inn", "pub", "hut"] {
+        come_with_images(&mut play, namespace, IMAGES);
+    }
     let begun = play.begins();
     assert_eq!(begun.len(), IMAGES);
     let image = begun[0].strip_prefix("bring reg.corp/").unwrap();
-    play.brought_of(image, &[&image.replace(':', "-")], ImageState::Present);
+    play.brought_of(image, &[&image.replace(':', "/")], ImageState::Present);
     assert_eq!(play.begins().len(), 1);
+}
+
+#[test]
+fn one_namespace_never_has_all_that_may_be_under_way() {
+    let mut play = Play::new(None);
+    come_with_images(&mut play, "lab", 3 * IMAGES);
+    let begun = play.begins();
+    assert_eq!(of(&begun, "lab"), IMAGES - IMAGES / 4);
+    // though nothing of it ever ends
+    come_with_images(&mut play, "den", 1);
+    assert_eq!(play.begins(), ["bring reg.corp/den:0"]);
+}
+
+#[test]
+fn what_one_namespace_asks_for_waits_for_no_hundreds_of_another() {
+    let mut play = Play::new(None);
+    come_with_images(&mut play, "lab", 20 * IMAGES);
+    come_with_images(&mut play, "den", IMAGES / 4);
+    come_with_images(&mut play, "shop", 1);
+    // one that another has asked for already
+    play.sees("b", &format!("lab:{}", 20 * IMAGES - 1), true);
+    play.rounds();
+    let begun = play.begins();
+    assert_eq!(of(&begun, "den"), IMAGES / 4);
+    assert_eq!(of(&begun, "shop"), 1);
+    assert!(begun.contains(&format!("bring reg.corp/lab:{}", 20 * IMAGES - 1)));
 }
 
 #[test]
@@ -231,9 +273,42 @@ fn what_could_not_be_had_from_an_earlier_copy_is_tried_at_once_from_its_origin()
     let book = &mut play.ledger.book;
     book.renew(of_copy, &Keyring::default());
     assert!(book.start(1).is_some());
-    assert!(book.ended(&copy("moved").target));
-    book.failed(&copy("moved").target, "gone", play.now);
+    assert!(book.ended(&copy("moved")));
+    book.failed(&copy("moved"), "gone", play.now);
     assert!(book.start(1).is_none());
     book.renew(copy("new"), &Keyring::default());
     assert!(book.start(1).is_some());
+}
+
+#[test]
+fn what_one_says_that_a_copy_is_of_is_not_what_others_are_brought() {
+    for asked_first in [false, true] {
+        let mut play = Play::new(None);
+        let digest = digest();
+        let origin = Reference::parse(&format!("{IMAGE}@{digest}")).unwrap();
+        let said = Copy {
+            source: origin.clone(),
+            origin,
+            ..copy("stranger")
+        };
+        play.rests_on("stranger", said.clone());
+        play.sees("a", IMAGE, true);
+        if asked_first {
+            assert_eq!(play.begins(), [format!("check {COPY}")]);
+        }
+        play.round();
+        let Some(Job::Bring(brought, _)) = play.ledger.book.start(IMAGES) else {
+            panic!("nothing is brought");
+        };
+        assert_eq!(brought, copy("a"));
+        if !asked_first {
+            assert_eq!(play.begins(), [format!("check {COPY}")]);
+        }
+        // whatever becomes of the one says nothing of the other
+        let checked = Checked::Failed(Failure::new("no route"));
+        play.ledger.checked(&said, &checked, play.now);
+        play.brought(&["a"], ImageState::Present);
+        assert_eq!(play.ledger.census(play.now).failing, 1);
+        assert_eq!(play.ledger.census(play.now).copying, 0);
+    }
 }

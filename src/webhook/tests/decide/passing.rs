@@ -154,7 +154,7 @@ fn a_copy_is_given_only_to_namespaces_that_may_read_its_source() {
     );
     passes(&request, &facts, "not known complete for other");
     let target = Reference::parse("reg.corp/nginx:1").unwrap();
-    facts.complete(&target, &digest(), Reader::Anyone);
+    facts.complete(&target, &digest(), [Reader::Anyone]);
     admitted(&request, &facts);
     facts.forget(&target);
     passes(&request, &facts, "not known complete for other");

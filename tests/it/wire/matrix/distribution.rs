@@ -1,5 +1,6 @@
 //! A real registry, Distribution, as a process of a test's own: `docker-registry` of Debian.
 
+use crate::bed::free_port;
 use std::io::ErrorKind;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -30,12 +31,8 @@ impl Distribution {
             eprintln!("skipped: there is no docker-registry; tests/run.sh installs it");
             return None;
         }
-        let port = {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap().port()
-        };
         let folder = tempfile::tempdir().unwrap();
-        let host = format!("127.0.0.1:{port}");
+        let host = format!("127.0.0.1:{}", free_port());
         // no secret of its own: what it has signed, a restarted one does not take
         let configuration = format!(
             "version: 0.1

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 const BRISK: Duration = Duration::from_millis(10);
 
 /// What it lasts while somebody's patience is to end.
-const FAST: Duration = Duration::from_millis(200);
+const FAST: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// Each test has a thread and a clock of its own.
