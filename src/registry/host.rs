@@ -17,7 +17,7 @@ use super::token::Tokens;
 use super::waits::Waits;
 use super::ways::Ways;
 use crate::config::{HostConfig, Insecure};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Url};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::num::NonZero;
@@ -244,16 +244,19 @@ impl Endpoint {
 
     /// Which scheme a loopback host speaks: TLS if it does, else plain HTTP.
     ///
-    /// A host that cannot be connected to is not remembered as either, nor one that was only slow.
+    /// A host that cannot be connected to is not remembered as either.
     async fn probe(&self) -> Result<&'static str> {
-        let (what, url) = self.probed("https")?;
+        let text = format!("https://{}/v2/", self.address);
+        let what = format!("{} {text}", Method::GET);
+        let url = Url::parse(&text)
+            .map_err(|error| Refusal::new(&what, Kind::Other, error.to_string()))?;
         // without certificate authorities only plain HTTP is left to try
         let Ok(client) = self.clients.get(&url, Lane::Small) else {
             return Ok("http");
         };
         match client.get(url).timeout(PROBE).send().await {
             Ok(_) => Ok("https"),
-            Err(error) if error.is_timeout() => self.probe_in_the_clear().await,
+            Err(error) if error.is_timeout() => Ok("http"),
             Err(error) => {
                 if let Some(rustls::Error::InvalidCertificate(_)) = connection::tls_cause(&error) {
                     return Ok("https");
@@ -263,33 +266,6 @@ impl Endpoint {
                 }
                 Ok("http")
             }
-        }
-    }
-
-    /// Whether a host that did not greet over TLS in time speaks plain HTTP. One that expects TLS answers that
-    /// with a 400, if at all.
-    async fn probe_in_the_clear(&self) -> Result<&'static str> {
-        let (what, url) = self.probed("http")?;
-        let client = self.clients.get(&url, Lane::Small);
-        let client = client.map_err(|reason| Refusal::new(&what, Kind::Other, reason))?;
-        match client.get(url).timeout(PROBE).send().await {
-            Ok(answer) if answer.status() != StatusCode::BAD_REQUEST => Ok("http"),
-            Ok(_) => Err(Refusal::new(
-                what,
-                Kind::Connection,
-                "no TLS greeting in time",
-            )),
-            Err(error) => Err(connection::broken(what, &error)),
-        }
-    }
-
-    /// What is asked to find out the scheme, as messages name it, and its address.
-    fn probed(&self, scheme: &str) -> Result<(String, Url)> {
-        let text = format!("{scheme}://{}/v2/", self.address);
-        let what = format!("{} {text}", Method::GET);
-        match Url::parse(&text) {
-            Ok(url) => Ok((what, url)),
-            Err(error) => Err(Refusal::new(what, Kind::Other, error.to_string())),
         }
     }
 

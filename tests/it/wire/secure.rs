@@ -1,10 +1,8 @@
 //! Registries behind TLS: whom to trust, and which protocol is spoken for what.
 
-use super::patience::run_the_clock;
 use super::tls::{HTTP2, Secure};
 use super::*;
 use image_cloner::config::Insecure;
-use tokio::io::copy_bidirectional;
 
 #[tokio::test]
 async fn small_requests_go_over_http2_and_blob_bodies_over_connections_of_their_own() {
@@ -70,33 +68,4 @@ async fn a_certificate_is_not_checked_where_the_user_says_so_and_nowhere_else() 
     assert!(resolve(&one).await.unwrap().is_some());
     let error = resolve(&other).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_registry_of_this_machine_that_is_slow_to_greet_over_tls_once_is_spoken_to_over_tls() {
-    let registry = Registry::start().await;
-    simple(&registry);
-    let secure = Secure::start(&registry, "localhost").await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = format!("localhost:{}", listener.local_addr().unwrap().port());
-    let address = secure.address.clone();
-    tokio::spawn(async move {
-        let _slow = listener.accept().await.unwrap();
-        run_the_clock();
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = tokio::net::TcpStream::connect(&address).await.unwrap();
-            let passing = async move { copy_bidirectional(&mut client, &mut server).await };
-            tokio::spawn(passing);
-        }
-    });
-    let config = HostConfig {
-        ca_file: Some(secure.authority()),
-        ..HostConfig::default()
-    };
-    let registries = registries(&BTreeMap::from([(host.clone(), config)]));
-    let source = reference(&format!("{host}/a/b:1"));
-
-    let found = resolve(&registries, &source, &Credentials::Anonymous).await;
-
-    assert!(found.unwrap().is_some());
 }
