@@ -161,14 +161,17 @@ impl Cloning<'_> {
         let id = &observed.workload.id;
         let cluster = &self.run.cluster;
         let decide = async |live: Workload| {
-            let mut observed = match observed.at(live.clone()) {
-                Some(observed) => observed,
+            let observed = match observed.at(live.clone()) {
+                Some(mut observed) => {
+                    let opted_out = self.opt_outs.of(&id.namespace, due).await?;
+                    observed.namespace_opted_out = opted_out;
+                    observed
+                }
                 None => {
                     let target = &self.terms.policy.target;
                     cluster.surround(live, observed.named, target).await?.0
                 }
             };
-            observed.namespace_opted_out = self.opt_outs.of(&id.namespace, due).await?;
             let replan = |policy: &Policy| {
                 plan::clone(std::slice::from_ref(&observed), policy)
                     .map_err(|error| Failure::new(error.to_string()))

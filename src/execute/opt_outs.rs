@@ -1,7 +1,6 @@
 //! Whether namespaces have opted out since they were observed: a clone may take hours.
 //!
-//! Decides for whom an answer is new enough: for all that were due before it was asked for. Those of a batch ask once
-//! for each namespace.
+//! Decides for whom an answer is new enough: for all that were due before it was asked for.
 
 use crate::cluster::{Cluster, Error};
 use std::collections::BTreeMap;

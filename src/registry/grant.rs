@@ -90,7 +90,11 @@ pub(super) async fn realm(asked: &Asked<'_>, bearer: &Bearer) -> Result<Url> {
             return Ok(realm);
         }
         // it might be anything that this machine reaches and the registry's owner does not
-        ("https", "http") => "the registry speaks TLS, and this does not",
+        ("https", "http") => {
+            let detail = "the registry speaks TLS, and this does not";
+            return Err(Refusal::new(what(), Kind::Other, detail)
+                .hinted("who runs it sets its external URL to https://"));
+        }
         _ => "no place for HTTP",
     };
     Err(Refusal::new(what(), Kind::Other, detail))

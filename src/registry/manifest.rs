@@ -6,6 +6,7 @@ use super::Descriptor;
 use super::call::Call;
 use super::connection;
 use super::digest::{self, Hasher};
+use super::point::Point;
 use super::refusal::{self, Kind, Refusal, Result};
 use super::repository::Repository;
 use super::retry::Pauses;
@@ -27,10 +28,7 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json";
 
 /// Registries take 4 MiB at least; some take more.
-const CAP: usize = 8 * 1024 * 1024;
-
-/// A manifest of so many bytes is read whatever its descriptor says.
-const LITTLE: usize = 64 * 1024;
+pub(super) const CAP: usize = 8 * 1024 * 1024;
 
 /// How often a manifest is asked for again whose body broke off or was wrong.
 const BROKEN_BODIES: usize = 2;
@@ -61,36 +59,6 @@ pub(super) struct Content {
 }
 
 /// The parts of manifests and indexes that say what they refer to.
-/// A tag or a digest, and how much is read of what it stands for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Point<'a> {
-    pub(super) text: &'a str,
-    cap: usize,
-}
-
-impl<'a> From<&'a str> for Point<'a> {
-    fn from(text: &'a str) -> Self {
-        Self { text, cap: CAP }
-    }
-}
-
-impl<'a> From<&'a Digest> for Point<'a> {
-    fn from(digest: &'a Digest) -> Self {
-        digest.as_str().into()
-    }
-}
-
-/// What an index lists is as big as it says, or small: sizes that are a little wrong harm nobody.
-impl<'a> From<&'a Content> for Point<'a> {
-    fn from(child: &'a Content) -> Self {
-        let size = usize::try_from(child.size).unwrap_or(CAP);
-        Self {
-            text: child.digest.as_str(),
-            cap: size.clamp(LITTLE, CAP),
-        }
-    }
-}
-
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {

@@ -36,6 +36,7 @@ mod narrow;
 mod pace;
 mod ping;
 mod place;
+mod point;
 mod probe;
 mod prove;
 mod proxy;

@@ -3,7 +3,8 @@
 //! Decides what is remembered and for how long. Never answers for what a target has: that is to be asked.
 
 use super::flights::Flights;
-use super::manifest::{Manifest, Point};
+use super::manifest::Manifest;
+use super::point::Point;
 use super::refusal::Result;
 use super::repository::Repository;
 use std::collections::{HashMap, VecDeque};

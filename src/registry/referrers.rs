@@ -11,9 +11,11 @@ use super::flights::Flights;
 use super::manifest::Manifest;
 use super::refusal::{Refusal, Result};
 use super::repository::Event;
+use super::walk::MANIFESTS;
 use super::{Descriptor, Error};
 use crate::reference::Digest;
 use futures::future::{join, join_all};
+use futures::stream::{self, StreamExt as _};
 use reqwest::header::HeaderName;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -128,8 +130,10 @@ impl Walk<'_> {
         let Some(there) = self.or_failed(self.there(subject, &wanted).await) else {
             return Vec::new();
         };
-        let brought = wanted.iter().map(|digest| self.referrer(digest, &there));
-        let brought = join_all(brought).await;
+        let brought: Vec<_> = (wanted.iter())
+            .map(|digest| self.referrer(digest, &there))
+            .collect();
+        let brought: Vec<_> = stream::iter(brought).buffered(MANIFESTS).collect().await;
         let mut found = Vec::new();
         let mut unlisted = Vec::new();
         for (digest, brought) in wanted.into_iter().zip(brought) {

@@ -126,14 +126,14 @@ impl Tokens {
 
     fn slot(&self, key: Key) -> Slot {
         let mut cache = lock(&self.cache);
-        if cache.len() >= MANY {
+        if cache.len() >= MANY && !cache.contains_key(&key) {
             let now = Instant::now();
             let is_fresh =
                 |token: &Option<Token>| token.as_ref().is_some_and(|it| it.fresh_until > now);
             // one that is locked is being fetched
             cache.retain(|_, slot| slot.try_lock().map_or(true, |token| is_fresh(&token)));
             if cache.len() >= MANY {
-                cache.clear();
+                cache.retain(|_, slot| Arc::strong_count(slot) > 1);
             }
         }
         Arc::clone(cache.entry(key).or_default())

@@ -4,6 +4,7 @@
 //! image may take the memory that others need. Reads nothing itself.
 
 use super::manifest::Content;
+use super::point;
 use super::refusal::{Kind, Refusal, Result};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::future::Future;
@@ -28,18 +29,18 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Told of each manifest below another before it is read, and of the indexes around it; nobody reads more
-    /// of it than it has by its descriptor.
+    /// Told of each manifest below another before it is read, and of how many indexes are around it.
     ///
     /// # Errors
     /// Where an image goes on without end, as far as anybody can tell.
     pub(super) fn enter(&self, child: &Content, depth: usize) -> Result<()> {
-        let before = self.bytes.fetch_add(child.size, Ordering::Relaxed);
+        let room = point::room_of(child);
+        let before = self.bytes.fetch_add(room, Ordering::Relaxed);
         let detail = if depth > DEPTH {
             format!("more than {DEPTH} indexes around it")
-        } else if before.saturating_add(child.size) > ROOM {
-            let room = ROOM / (1024 * 1024);
-            format!("the manifests of its image have more than {room} MiB together")
+        } else if before.saturating_add(room) > ROOM {
+            let most = ROOM / (1024 * 1024);
+            format!("the manifests of its image have more than {most} MiB together")
         } else {
             return Ok(());
         };

@@ -14,6 +14,10 @@ use std::collections::HashMap;
 /// Questions under way at once.
 const AT_ONCE: usize = 32;
 
+/// The size of what is there already is told where there are no more than so many such images: a manifest, and one
+/// more for each platform, is read for nothing but that.
+const PRESENT: usize = 50;
+
 /// An image that was settled, and what was read of it.
 struct Look {
     settled: Settled,
@@ -34,9 +38,13 @@ impl Images {
         looks = self
             .each(looks, |look| purse.pays_first(look), Inner::list)
             .await;
-        looks = self
-            .each(looks, |look| purse.pays_rest(look), Inner::measure)
-            .await;
+        let present = looks.iter().filter_map(|(_, look)| look.as_ref().ok());
+        let are_few = present.filter(|look| look.settled.is_present()).count() <= PRESENT;
+        let is_due = |look: &Look| match look.settled.is_present() {
+            true => are_few,
+            false => purse.pays_rest(look),
+        };
+        looks = self.each(looks, is_due, Inner::measure).await;
         self.findings(looks)
     }
 
@@ -191,11 +199,10 @@ impl Purse {
 
     /// Whether all manifests are to be read.
     fn pays_rest(&mut self, look: &Look) -> bool {
-        if look.quota.is_none() || look.settled.is_present() {
-            return true;
-        }
-        look.children
-            .is_some_and(|children| self.pay(look, children))
+        look.quota.is_none()
+            || look
+                .children
+                .is_some_and(|children| self.pay(look, children))
     }
 
     fn pay(&mut self, look: &Look, price: u64) -> bool {

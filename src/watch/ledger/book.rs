@@ -227,7 +227,12 @@ impl Book {
             };
             image.copy.users.remove(user);
             image.keyrings.remove(user);
+            let mut others = image.copy.users.keys();
+            if others.any(|other| other.namespace == user.namespace) {
+                continue;
+            }
             if !image.copy.users.is_empty() {
+                self.tries.unask(&key, &user.namespace);
                 continue;
             }
             if self.tries.is_next(&key) {

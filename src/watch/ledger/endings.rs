@@ -15,6 +15,10 @@ use crate::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+/// How long a workload is left whose images nodes can pull from nowhere: where it is seen after that, it is tried
+/// again.
+const LEFT: Duration = Duration::from_secs(5 * 3600);
+
 /// What a write came to.
 #[derive(Debug)]
 pub(in crate::watch) enum Written {
@@ -310,7 +314,7 @@ impl Ledger {
                 self.tell(id, PUT_BACK, message, true);
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.discount();
-                    entry.left.clone_from(&unpullable);
+                    entry.left = unpullable.clone().map(|images| (images, now + LEFT));
                 }
                 if is_former {
                     // other settings hold since

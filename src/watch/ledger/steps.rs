@@ -265,7 +265,7 @@ impl Ledger {
         work.stage = Stage::Due;
         let is_ready = work.is_ready();
         match then {
-            Then::Repoint(plan) if self.is_left(id, &plan) => self.rest(id),
+            Then::Repoint(plan) if self.is_left(id, &plan, now) => self.rest(id),
             Then::Leave(reason) => {
                 if let Some(entry) = self.workloads.get_mut(id) {
                     entry.copied = true;
@@ -282,14 +282,17 @@ impl Ledger {
         }
     }
 
-    /// Whether it was put back to these very images, which it could not pull either, and still cannot.
-    fn is_left(&self, id: &WorkloadId, planned: &Planned) -> bool {
+    /// Whether it was put back lately to these very images, which it could not pull either, and still cannot.
+    fn is_left(&self, id: &WorkloadId, planned: &Planned, now: Instant) -> bool {
         let entry = self.workloads.get(id);
         entry.is_some_and(|entry| {
             let work = entry.work.as_deref();
             let is_settled = work.is_some_and(|work| work.standing == Standing::Settled);
             let left = entry.left.as_ref();
-            !is_settled && left.is_some_and(|left| *left == planned.workload.images_hash())
+            let is_so = |(images, until): &(String, Instant)| {
+                now < *until && *images == planned.workload.images_hash()
+            };
+            !is_settled && left.is_some_and(is_so)
         })
     }
 

@@ -15,7 +15,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// The last of so many parts of what may be under way is for namespaces that have less than such a part:
 /// whoever comes first, and however slow that is, others find room.
-const SHARE: usize = 4;
+const SHARE: usize = 8;
 
 /// How long something is left alone that failed.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +115,21 @@ impl<K: Ord + Hash + Clone> Tries<K> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A namespace asks for something no more.
+    pub(super) fn unask(&mut self, key: &K, asker: &str) {
+        let Some(it) = self.all.get_mut(key) else {
+            return;
+        };
+        if !it.askers.remove(asker) {
+            return;
+        }
+        match it.state {
+            State::Next => self.next.leave(asker, it.place),
+            State::UnderWay | State::Again | State::Void => self.next.ends(asker),
+            State::Failed(_) => {}
         }
     }
 
@@ -288,6 +303,22 @@ mod tests {
             assert!(all.len() > 25, "{all:?}");
             let is_near = |pause: &Duration| *pause <= longest && *pause >= longest / 5 * 4;
             assert!(all.iter().all(is_near), "{failures}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_namespace_asks_for_no_more_keeps_it_from_nothing() {
+        for (asks_on, next) in [(true, 3), (false, 2)] {
+            let mut tries = Tries::new();
+            tries.ask(&1, "a", NEW);
+            tries.ask(&1, "b", NEW);
+            assert_eq!(tries.start(8), Some(1));
+            tries.ask(&2, "b", NEW);
+            tries.ask(&3, "a", NEW);
+            if !asks_on {
+                tries.unask(&1, "b");
+            }
+            assert_eq!(tries.start(8), Some(next), "{asks_on}");
         }
     }
 

@@ -107,7 +107,7 @@ pub(super) struct Entry {
     pub(super) with_our_secret: bool,
     pub(super) cloned: Option<Cloned>,
     /// The images that it is left with, since neither they nor their copies could be pulled.
-    pub(super) left: Option<String>,
+    pub(super) left: Option<(String, Instant)>,
     /// Whether the tags of its copies are to be looked at again as soon as it is at rest.
     pub(super) renews: bool,
     /// None while it is at rest.

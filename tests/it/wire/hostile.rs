@@ -78,7 +78,7 @@ async fn no_more_is_read_of_a_manifest_than_its_index_says() {
     let refused = copy(&copier(), &request(&from, &to, "a/b:1")).await;
 
     let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("larger than 65536 bytes"), "{refused}");
+    assert!(refused.contains("larger than 4096 bytes"), "{refused}");
 }
 
 #[tokio::test]
