@@ -42,7 +42,7 @@ struct Cloning<'a> {
     images: &'a Images,
     pull_secrets: &'a PullSecrets<'a>,
     canaries: Option<&'a Canaries<'a>>,
-    opt_outs: OptOuts<'a>,
+    opt_outs: Option<OptOuts<'a>>,
     writers: Semaphore,
 }
 
@@ -62,6 +62,7 @@ impl Run {
         let canary = terms.canary.filter(|_| is_real);
         let canaries =
             canary.map(|timeout| Canaries::new(self, plan, &pull_secrets, images, timeout));
+        let batch = terms.rollouts.as_ref().and_then(|it| it.batch);
         let cloning = Cloning {
             run: self,
             plan,
@@ -70,10 +71,9 @@ impl Run {
             images,
             pull_secrets: &pull_secrets,
             canaries: canaries.as_ref(),
-            opt_outs: OptOuts::new(&self.cluster),
+            opt_outs: is_real.then(|| OptOuts::new(&self.cluster, batch.is_some())),
             writers: Semaphore::new(WRITERS),
         };
-        let batch = terms.rollouts.as_ref().and_then(|it| it.batch);
         let proving = async {
             if let Some(canaries) = &canaries {
                 canaries.carry_out().await;
@@ -163,8 +163,9 @@ impl Cloning<'_> {
         let decide = async |live: Workload| {
             let observed = match observed.at(live.clone()) {
                 Some(mut observed) => {
-                    let opted_out = self.opt_outs.of(&id.namespace, due).await?;
-                    observed.namespace_opted_out = opted_out;
+                    if let Some(opt_outs) = &self.opt_outs {
+                        observed.namespace_opted_out = opt_outs.of(&id.namespace, due).await?;
+                    }
                     observed
                 }
                 None => {
