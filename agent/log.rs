@@ -1,7 +1,8 @@
 //! What is logged, and how: text for people, JSON for what reads it. On standard error.
 
 use image_cloner::outcome::Failure;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::{fmt, prelude::*};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -15,21 +16,32 @@ pub(crate) enum Format {
 /// Begins to log. `RUST_LOG` says how much; by default what the agent does, of its libraries nothing but
 /// warnings, and not those of broken watches, which it tells itself.
 pub(crate) fn init(format: Format) -> Result<(), Failure> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(words) => EnvFilter::try_new(&words)
-            .map_err(|error| Failure::new(format!("RUST_LOG is {words:?}: {error}")))?,
-        Err(_) => {
-            EnvFilter::new("warn,kube_runtime=error,image_cloner=info,image_cloner_agent=info")
-        }
+    let asked = std::env::var("RUST_LOG").ok().map(|words| {
+        let filter = words.parse::<Targets>();
+        filter.map_err(|error| Failure::new(format!("RUST_LOG is {words:?}: {error}")))
+    });
+    let usual = || {
+        Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("kube_runtime", LevelFilter::ERROR)
+            .with_target("image_cloner", LevelFilter::INFO)
+            .with_target("image_cloner_agent", LevelFilter::INFO)
     };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // what is wrong with it is logged, too
+    let (filter, result) = match asked {
+        Some(Ok(filter)) => (filter, Ok(())),
+        Some(Err(failure)) => (usual(), Err(failure)),
+        None => (usual(), Ok(())),
+    };
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(false);
-    match format {
-        Format::Text => lines.init(),
-        Format::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(())
+    let lines = match format {
+        Format::Text => lines.boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let lines = lines.with_filter(filter);
+    tracing_subscriber::registry().with(lines).init();
+    result
 }

@@ -96,17 +96,20 @@ fn main() -> ExitCode {
 
 /// Diagnostics for those who ask: `RUST_LOG=image_cloner=debug`, or `-v 6` as kubectl has it.
 fn log_to_stderr(verbosity: u8) {
-    use tracing_subscriber::EnvFilter;
-    let filter = match (std::env::var_os("RUST_LOG"), verbosity) {
-        (Some(_), _) => EnvFilter::from_default_env(),
-        (None, 0) => return,
-        (None, 1..=3) => EnvFilter::new("image_cloner=info"),
-        (None, 4..=7) => EnvFilter::new("image_cloner=debug"),
-        (None, _) => EnvFilter::new("image_cloner=trace"),
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::{fmt, prelude::*};
+    let level = |level: LevelFilter| Targets::new().with_target("image_cloner", level);
+    let filter = match (std::env::var("RUST_LOG"), verbosity) {
+        // what is meant for another program keeps nobody from using this one
+        (Ok(words), _) => words.parse().unwrap_or_default(),
+        (Err(_), 0) => return,
+        (Err(_), 1..=3) => level(LevelFilter::INFO),
+        (Err(_), 4..=7) => level(LevelFilter::DEBUG),
+        (Err(_), _) => level(LevelFilter::TRACE),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_ansi(console::colors_enabled_stderr())
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    let lines = lines.with_filter(filter);
+    tracing_subscriber::registry().with(lines).init();
 }

@@ -40,9 +40,9 @@ impl Images {
             .await;
         let present = looks.iter().filter_map(|(_, look)| look.as_ref().ok());
         let are_few = present.filter(|look| look.settled.is_present()).count() <= PRESENT;
-        let is_due = |look: &Look| match look.settled.is_present() {
-            true => are_few,
-            false => purse.pays_rest(look),
+        let is_due = |look: &Look| {
+            let is_present = look.settled.is_present();
+            is_present && are_few || !is_present && purse.pays_rest(look)
         };
         looks = self.each(looks, is_due, Inner::measure).await;
         self.findings(looks)
