@@ -63,7 +63,7 @@ async fn a_bare_pod_is_followed_until_its_new_container_runs_or_says_why_not() {
     let cluster = cluster(&bed, WriteMode::Apply).await;
     let id = id(&bed, "po", "bare");
     let ready = Rollout::Ready("1/1 ready".to_owned());
-    let rollout = cluster.wait(&id, None, Duration::from_secs(60)).await;
+    let rollout = cluster.wait(&id, None, Duration::from_secs(180)).await;
     assert_eq!(rollout.unwrap(), ready);
 
     let follow = async |from: &str, to: &str, seconds: u64| {
@@ -84,7 +84,7 @@ async fn a_bare_pod_is_followed_until_its_new_container_runs_or_says_why_not() {
     };
     // the same content by another name, which containerd may report under the first
     let same = "docker.io/library/nginx:1.21.4-alpine";
-    assert_eq!(follow(good, same, 60).await, ready);
+    assert_eq!(follow(good, same, 180).await, ready);
     let restarts = "jsonpath={.status.containerStatuses[0].restartCount}";
     let restarts = bed.kubectl(&["get", "pod", "bare", "-o", restarts]);
     assert_eq!(restarts, "1");
@@ -131,7 +131,7 @@ async fn every_kind_with_pods_rolls_out_and_says_which_digest_runs() {
     let cluster = cluster(&bed, WriteMode::Apply).await;
     for (word, name) in [("sts", "db"), ("ds", "agent")] {
         let rollout = cluster
-            .wait(&id(&bed, word, name), None, Duration::from_secs(60))
+            .wait(&id(&bed, word, name), None, Duration::from_secs(180))
             .await;
         assert_eq!(
             rollout.unwrap(),
