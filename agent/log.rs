@@ -20,19 +20,15 @@ pub(crate) fn init(format: Format) -> Result<(), Failure> {
         let filter = words.parse::<Targets>();
         filter.map_err(|error| Failure::new(format!("RUST_LOG is {words:?}: {error}")))
     });
-    let usual = || {
+    let asked = asked.transpose();
+    // what is wrong with it is logged, too
+    let filter = asked.as_ref().ok().cloned().flatten().unwrap_or_else(|| {
         Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("kube_runtime", LevelFilter::ERROR)
             .with_target("image_cloner", LevelFilter::INFO)
             .with_target("image_cloner_agent", LevelFilter::INFO)
-    };
-    // what is wrong with it is logged, too
-    let (filter, result) = match asked {
-        Some(Ok(filter)) => (filter, Ok(())),
-        Some(Err(failure)) => (usual(), Err(failure)),
-        None => (usual(), Ok(())),
-    };
+    });
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
@@ -43,5 +39,5 @@ pub(crate) fn init(format: Format) -> Result<(), Failure> {
     };
     let lines = lines.with_filter(filter);
     tracing_subscriber::registry().with(lines).init();
-    result
+    asked.map(drop)
 }

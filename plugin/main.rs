@@ -50,14 +50,14 @@ fn main() -> ExitCode {
         .expect("no other provider can be installed before the first line of main");
     completion::answer();
     let cli = Cli::read();
-    log_to_stderr(cli.verbosity);
+    let terminal = Terminal::detect();
+    log_to_stderr(cli.verbosity, &terminal);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // names are looked up on threads of their own, and each brings memory of its own along
         .max_blocking_threads(8)
         .enable_all()
         .build()
         .expect("the system gives threads to a new process");
-    let terminal = Terminal::detect();
     let ended = runtime.block_on(async {
         terminal.watch_interrupts();
         match cli.verb {
@@ -95,17 +95,23 @@ fn main() -> ExitCode {
 }
 
 /// Diagnostics for those who ask: `RUST_LOG=image_cloner=debug`, or `-v 6` as kubectl has it.
-fn log_to_stderr(verbosity: u8) {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
+fn log_to_stderr(verbosity: u8, terminal: &Terminal) {
+    use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
     use tracing_subscriber::{fmt, prelude::*};
-    let level = |level: LevelFilter| Targets::new().with_target("image_cloner", level);
-    let filter = match (std::env::var("RUST_LOG"), verbosity) {
+    let asked = std::env::var("RUST_LOG").ok().and_then(|words| {
+        let filter = words.parse::<Targets>();
         // what is meant for another program keeps nobody from using this one
-        (Ok(words), _) => words.parse().unwrap_or_default(),
-        (Err(_), 0) => return,
-        (Err(_), 1..=3) => level(LevelFilter::INFO),
-        (Err(_), 4..=7) => level(LevelFilter::DEBUG),
-        (Err(_), _) => level(LevelFilter::TRACE),
+        let told =
+            |error: &ParseError| terminal.note(&format!("RUST_LOG={words} is ignored: {error}"));
+        filter.inspect_err(told).ok()
+    });
+    let level = |level: LevelFilter| Targets::new().with_target("image_cloner", level);
+    let filter = match (asked, verbosity) {
+        (Some(filter), _) => filter,
+        (None, 0) => return,
+        (None, 1..=3) => level(LevelFilter::INFO),
+        (None, 4..=7) => level(LevelFilter::DEBUG),
+        (None, _) => level(LevelFilter::TRACE),
     };
     let lines = fmt::layer()
         .with_ansi(console::colors_enabled_stderr())

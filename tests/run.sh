@@ -71,13 +71,14 @@ bed_offset() {
 	die "found no free ports for the cluster"
 }
 
-bed=$(bed_dir) beside=''
+bed=$(bed_dir) holds='' beside='' pods=''
 take_down() {
 	local status=$? output
 	trap - EXIT
 	[ -z "$beside" ] || kill "$beside" 2>/dev/null || true
+	rm -f "$pods"
 	# Silent when it works: the last line is to be the tests' own.
-	if [ -z "$keep" ] && ! output=$(bash "$testbed/down.sh" --dir "$bed" 2>&1); then
+	if [ -n "$holds" ] && [ -z "$keep" ] && ! output=$(bash "$testbed/down.sh" --dir "$bed" 2>&1); then
 		printf '%s\n' "$output" >&2
 		[ "$status" != 0 ] || status=1
 	fi
@@ -131,6 +132,8 @@ RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_DEV_DEBUG=false CARGO_PR
 	cargo build --locked --target "$triple" --bin image-cloner-agent
 agent=$(realpath "${CARGO_TARGET_DIR:-target}/$triple/debug/image-cloner-agent")
 
+trap take_down EXIT
+trap 'exit 130' INT TERM
 if [ -n "$cluster" ]; then
 	# One run at a time in one checkout: they would share a cluster.
 	exec 8<"$root/tests"
@@ -138,8 +141,7 @@ if [ -n "$cluster" ]; then
 		say "waiting for another run in this checkout"
 		flock 8
 	}
-	trap take_down EXIT
-	trap 'exit 130' INT TERM
+	holds=1
 	bash "$testbed/up.sh" --dir "$bed" --offset "$(bed_offset "$bed")" 8<&-
 	# shellcheck source=/dev/null
 	. "$bed/env"
@@ -153,15 +155,14 @@ else
 	say "************************************************************"
 fi
 
-# Examples in the documentation first: the closing lines then are the suite's.
 cargo test --locked --doc
 # A cluster has one agent: the tests of it as a pod take turns, beside all others.
 it=$(cargo test --locked --no-run --test it 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
-pods=$(mktemp)
+pods=$(mktemp) failed=''
 "$it" agent_pods:: --test-threads=1 >"$pods" 2>&1 &
-beside=$! status=0
-cargo test --locked --no-fail-fast --lib --bins --tests -- --skip agent_pods:: || status=$?
-wait "$beside" || status=$?
+beside=$!
+cargo test --locked --no-fail-fast --lib --bins --tests -- --skip agent_pods:: || failed=' the tests'
+wait "$beside" || failed+=' the tests of the agent as a pod'
 beside=''
-cat "$pods" && rm "$pods"
-[ "$status" = 0 ] || die "tests failed"
+cat "$pods"
+[ -z "$failed" ] || die "failed:$failed"

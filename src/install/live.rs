@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A kind of which an install makes objects: its version and name, whether only those in the agent's namespace are
 /// meant, and the names that they have. Others may carry our label as well, by mistake or to have us delete them.
-pub type Made = (&'static str, &'static str, bool, &'static [&'static str]);
+type Kind = (&'static str, &'static str, bool, &'static [&'static str]);
 
 /// Those kinds, in the order in which their objects are removed.
-pub const KINDS: [Made; 14] = [
+pub const KINDS: [Kind; 14] = [
     (
         "admissionregistration.k8s.io/v1",
         "MutatingWebhookConfiguration",

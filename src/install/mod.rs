@@ -13,8 +13,7 @@ mod tests;
 mod webhook;
 
 pub use live::{
-    KINDS, Live, Made, differences, holds_credentials, name_of, noting_replicas, stale,
-    unwanted_settings,
+    KINDS, Live, differences, holds_credentials, name_of, noting_replicas, stale, unwanted_settings,
 };
 pub use rbac::{Place, Rule, rules};
 pub use settings::{Extra, Scope, Secrets, Settings};

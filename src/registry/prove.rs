@@ -42,7 +42,6 @@ type Once<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
 /// One image's parts, as they are found.
 #[derive(Default)]
 struct Parts {
-    walk: Walk,
     manifests: HashMap<Digest, u64>,
     blobs: HashMap<Digest, Content>,
     faults: BTreeMap<Digest, Fault>,
@@ -75,10 +74,10 @@ impl Prover {
     }
 
     async fn inventory(&self, image: &Source) -> Result<Inventory> {
-        let parts = Mutex::new(Parts::default());
+        let (parts, walk) = (Mutex::new(Parts::default()), Walk::default());
         let repository = &image.repository;
         match image.manifest().await {
-            Ok(manifest) => Self::descend(repository, manifest, &parts, 0).await?,
+            Ok(manifest) => Self::descend(repository, manifest, &parts, &walk, 0).await?,
             // a tag's HEAD can be answered from a cache that outlived the manifest
             Err(refusal) if refusal.is_not_found() => {
                 let faults = &mut locked(&parts).faults;
@@ -117,6 +116,7 @@ impl Prover {
         repository: &'a Repository,
         manifest: &'a Manifest,
         parts: &'a Mutex<Parts>,
+        walk: &'a Walk,
         depth: usize,
     ) -> BoxFuture<'a, Result<()>> {
         async move {
@@ -134,13 +134,13 @@ impl Prover {
                     .collect()
             };
             let below = children.into_iter().map(|child| async move {
-                locked(parts).walk.enter(&child, depth + 1)?;
+                walk.enter(&child, depth + 1)?;
                 let Some(read) = repository.find_manifest(&child).await? else {
                     let faults = &mut locked(parts).faults;
                     faults.insert(child.digest, Fault::ManifestMissing);
                     return Ok(());
                 };
-                Self::descend(repository, &read, parts, depth + 1).await
+                Self::descend(repository, &read, parts, walk, depth + 1).await
             });
             abreast(MANIFESTS, below).await.map(drop)
         }

@@ -232,7 +232,11 @@ impl Hands {
     /// Sees to the pull secret of a namespace where copies are in use already. One that opted out is given nothing
     /// more.
     async fn keep_up(&self, namespace: &str) -> Result<(), Failure> {
-        if self.cluster.opted_out(namespace).await? {
+        let opted_out = match self.footing.known.opted_out(namespace) {
+            Some(opted_out) => opted_out,
+            None => self.cluster.opted_out(namespace).await?,
+        };
+        if opted_out {
             return Ok(());
         }
         self.footing.ensure(&self.cluster, namespace).await

@@ -698,3 +698,13 @@ fn the_agents_log_is_text_or_an_object_a_line() {
     let message = json["message"].as_str().unwrap();
     assert!(message.starts_with("no target registry is named"), "{json}");
 }
+
+#[test]
+fn an_agent_that_is_to_log_what_nobody_understands_says_so() {
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_image-cloner-agent"));
+    agent.env_clear().env("RUST_LOG", "image_cloner=verbose");
+    let (code, _, said) = run(agent);
+    assert_eq!(code, 1, "{said}");
+    let expected = r#" ERROR RUST_LOG is "image_cloner=verbose": "#;
+    assert!(said.contains(expected), "{said}");
+}

@@ -56,3 +56,19 @@ fn what_a_terminal_would_obey_is_shown_and_not_sent() {
     assert!(!said.contains(['\u{1b}', '\r']), "{said:?}");
     assert!(said.contains("\n    hint: run"), "{said}");
 }
+
+#[test]
+fn diagnostics_that_nobody_understands_are_said_and_stop_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |words: &str| {
+        let mut command = plugin(&home, &["version", "--client"]);
+        let ran = command.env("RUST_LOG", words).output().unwrap();
+        assert_eq!(ran.status.code(), Some(0));
+        said(&ran)
+    };
+    assert_eq!(run("warn,image_cloner=debug"), "");
+    assert_eq!(run(""), "");
+    let note = run("image_cloner=verbose");
+    let expected = "note: RUST_LOG=image_cloner=verbose is ignored: ";
+    assert!(note.starts_with(expected), "{note}");
+}

@@ -76,9 +76,10 @@ impl Sources {
         };
         Ok((now.digest() != meant.digest()).then(|| {
             format!(
-                "{} has {} under that name now, and {} is there already",
+                "{} has {} under that name now, not {}, which {} would become",
                 origin.registry(),
                 upstream.short(),
+                meant.digest().short(),
                 copy.target
             )
         }))

@@ -263,10 +263,13 @@ impl Book {
         self.tries.anew();
         self.wanted.clear();
         self.unwanted.clear();
-        for key in std::mem::take(&mut self.images).into_keys() {
+        for (key, image) in std::mem::take(&mut self.images) {
             // what is under way ends before it is tried again
             if self.tries.is_next(&key) {
                 self.tries.forget(&key);
+            }
+            for user in image.copy.users.keys() {
+                self.tries.unask(&key, &user.namespace);
             }
         }
     }

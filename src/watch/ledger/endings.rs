@@ -306,8 +306,9 @@ impl Ledger {
                 let message = match unpullable {
                     None => format!("it could not pull its copy: {}", why.why),
                     Some(_) => format!(
-                        "it could pull neither its image nor its copy, and is left until an image of it \
-                         changes: {}",
+                        "it could pull neither its image nor its copy, and is left for {} hours, or until an \
+                         image of it changes: {}",
+                        LEFT.as_secs() / 3600,
                         why.why
                     ),
                 };

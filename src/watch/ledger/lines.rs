@@ -1,8 +1,8 @@
 //! Lines in which things wait for their turn, one for each namespace that asks for them.
 //!
-//! Decides whose turn it is: the namespace's for which least is under way, of several the one's that waits
-//! longest. However much one asks for, and however slow it is, the others' turn comes. Knows nothing of what
-//! waits.
+//! Decides whose turn it is: what somebody waits for comes before all else, then the namespace for which least is
+//! under way, of several the one whose last turn is longest ago. However much one asks for, and however slow it
+//! is, the others' turn comes. Knows nothing of what waits.
 
 use std::collections::BTreeMap;
 
@@ -73,13 +73,13 @@ impl<K: Clone> Lines<K> {
     pub(super) fn next(&mut self, may: impl Fn(usize) -> bool) -> Option<K> {
         let lines = self.all.values_mut().filter(|line| may(line.busy));
         let lines = lines.filter_map(|line| {
-            let (place, key) = line.waiting.first_key_value()?;
-            Some(((place.is_idle, line.busy, line.turn), key.clone(), line))
+            let (place, _) = line.waiting.first_key_value()?;
+            Some(((place.is_idle, line.busy, line.turn), line))
         });
-        let (_, key, line) = lines.min_by_key(|(rank, ..)| *rank)?;
+        let (_, line) = lines.min_by_key(|(rank, _)| *rank)?;
         self.given += 1;
         line.turn = self.given;
-        Some(key)
+        line.waiting.first_key_value().map(|(_, key)| key.clone())
     }
 
     fn line(&mut self, namespace: &str) -> &mut Line<K> {

@@ -2,7 +2,7 @@
 //!
 //! Decides when each is tried again: a pause grows with the failures in a row, is never longer than ten
 //! minutes, and is a little shorter for some than for others, so that what failed together is not tried again
-//! together. One namespace never holds all that may be under way. Knows nothing of what is tried.
+//! together. Of eight or more that may be under way, one namespace never holds all. Knows nothing of what is tried.
 
 use super::lines::{Lines, Place};
 use std::collections::{BTreeMap, BTreeSet};

@@ -64,9 +64,11 @@ impl Bed {
 pub(crate) fn free_port() -> u16 {
     const MANY: u16 = 300;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // two runs of the tests at once look in different places
-    let first = 20_000 + (std::process::id() % 40) as u16 * MANY;
-    let ports = || Some(first + NEXT.fetch_add(1, Ordering::Relaxed) % MANY);
+    // two runs of the tests at once look in different places, or begin to look at different ones
+    let id = std::process::id();
+    let first = 20_000 + (id % 40) as u16 * MANY;
+    let offset = (id / 40 % 256) as u16;
+    let ports = || Some(first + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % MANY);
     let mut ports = std::iter::from_fn(ports).take(MANY.into());
     let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.expect("a port")

@@ -171,9 +171,10 @@ async fn a_tag_that_others_have_is_given_an_earlier_copy_only_where_upstream_has
     let done = claim(&origin, &from, &to, None).await;
     let said = failure(&done);
     let why = format!(
-        "{} has {} under that name now, and {}/a/b:1 is there already",
+        "{} has {} under that name now, not {}, which {}/a/b:1 would become",
         origin.host,
         &digest(&newer)[7..15],
+        &digest(&one)[7..15],
         to.host
     );
     assert!(

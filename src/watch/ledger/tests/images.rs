@@ -58,6 +58,21 @@ fn one_namespace_never_has_all_that_may_be_under_way() {
 }
 
 #[test]
+fn what_is_under_way_for_former_settings_is_charged_to_nobody() {
+    let mut play = Play::new(None);
+    come_with_images(&mut play, "lab", IMAGES);
+    assert_eq!(play.begins().len(), IMAGES - IMAGES / 8);
+    play.ledger.anew(None, play.now);
+    play.ledger.logged_in(true, play.now);
+    for at in 0..IMAGES {
+        let (name, image) = (format!("lab/{at}"), format!("new:{at}"));
+        play.sees(&name, &image, true);
+    }
+    play.rounds();
+    assert_eq!(of(&play.tries(), "new"), IMAGES / 8);
+}
+
+#[test]
 fn what_one_namespace_asks_for_waits_for_no_hundreds_of_another() {
     let mut play = Play::new(None);
     come_with_images(&mut play, "lab", 20 * IMAGES);
